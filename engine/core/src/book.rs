@@ -1,0 +1,188 @@
+//! The state of a shard.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+
+use crate::command::{InstrumentTerms, NameClass};
+use crate::date::Date;
+use crate::digest;
+use crate::forward::Forwards;
+use crate::id::{NO_NAME, NameId};
+use crate::limits::Limits;
+use crate::lots::LotArena;
+use crate::mark::Marks;
+use crate::names::Names;
+use crate::position::Position;
+use crate::rules::ContractBook;
+
+/// "No position": the position of a refused trade that would have opened one.
+pub const NO_POSITION: u32 = u32::MAX;
+
+/// An instrument's terms and marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instrument {
+    /// Terms.
+    pub terms: InstrumentTerms,
+    /// Marks.
+    pub marks: Marks,
+}
+
+impl Instrument {
+    /// Until terms arrive: multiplier one, nothing else.
+    #[must_use]
+    pub fn unnamed(instrument: NameId) -> Self {
+        let terms = InstrumentTerms {
+            instrument,
+            currency: NO_NAME,
+            multiplier_e8: crate::amount::ONE_E8,
+            tick_e8: 0,
+            price_min_e8: 0,
+            price_max_e8: 0,
+            isin: [0; 12],
+            cusip: [0; 9],
+        };
+        Self { terms, marks: Marks::default() }
+    }
+}
+
+/// Positions, lots, names, instruments, contracts, forward-dated trades, business date, digests.
+#[derive(Debug)]
+pub struct Book {
+    pub(crate) limits: Limits,
+    pub(crate) names: Names,
+    /// One for each interned instrument, in step with the names.
+    pub(crate) instruments: Vec<Instrument>,
+    pub(crate) contracts: ContractBook,
+    pub(crate) positions: Vec<Position>,
+    pub(crate) index: HashTable<u32>,
+    pub(crate) lots: LotArena,
+    pub(crate) forwards: Forwards,
+    pub(crate) business_date: Option<Date>,
+    pub(crate) economic: u64,
+    pub(crate) full: u64,
+    pub(crate) provisional_positions: usize,
+}
+
+#[inline]
+pub(crate) fn index_hash(account: NameId, instrument: NameId) -> u64 {
+    digest::mix(u64::from(account) << 32 | u64::from(instrument), 0)
+}
+
+impl Book {
+    /// An empty book. Reserves memory for its limits and touches next to none of it.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            names: Names::new(limits.names_max),
+            instruments: Vec::with_capacity(limits.names_max),
+            contracts: ContractBook::new(limits.contracts_max),
+            positions: Vec::with_capacity(limits.positions_max),
+            index: HashTable::with_capacity(limits.positions_max),
+            lots: LotArena::new(limits.lots_max),
+            forwards: Forwards::new(limits.forwards_max),
+            business_date: None,
+            economic: 0,
+            full: 0,
+            provisional_positions: 0,
+        }
+    }
+
+    /// The sizes it was made with.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Interned names.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Contract versions.
+    #[must_use]
+    pub fn contracts(&self) -> &ContractBook {
+        &self.contracts
+    }
+
+    /// The open lots of all positions.
+    #[must_use]
+    pub fn lots(&self) -> &LotArena {
+        &self.lots
+    }
+
+    /// Forward-dated trades that wait.
+    #[must_use]
+    pub fn forwards(&self) -> &Forwards {
+        &self.forwards
+    }
+
+    /// The business date, once one was set. Before that no trade is forward-dated.
+    #[must_use]
+    pub fn business_date(&self) -> Option<Date> {
+        self.business_date
+    }
+
+    /// All positions, by number.
+    #[must_use]
+    pub fn positions(&self) -> &[Position] {
+        &self.positions
+    }
+
+    /// The number of a position, if it has had an event.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, account: NameId, instrument: NameId) -> Option<u32> {
+        self.index
+            .find(index_hash(account, instrument), |&number| {
+                let position = &self.positions[number as usize];
+                position.account == account && position.instrument == instrument
+            })
+            .copied()
+    }
+
+    /// An instrument's terms and marks; defaults where the name is defined and no terms have come.
+    #[must_use]
+    pub fn instrument(&self, instrument: NameId) -> Option<&Instrument> {
+        self.instruments.get(instrument as usize)
+    }
+
+    /// How many positions are PROVISIONAL.
+    #[must_use]
+    pub fn provisional_positions(&self) -> usize {
+        self.provisional_positions
+    }
+
+    /// Digest of lots, quantities, realized amounts and fees.
+    #[must_use]
+    pub fn economic_digest(&self) -> u64 {
+        self.economic
+    }
+
+    /// Digest of everything that events determine: the economic part, versions, statuses, business date.
+    #[must_use]
+    pub fn full_digest(&self) -> u64 {
+        let date = self.business_date.map_or(0, |date| u64::from(date.0 as u32) + 1);
+        digest::mix(self.full, date)
+    }
+
+    /// Remembers where a position's last event lies, for the back-link of the next one.
+    #[inline]
+    pub fn set_last_address(&mut self, position: u32, address: u64) {
+        self.positions[position as usize].last_address = address;
+    }
+
+    /// Hash of a position's two names. Both are defined.
+    pub(crate) fn key_hash(&self, account: NameId, instrument: NameId) -> Option<u64> {
+        let account = self.names.hash(NameClass::Account, account)?;
+        Some(digest::mix(account, self.names.hash(NameClass::Instrument, instrument)?))
+    }
+
+    /// One of the sixteen partitions of a position: by the hash of its names, the same everywhere.
+    #[must_use]
+    pub fn partition(&self, position: u32) -> u16 {
+        self.positions.get(position as usize).map_or(0, |p| (p.key_hash >> 60) as u16)
+    }
+}

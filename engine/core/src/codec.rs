@@ -1,0 +1,710 @@
+//! Events as bytes. The one place where kinds, schema versions and layouts are known.
+//!
+//! A payload is a fixed rkyv struct, then byte slices: for a trade its id, its correlation id, and
+//! the runs as 32-byte rows. Each (kind, version) is a frozen struct whose size is asserted; a
+//! change in layout, or in what `apply` does to an event, is a new version beside the old one.
+//! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
+
+use alloc::vec::Vec;
+
+use rkyv::rancor::Failure;
+use rkyv::ser::writer::Buffer;
+use rkyv::{Archive, Serialize};
+
+use crate::command::{InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use crate::date::Date;
+use crate::event::{Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
+use crate::id::{TradeHash, TradeId};
+use crate::limits::{CORRELATION_BYTES_MAX, RUNS_PER_TRADE_MAX, TRADE_ID_BYTES_MAX};
+use crate::rules::{ContractTerms, LotMethod, Rules};
+
+/// Kinds of records in a shard's log. Numbers are never reused.
+pub mod kind {
+    /// A name was interned.
+    pub const DEFINED: u16 = 1;
+    /// Terms of an instrument.
+    pub const INSTRUMENT: u16 = 2;
+    /// Rules of a contract.
+    pub const CONTRACT: u16 = 3;
+    /// The business date.
+    pub const BUSINESS_DATE: u16 = 4;
+    /// A mark.
+    pub const MARK: u16 = 5;
+    /// TradeApplied.
+    pub const TRADE_APPLIED: u16 = 16;
+    /// ProvisionalTradeApplied.
+    pub const TRADE_PROVISIONAL: u16 = 17;
+    /// A forward-dated trade was accepted.
+    pub const TRADE_FORWARD: u16 = 18;
+    /// A forward-dated trade's date came.
+    pub const TRADE_MATURED: u16 = 19;
+    /// A trade was refused.
+    pub const TRADE_REJECTED: u16 = 20;
+    /// A trade had been accepted before.
+    pub const TRADE_DUPLICATE: u16 = 21;
+    /// HistoricalPositionCorrected.
+    pub const CORRECTED: u16 = 32;
+    /// Digests of the book.
+    pub const DIGESTS: u16 = 48;
+
+    /// All kinds with their names, for tools.
+    pub const ALL: [(u16, &str); 13] = [
+        (DEFINED, "Defined"),
+        (INSTRUMENT, "Instrument"),
+        (CONTRACT, "ContractRulesChanged"),
+        (BUSINESS_DATE, "BusinessDate"),
+        (MARK, "Mark"),
+        (TRADE_APPLIED, "TradeApplied"),
+        (TRADE_PROVISIONAL, "ProvisionalTradeApplied"),
+        (TRADE_FORWARD, "ForwardTradeAccepted"),
+        (TRADE_MATURED, "ForwardTradeMatured"),
+        (TRADE_REJECTED, "Rejected"),
+        (TRADE_DUPLICATE, "Duplicate"),
+        (CORRECTED, "HistoricalPositionCorrected"),
+        (DIGESTS, "Digests"),
+    ];
+}
+
+/// Current schema version of every kind.
+pub const SCHEMA_VERSION: u8 = 1;
+
+/// Largest payload of one event, in bytes.
+pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
+    + align_runs(TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX)
+    + RUNS_PER_TRADE_MAX * RUN_BYTES;
+
+const RUN_BYTES: usize = 32;
+
+const fn align_runs(bytes: usize) -> usize {
+    bytes.next_multiple_of(8)
+}
+
+#[derive(Archive, Serialize, Clone, Copy)]
+struct OriginV1 {
+    trace_id: u128,
+    received_at_ns: i64,
+    occurred_at_ns: i64,
+    source_offset: u64,
+    raw_hash: u64,
+    causation: u64,
+    source: u32,
+    reserved: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct TradeV1 {
+    origin: OriginV1,
+    hash: u128,
+    lot: u128,
+    realized_e16: i128,
+    closed_cost_e16: i128,
+    opened_cost_e16: i128,
+    quantity_e8: i64,
+    price_e8: i64,
+    fees_e8: i64,
+    executed_at_ns: i64,
+    source_order: u64,
+    version: u64,
+    closed_quantity_e8: i64,
+    opened_quantity_e8: i64,
+    first_sequence: u64,
+    first_address: u64,
+    effective_date: i32,
+    namespace: u32,
+    account: u32,
+    instrument: u32,
+    contract: u32,
+    user: u32,
+    position: u32,
+    reason: u16,
+    runs: u16,
+    side: u8,
+    trade_type: u8,
+    class: u8,
+    first_class: u8,
+    method: u8,
+    flags: u8,
+    trade_id_bytes: u8,
+    correlation_bytes: u8,
+    reserved: [u8; 8],
+}
+
+#[derive(Archive, Serialize)]
+struct FiguresV1 {
+    realized_e16: i128,
+    cost_e16: i128,
+    quantity_e8: i64,
+    lot_count: u32,
+    reserved: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct CorrectedV1 {
+    origin: OriginV1,
+    cause: u128,
+    before: FiguresV1,
+    after: FiguresV1,
+    version: u64,
+    base_version: u64,
+    cause_sequence: u64,
+    body_log_id: u64,
+    body_address: u64,
+    body_sequence: u64,
+    body_digest: u64,
+    body_bytes: u32,
+    position: u32,
+    account: u32,
+    instrument: u32,
+    late_trades: u32,
+    breaks: u32,
+}
+
+#[derive(Archive, Serialize)]
+struct DefinedV1 {
+    origin: OriginV1,
+    id: u32,
+    reason: u16,
+    class: u8,
+    text_bytes: u8,
+    reserved: [u8; 8],
+}
+
+#[derive(Archive, Serialize)]
+struct InstrumentV1 {
+    origin: OriginV1,
+    multiplier_e8: i64,
+    tick_e8: i64,
+    price_min_e8: i64,
+    price_max_e8: i64,
+    instrument: u32,
+    currency: u32,
+    reason: u16,
+    isin: [u8; 12],
+    cusip: [u8; 9],
+    reserved: [u8; 1],
+}
+
+#[derive(Archive, Serialize)]
+struct ContractV1 {
+    origin: OriginV1,
+    contract: u32,
+    account: u32,
+    instrument: u32,
+    effective_date: i32,
+    reason: u16,
+    method: u8,
+    allow_short: u8,
+    reserved: [u8; 12],
+}
+
+#[derive(Archive, Serialize)]
+struct BusinessDateV1 {
+    origin: OriginV1,
+    date: i32,
+    reason: u16,
+    reserved: [u8; 10],
+}
+
+#[derive(Archive, Serialize)]
+struct MarkV1 {
+    origin: OriginV1,
+    price_e8: i64,
+    ask_e8: i64,
+    at_ns: i64,
+    instrument: u32,
+    reason: u16,
+    kind: u8,
+    reserved: u8,
+}
+
+#[derive(Archive, Serialize)]
+struct DigestsV1 {
+    origin: OriginV1,
+    economic: u64,
+    full: u64,
+}
+
+// Frozen: these sizes are on disk.
+const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
+const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
+const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 256);
+const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
+const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
+const _: () = assert!(size_of::<ArchivedContractV1>() == 96);
+const _: () = assert!(size_of::<ArchivedBusinessDateV1>() == 80);
+const _: () = assert!(size_of::<ArchivedMarkV1>() == 96);
+const _: () = assert!(size_of::<ArchivedDigestsV1>() == 80);
+
+const FLAG_ON_PROVISIONAL: u8 = 1;
+const FLAG_BACKDATED: u8 = 2;
+
+/// A payload that is not one of ours, or not of a version that this build reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodecError {
+    /// No such kind.
+    UnknownKind(u16),
+    /// A kind of ours in a version of a later release.
+    UnknownVersion(u16, u8),
+    /// Lengths or codes that no encoder wrote.
+    Malformed(u16),
+}
+
+impl core::fmt::Display for CodecError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::UnknownKind(kind) => write!(f, "unknown event kind {kind}"),
+            Self::UnknownVersion(kind, version) => {
+                write!(f, "event kind {kind} has version {version}, written by a later release")
+            }
+            Self::Malformed(kind) => write!(f, "malformed event of kind {kind}"),
+        }
+    }
+}
+
+/// Kind of an event.
+#[must_use]
+pub fn kind_of(event: &Event<'_>) -> u16 {
+    match event {
+        Event::Defined { .. } => kind::DEFINED,
+        Event::Instrument { .. } => kind::INSTRUMENT,
+        Event::Contract { .. } => kind::CONTRACT,
+        Event::BusinessDate { .. } => kind::BUSINESS_DATE,
+        Event::Mark { .. } => kind::MARK,
+        Event::Trade(trade) => kind::TRADE_APPLIED - 1 + trade.class as u16,
+        Event::Corrected(_) => kind::CORRECTED,
+        Event::Digests { .. } => kind::DIGESTS,
+    }
+}
+
+/// Bytes of an event's payload.
+#[must_use]
+pub fn payload_bytes(event: &Event<'_>) -> usize {
+    match event {
+        Event::Defined { text, .. } => size_of::<ArchivedDefinedV1>() + text.len(),
+        Event::Instrument { .. } => size_of::<ArchivedInstrumentV1>(),
+        Event::Contract { .. } => size_of::<ArchivedContractV1>(),
+        Event::BusinessDate { .. } => size_of::<ArchivedBusinessDateV1>(),
+        Event::Mark { .. } => size_of::<ArchivedMarkV1>(),
+        Event::Trade(trade) => trade_bytes(trade),
+        Event::Corrected(_) => size_of::<ArchivedCorrectedV1>(),
+        Event::Digests { .. } => size_of::<ArchivedDigestsV1>(),
+    }
+}
+
+fn trade_bytes(trade: &TradeEvent<'_>) -> usize {
+    let text = trade.input.trade_id.as_bytes().len() + trade.input.correlation.as_bytes().len();
+    size_of::<ArchivedTradeV1>() + align_runs(text) + trade.runs.len() * RUN_BYTES
+}
+
+/// Writes an event's payload. `out` has exactly [`payload_bytes`].
+pub fn encode(event: &Event<'_>, out: &mut [u8]) {
+    assert!(out.len() == payload_bytes(event));
+    match event {
+        Event::Trade(trade) => encode_trade(trade, out),
+        Event::Defined { origin, class, id, reason, text } => {
+            let (fixed, rest) = out.split_at_mut(size_of::<ArchivedDefinedV1>());
+            let text_bytes = text.len() as u8;
+            let (class, reason) = (*class as u8, *reason as u16);
+            write(&DefinedV1 { origin: origin.into(), id: *id, reason, class, text_bytes, reserved: [0; 8] }, fixed);
+            rest.copy_from_slice(text);
+        }
+        Event::Instrument { origin, reason, terms } => write(
+            &InstrumentV1 {
+                origin: origin.into(),
+                multiplier_e8: terms.multiplier_e8,
+                tick_e8: terms.tick_e8,
+                price_min_e8: terms.price_min_e8,
+                price_max_e8: terms.price_max_e8,
+                instrument: terms.instrument,
+                currency: terms.currency,
+                reason: *reason as u16,
+                isin: terms.isin,
+                cusip: terms.cusip,
+                reserved: [0; 1],
+            },
+            out,
+        ),
+        Event::Contract { origin, reason, terms } => write(
+            &ContractV1 {
+                origin: origin.into(),
+                contract: terms.contract,
+                account: terms.account,
+                instrument: terms.instrument,
+                effective_date: terms.effective_date.0,
+                reason: *reason as u16,
+                method: terms.rules.method as u8,
+                allow_short: u8::from(terms.rules.allow_short),
+                reserved: [0; 12],
+            },
+            out,
+        ),
+        Event::BusinessDate { origin, reason, date } => {
+            write(
+                &BusinessDateV1 { origin: origin.into(), date: date.0, reason: *reason as u16, reserved: [0; 10] },
+                out,
+            );
+        }
+        Event::Mark { origin, reason, mark } => write(
+            &MarkV1 {
+                origin: origin.into(),
+                price_e8: mark.price_e8,
+                ask_e8: mark.ask_e8,
+                at_ns: mark.at_ns,
+                instrument: mark.instrument,
+                reason: *reason as u16,
+                kind: mark.kind as u8,
+                reserved: 0,
+            },
+            out,
+        ),
+        Event::Corrected(event) => write(
+            &CorrectedV1 {
+                origin: (&event.origin).into(),
+                cause: event.cause.0,
+                before: (&event.before).into(),
+                after: (&event.after).into(),
+                version: event.version,
+                base_version: event.base_version,
+                cause_sequence: event.cause_sequence,
+                body_log_id: event.body_log_id,
+                body_address: event.body_address,
+                body_sequence: event.body_sequence,
+                body_digest: event.body_digest,
+                body_bytes: event.body_bytes,
+                position: event.position,
+                account: event.account,
+                instrument: event.instrument,
+                late_trades: event.late_trades,
+                breaks: event.breaks,
+            },
+            out,
+        ),
+        Event::Digests { origin, economic, full } => {
+            write(&DigestsV1 { origin: origin.into(), economic: *economic, full: *full }, out);
+        }
+    }
+}
+
+#[inline]
+fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
+    let input = &trade.input;
+    let (trade_id, correlation) = (input.trade_id.as_bytes(), input.correlation.as_bytes());
+    let (fixed, rest) = out.split_at_mut(size_of::<ArchivedTradeV1>());
+    let flags =
+        if trade.on_provisional { FLAG_ON_PROVISIONAL } else { 0 } | if trade.backdated { FLAG_BACKDATED } else { 0 };
+    let archived = TradeV1 {
+        origin: (&trade.origin).into(),
+        hash: input.hash.0,
+        lot: input.lot.0,
+        realized_e16: trade.realized_e16,
+        closed_cost_e16: trade.closed_cost_e16,
+        opened_cost_e16: trade.opened_cost_e16,
+        quantity_e8: input.quantity_e8,
+        price_e8: input.price_e8,
+        fees_e8: input.fees_e8,
+        executed_at_ns: input.executed_at_ns,
+        source_order: input.source_order,
+        version: trade.version,
+        closed_quantity_e8: trade.closed_quantity_e8,
+        opened_quantity_e8: trade.opened_quantity_e8,
+        first_sequence: trade.first_sequence,
+        first_address: trade.first_address,
+        effective_date: input.effective_date.0,
+        namespace: input.namespace,
+        account: input.account,
+        instrument: input.instrument,
+        contract: input.contract,
+        user: input.user,
+        position: trade.position,
+        reason: trade.reason as u16,
+        runs: trade.runs.len() as u16,
+        side: input.side as u8,
+        trade_type: input.trade_type as u8,
+        class: trade.class as u8,
+        first_class: trade.first_class as u8,
+        method: trade.method as u8,
+        flags,
+        trade_id_bytes: trade_id.len() as u8,
+        correlation_bytes: correlation.len() as u8,
+        reserved: [0; 8],
+    };
+    write(&archived, fixed);
+    let (text, rows) = rest.split_at_mut(align_runs(trade_id.len() + correlation.len()));
+    let (id, tail) = text.split_at_mut(trade_id.len());
+    id.copy_from_slice(trade_id);
+    let (correlated, padding) = tail.split_at_mut(correlation.len());
+    correlated.copy_from_slice(correlation);
+    padding.fill(0);
+    for (row, run) in rows.chunks_exact_mut(RUN_BYTES).zip(trade.runs) {
+        row[0..4].copy_from_slice(&run.from.to_le_bytes());
+        row[4..8].copy_from_slice(&run.count.to_le_bytes());
+        row[8..16].copy_from_slice(&run.part_quantity_e8.to_le_bytes());
+        row[16..32].copy_from_slice(&run.part_cost_e16.to_le_bytes());
+    }
+}
+
+#[inline]
+fn write<T>(value: &T, out: &mut [u8])
+where
+    T: Archive + for<'a> Serialize<rkyv::rancor::Strategy<Buffer<'a>, Failure>>,
+{
+    let mut buffer = Buffer::from(out);
+    // The buffer has the struct's size and the struct holds no pointers: nothing can fail.
+    let written = rkyv::api::serialize_using::<_, Failure>(value, &mut buffer);
+    assert!(written.is_ok());
+}
+
+/// Reads payloads; owns the room for runs, so that reading allocates nothing once it has grown.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    runs: Vec<Run>,
+}
+
+impl Decoder {
+    /// A decoder with no room yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the payload of a record. `payload` starts at a multiple of 16 in memory.
+    ///
+    /// # Errors
+    /// [`CodecError`].
+    pub fn decode<'a>(&'a mut self, kind: u16, version: u8, payload: &'a [u8]) -> Result<Event<'a>, CodecError> {
+        if !kind::ALL.iter().any(|(known, _)| *known == kind) {
+            return Err(CodecError::UnknownKind(kind));
+        }
+        if version != SCHEMA_VERSION {
+            return Err(CodecError::UnknownVersion(kind, version));
+        }
+        self.decode_v1(kind, payload).ok_or(CodecError::Malformed(kind))
+    }
+
+    fn decode_v1<'a>(&'a mut self, kind: u16, payload: &'a [u8]) -> Option<Event<'a>> {
+        match kind {
+            kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE => {
+                let trade = self.decode_trade(payload)?;
+                (kind::TRADE_APPLIED - 1 + trade.class as u16 == kind).then_some(Event::Trade(trade))
+            }
+            kind::DEFINED => {
+                let (v, rest) = fixed::<DefinedV1>(payload)?;
+                Some(Event::Defined {
+                    origin: (&v.origin).into(),
+                    class: NameClass::from_u8(v.class)?,
+                    id: v.id.to_native(),
+                    reason: Reason::from_u16(v.reason.to_native())?,
+                    text: (rest.len() == usize::from(v.text_bytes)).then_some(rest)?,
+                })
+            }
+            kind::INSTRUMENT => exact::<InstrumentV1>(payload).and_then(|v| {
+                let terms = InstrumentTerms {
+                    instrument: v.instrument.to_native(),
+                    currency: v.currency.to_native(),
+                    multiplier_e8: v.multiplier_e8.to_native(),
+                    tick_e8: v.tick_e8.to_native(),
+                    price_min_e8: v.price_min_e8.to_native(),
+                    price_max_e8: v.price_max_e8.to_native(),
+                    isin: v.isin,
+                    cusip: v.cusip,
+                };
+                Some(Event::Instrument {
+                    origin: (&v.origin).into(),
+                    reason: Reason::from_u16(v.reason.to_native())?,
+                    terms,
+                })
+            }),
+            kind::CONTRACT => exact::<ContractV1>(payload).and_then(|v| {
+                let rules = Rules { method: LotMethod::from_u8(v.method)?, allow_short: v.allow_short != 0 };
+                let terms = ContractTerms {
+                    contract: v.contract.to_native(),
+                    account: v.account.to_native(),
+                    instrument: v.instrument.to_native(),
+                    rules,
+                    effective_date: Date(v.effective_date.to_native()),
+                };
+                Some(Event::Contract {
+                    origin: (&v.origin).into(),
+                    reason: Reason::from_u16(v.reason.to_native())?,
+                    terms,
+                })
+            }),
+            kind::BUSINESS_DATE => exact::<BusinessDateV1>(payload).and_then(|v| {
+                Some(Event::BusinessDate {
+                    origin: (&v.origin).into(),
+                    reason: Reason::from_u16(v.reason.to_native())?,
+                    date: Date(v.date.to_native()),
+                })
+            }),
+            kind::MARK => exact::<MarkV1>(payload).and_then(|v| {
+                let mark = Mark {
+                    instrument: v.instrument.to_native(),
+                    kind: MarkKind::from_u8(v.kind)?,
+                    price_e8: v.price_e8.to_native(),
+                    ask_e8: v.ask_e8.to_native(),
+                    at_ns: v.at_ns.to_native(),
+                };
+                Some(Event::Mark { origin: (&v.origin).into(), reason: Reason::from_u16(v.reason.to_native())?, mark })
+            }),
+            kind::CORRECTED => exact::<CorrectedV1>(payload).map(|v| Event::Corrected(corrected(v))),
+            kind::DIGESTS => exact::<DigestsV1>(payload).map(|v| Event::Digests {
+                origin: (&v.origin).into(),
+                economic: v.economic.to_native(),
+                full: v.full.to_native(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn decode_trade<'a>(&'a mut self, payload: &'a [u8]) -> Option<TradeEvent<'a>> {
+        let (v, rest) = fixed::<TradeV1>(payload)?;
+        let (id_bytes, correlation_bytes) = (usize::from(v.trade_id_bytes), usize::from(v.correlation_bytes));
+        let (text, rows) = rest.split_at_checked(align_runs(id_bytes + correlation_bytes))?;
+        let runs = usize::from(v.runs.to_native());
+        if runs > RUNS_PER_TRADE_MAX || rows.len() != runs * RUN_BYTES {
+            return None;
+        }
+        self.runs.clear();
+        self.runs.extend(rows.chunks_exact(RUN_BYTES).map(read_run));
+        let input = TradeInput {
+            trade_id: TradeId::new(text.get(..id_bytes)?)?,
+            hash: TradeHash(v.hash.to_native()),
+            namespace: v.namespace.to_native(),
+            account: v.account.to_native(),
+            instrument: v.instrument.to_native(),
+            contract: v.contract.to_native(),
+            side: Side::from_u8(v.side)?,
+            trade_type: TradeType::from_u8(v.trade_type)?,
+            quantity_e8: v.quantity_e8.to_native(),
+            price_e8: v.price_e8.to_native(),
+            fees_e8: v.fees_e8.to_native(),
+            effective_date: Date(v.effective_date.to_native()),
+            executed_at_ns: v.executed_at_ns.to_native(),
+            source_order: v.source_order.to_native(),
+            lot: TradeHash(v.lot.to_native()),
+            user: v.user.to_native(),
+            correlation: TradeId::new(text.get(id_bytes..id_bytes + correlation_bytes)?)?,
+        };
+        Some(TradeEvent {
+            input,
+            origin: (&v.origin).into(),
+            class: Class::from_u8(v.class)?,
+            reason: Reason::from_u16(v.reason.to_native())?,
+            position: v.position.to_native(),
+            version: v.version.to_native(),
+            method: LotMethod::from_u8(v.method)?,
+            on_provisional: v.flags & FLAG_ON_PROVISIONAL != 0,
+            backdated: v.flags & FLAG_BACKDATED != 0,
+            closed_quantity_e8: v.closed_quantity_e8.to_native(),
+            opened_quantity_e8: v.opened_quantity_e8.to_native(),
+            opened_cost_e16: v.opened_cost_e16.to_native(),
+            closed_cost_e16: v.closed_cost_e16.to_native(),
+            realized_e16: v.realized_e16.to_native(),
+            first_class: Class::from_u8(v.first_class)?,
+            first_sequence: v.first_sequence.to_native(),
+            first_address: v.first_address.to_native(),
+            runs: &self.runs,
+        })
+    }
+}
+
+fn read_run(row: &[u8]) -> Run {
+    let mut read = crate::bytes::Reader::new(row);
+    // A row has exactly the bytes of the four fields.
+    let mut next = || -> Result<Run, crate::bytes::Truncated> {
+        Ok(Run { from: read.u32()?, count: read.u32()?, part_quantity_e8: read.i64()?, part_cost_e16: read.i128()? })
+    };
+    next().unwrap_or_default()
+}
+
+fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
+    CorrectedEvent {
+        origin: (&v.origin).into(),
+        position: v.position.to_native(),
+        account: v.account.to_native(),
+        instrument: v.instrument.to_native(),
+        version: v.version.to_native(),
+        base_version: v.base_version.to_native(),
+        cause: TradeHash(v.cause.to_native()),
+        cause_sequence: v.cause_sequence.to_native(),
+        late_trades: v.late_trades.to_native(),
+        breaks: v.breaks.to_native(),
+        before: (&v.before).into(),
+        after: (&v.after).into(),
+        body_log_id: v.body_log_id.to_native(),
+        body_address: v.body_address.to_native(),
+        body_sequence: v.body_sequence.to_native(),
+        body_bytes: v.body_bytes.to_native(),
+        body_digest: v.body_digest.to_native(),
+    }
+}
+
+/// The fixed part and what follows it.
+fn fixed<T>(payload: &[u8]) -> Option<(&T::Archived, &[u8])>
+where
+    T: Archive,
+    T::Archived: for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::low::LowValidator<'a, Failure>>,
+{
+    let (fixed, rest) = payload.split_at_checked(size_of::<T::Archived>())?;
+    Some((rkyv::api::low::access::<T::Archived, Failure>(fixed).ok()?, rest))
+}
+
+fn exact<T>(payload: &[u8]) -> Option<&T::Archived>
+where
+    T: Archive,
+    T::Archived: for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::low::LowValidator<'a, Failure>>,
+{
+    fixed::<T>(payload).and_then(|(value, rest)| rest.is_empty().then_some(value))
+}
+
+impl From<&Origin> for OriginV1 {
+    fn from(origin: &Origin) -> Self {
+        Self {
+            trace_id: origin.trace_id,
+            received_at_ns: origin.received_at_ns,
+            occurred_at_ns: origin.occurred_at_ns,
+            source_offset: origin.source_offset,
+            raw_hash: origin.raw_hash,
+            causation: origin.causation,
+            source: origin.source,
+            reserved: 0,
+        }
+    }
+}
+
+impl From<&ArchivedOriginV1> for Origin {
+    fn from(v: &ArchivedOriginV1) -> Self {
+        Self {
+            source: v.source.to_native(),
+            source_offset: v.source_offset.to_native(),
+            received_at_ns: v.received_at_ns.to_native(),
+            occurred_at_ns: v.occurred_at_ns.to_native(),
+            raw_hash: v.raw_hash.to_native(),
+            trace_id: v.trace_id.to_native(),
+            causation: v.causation.to_native(),
+        }
+    }
+}
+
+impl From<&Figures> for FiguresV1 {
+    fn from(figures: &Figures) -> Self {
+        Self {
+            realized_e16: figures.realized_e16,
+            cost_e16: figures.cost_e16,
+            quantity_e8: figures.quantity_e8,
+            lot_count: figures.lot_count,
+            reserved: 0,
+        }
+    }
+}
+
+impl From<&ArchivedFiguresV1> for Figures {
+    fn from(v: &ArchivedFiguresV1) -> Self {
+        Self {
+            quantity_e8: v.quantity_e8.to_native(),
+            realized_e16: v.realized_e16.to_native(),
+            cost_e16: v.cost_e16.to_native(),
+            lot_count: v.lot_count.to_native(),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What comes in: one command, one event.
+
+use crate::date::Date;
+use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash, TradeId};
+use crate::rules::ContractTerms;
+
+/// Side of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Side {
+    /// Buys; covers a short first, and what is beyond it goes long.
+    Buy = 1,
+    /// Sells; closes a long first, and what is beyond it goes short where the contract allows.
+    Sell = 2,
+    /// Opens or enlarges a short; refused on a long.
+    SellShort = 3,
+    /// Closes a short or part of it; refused beyond it.
+    BuyToCover = 4,
+}
+
+impl Side {
+    /// +1 for the buying sides, -1 for the selling ones.
+    #[inline]
+    #[must_use]
+    pub fn sign(self) -> i64 {
+        match self {
+            Self::Buy | Self::BuyToCover => 1,
+            Self::Sell | Self::SellShort => -1,
+        }
+    }
+
+    /// The wire name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Buy => "buy",
+            Self::Sell => "sell",
+            Self::SellShort => "sell_short",
+            Self::BuyToCover => "buy_to_cover",
+        }
+    }
+
+    /// From the wire name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Buy, Self::Sell, Self::SellShort, Self::BuyToCover].into_iter().find(|side| side.as_str() == text)
+    }
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        [Self::Buy, Self::Sell, Self::SellShort, Self::BuyToCover].into_iter().find(|side| *side as u8 == value)
+    }
+}
+
+/// What the sender says that the trade does; checked against what it would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TradeType {
+    /// Not said: anything goes.
+    Any = 0,
+    /// Opens a lot: on a flat position or beside lots of the same side.
+    NewTrade = 1,
+    /// Adds to an open position of the same side.
+    Increase = 2,
+    /// Reduces an open position, at most to zero.
+    Decrease = 3,
+}
+
+impl TradeType {
+    /// The wire name; empty for [`TradeType::Any`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "",
+            Self::NewTrade => "NEW_TRADE",
+            Self::Increase => "INCREASE",
+            Self::Decrease => "DECREASE",
+        }
+    }
+
+    /// From the wire name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::NewTrade, Self::Increase, Self::Decrease].into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        [Self::Any, Self::NewTrade, Self::Increase, Self::Decrease].into_iter().find(|kind| *kind as u8 == value)
+    }
+}
+
+/// A trade as accepted by a door: complete, validated in form, every name interned.
+///
+/// It is stored whole in the event, so that the coldpath can decide again from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TradeInput {
+    /// Unique within its namespace.
+    pub trade_id: TradeId,
+    /// Hash of (namespace, trade id).
+    pub hash: TradeHash,
+    /// Interned namespace of the trade id.
+    pub namespace: NameId,
+    /// Interned account.
+    pub account: NameId,
+    /// Interned instrument.
+    pub instrument: NameId,
+    /// Interned contract id, or `NO_NAME`: the contract in force for account and instrument.
+    pub contract: NameId,
+    /// Side.
+    pub side: Side,
+    /// What the sender says it does.
+    pub trade_type: TradeType,
+    /// Always positive.
+    pub quantity_e8: i64,
+    /// Zero or more.
+    pub price_e8: i64,
+    /// Fees and commissions, zero or more; kept apart from cost and proceeds.
+    pub fees_e8: i64,
+    /// Date on which the trade takes effect.
+    pub effective_date: Date,
+    /// Execution time, UTC nanoseconds; stamped by the door where the sender gave none.
+    pub executed_at_ns: i64,
+    /// Order within the source; stamped by the door where the sender gave none.
+    pub source_order: u64,
+    /// The opening trade of the lot to use, or [`TradeHash::NONE`].
+    pub lot: TradeHash,
+    /// Interned user, or `NO_NAME`.
+    pub user: NameId,
+    /// Correlation id; the door makes one where the sender gave none.
+    pub correlation: TradeId,
+}
+
+impl TradeInput {
+    /// The trade's place in history.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> ChronoKey {
+        ChronoKey {
+            date: self.effective_date,
+            executed_at_ns: self.executed_at_ns,
+            source_order: self.source_order,
+            trade_id: self.trade_id,
+        }
+    }
+
+    /// Quantity with the sign of the side.
+    #[inline]
+    #[must_use]
+    pub fn signed_quantity_e8(&self) -> i64 {
+        self.side.sign() * self.quantity_e8
+    }
+}
+
+/// Where a command came from, for audit, for session recovery and for idempotent re-reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Interned source: a FIX session, a topic partition, a file.
+    pub source: NameId,
+    /// The source's own sequence: MsgSeqNum, offset, line.
+    pub source_offset: u64,
+    /// When the door received it, UTC nanoseconds.
+    pub received_at_ns: i64,
+    /// When the shard decided, UTC nanoseconds; stamped by the shard.
+    pub occurred_at_ns: i64,
+    /// Hash of the raw bytes, 0 where there were none.
+    pub raw_hash: u64,
+    /// Trace id, zero where tracing is off.
+    pub trace_id: u128,
+    /// Sequence of the event that caused this command, 0 for none.
+    pub causation: u64,
+}
+
+impl Origin {
+    /// From nowhere: commands that the engine makes for itself.
+    pub const INTERNAL: Self = Self {
+        source: NO_NAME,
+        source_offset: 0,
+        received_at_ns: 0,
+        occurred_at_ns: 0,
+        raw_hash: 0,
+        trace_id: 0,
+        causation: 0,
+    };
+}
+
+/// Class of an interned name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum NameClass {
+    /// Account (trader, book).
+    Account = 0,
+    /// Instrument.
+    Instrument = 1,
+    /// Contract.
+    Contract = 2,
+    /// User.
+    User = 3,
+    /// Source: FIX session, topic partition, file.
+    Source = 4,
+    /// Namespace of trade ids.
+    Namespace = 5,
+    /// Currency.
+    Currency = 6,
+}
+
+impl NameClass {
+    /// Number of classes.
+    pub const COUNT: usize = 7;
+
+    /// All classes, in order.
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Account, Self::Instrument, Self::Contract, Self::User, Self::Source, Self::Namespace, Self::Currency];
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(value)).copied()
+    }
+}
+
+/// Terms of an instrument. Bounds and tick are checked by the gate; the multiplier is the book's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstrumentTerms {
+    /// Interned instrument.
+    pub instrument: NameId,
+    /// Interned currency, or `NO_NAME`.
+    pub currency: NameId,
+    /// Money per unit of price and quantity, at 10^-8; positive.
+    pub multiplier_e8: i64,
+    /// Smallest price step, 0 for none.
+    pub tick_e8: i64,
+    /// Lowest admissible price, 0 for none.
+    pub price_min_e8: i64,
+    /// Highest admissible price, 0 for none.
+    pub price_max_e8: i64,
+    /// ISIN, 12 characters, zeros where there is none.
+    pub isin: [u8; 12],
+    /// CUSIP, 9 characters, zeros where there is none.
+    pub cusip: [u8; 9],
+}
+
+/// Kind of a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MarkKind {
+    /// The exchange's official close.
+    OfficialClose = 1,
+    /// Last trade.
+    Last = 2,
+    /// Bid and ask; the mark is their middle.
+    BidAsk = 3,
+    /// The previous day's close.
+    PreviousClose = 4,
+}
+
+impl MarkKind {
+    /// The wire name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OfficialClose => "official_close",
+            Self::Last => "last",
+            Self::BidAsk => "bid_ask",
+            Self::PreviousClose => "previous_close",
+        }
+    }
+
+    /// From the wire name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::OfficialClose, Self::Last, Self::BidAsk, Self::PreviousClose].into_iter().find(|k| k.as_str() == text)
+    }
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        [Self::OfficialClose, Self::Last, Self::BidAsk, Self::PreviousClose].into_iter().find(|k| *k as u8 == value)
+    }
+}
+
+/// A price for valuation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Interned instrument.
+    pub instrument: NameId,
+    /// Kind.
+    pub kind: MarkKind,
+    /// The price, or the bid.
+    pub price_e8: i64,
+    /// The ask for [`MarkKind::BidAsk`], else 0.
+    pub ask_e8: i64,
+    /// Time of the price, UTC nanoseconds.
+    pub at_ns: i64,
+}
+
+/// A command to a shard. Each yields exactly one event before its answer.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "commands live in preallocated ring slots of one size")]
+pub enum Command {
+    /// A trade.
+    Trade(TradeInput),
+    /// Interns a name of a class; the text is at most 64 bytes.
+    Define {
+        /// Class.
+        class: NameClass,
+        /// Text.
+        text: TradeId,
+    },
+    /// Sets an instrument's terms.
+    Instrument(InstrumentTerms),
+    /// A contract's rules from a date on.
+    Contract(ContractTerms),
+    /// The business date moves on; never back.
+    BusinessDate(Date),
+    /// A mark.
+    Mark(Mark),
+}

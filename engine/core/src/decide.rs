@@ -1,0 +1,486 @@
+//! Decides: looks at one position and chooses. Changes nothing, so a decision can be dropped.
+
+use crate::amount::{Money, Overflow, add, notional, sub};
+use crate::book::{Book, NO_POSITION};
+use crate::command::{Command, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use crate::date::Date;
+use crate::event::{Class, Event, Reason, TradeEvent};
+use crate::forward::Forward;
+use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash};
+use crate::limits::NAME_BYTES_MAX;
+use crate::lots::{LotArena, LotBlock};
+use crate::position::Position;
+use crate::rules::{ContractTerms, LotMethod, Rules};
+pub use crate::select::Scratch;
+use crate::select::select;
+
+impl From<Overflow> for Reason {
+    fn from(_: Overflow) -> Self {
+        Self::Overflow
+    }
+}
+
+/// What was decided about a trade; with the input and the runs in the scratch it is the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of it.
+    pub class: Class,
+    /// Why it is refused, or the break of a matured trade.
+    pub reason: Reason,
+    /// Position number, or [`NO_POSITION`].
+    pub position: u32,
+    /// Version after the event.
+    pub version: u64,
+    /// The position is PROVISIONAL.
+    pub on_provisional: bool,
+    /// Late by date, not only by time.
+    pub backdated: bool,
+    /// Figures.
+    pub booked: Booked,
+    /// The first event of a matured trade.
+    pub first: Option<(u64, u64)>,
+}
+
+impl Decision {
+    /// The event of this decision.
+    #[must_use]
+    pub fn event<'a>(&self, input: &TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
+        let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
+        let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured);
+        TradeEvent {
+            input: *input,
+            origin: *origin,
+            class: self.class,
+            reason: self.reason,
+            position: self.position,
+            version: self.version,
+            method: self.booked.method,
+            on_provisional: self.on_provisional,
+            backdated: self.backdated,
+            closed_quantity_e8: self.booked.closed_quantity_e8,
+            opened_quantity_e8: self.booked.opened_quantity_e8,
+            opened_cost_e16: self.booked.opened_cost_e16,
+            closed_cost_e16: self.booked.closed_cost_e16,
+            realized_e16: self.booked.realized_e16,
+            first_class: self.class,
+            first_sequence,
+            first_address,
+            runs: if moved { &scratch.runs } else { &[] },
+        }
+    }
+}
+
+/// Figures of a booking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Booked {
+    /// Lot method used.
+    pub method: LotMethod,
+    /// Quantity that closes lots.
+    pub closed_quantity_e8: i64,
+    /// Quantity of the lot that opens.
+    pub opened_quantity_e8: i64,
+    /// Cost of the lot that opens.
+    pub opened_cost_e16: Money,
+    /// Cost of the closed lots and parts.
+    pub closed_cost_e16: Money,
+    /// Realized.
+    pub realized_e16: Money,
+    /// The rule that a carried trade breaks.
+    pub broke: Reason,
+}
+
+impl Booked {
+    const NOTHING: Self = Self {
+        method: LotMethod::Fifo,
+        closed_quantity_e8: 0,
+        opened_quantity_e8: 0,
+        opened_cost_e16: 0,
+        closed_cost_e16: 0,
+        realized_e16: 0,
+        broke: Reason::None,
+    };
+}
+
+/// How strictly a trade is held against the rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Legality {
+    /// A trade at the frontier: every rule.
+    Checked,
+    /// A late trade: what it would do at its own place is not known yet, so side qualifier and trade
+    /// type are left to the replay; the quantity is held against the position as it stands.
+    Late,
+    /// An accepted trade: booked exactly, whatever rule it breaks; the rule is named.
+    Carried,
+}
+
+/// What a trade would do to a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Effect {
+    Opens,
+    Increases,
+    Decreases,
+    Flips,
+}
+
+/// The ground on which a trade is booked: one position.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    pub quantity_e8: i64,
+    pub lots: &'a LotArena,
+    pub block: &'a LotBlock,
+    pub multiplier_e8: i64,
+}
+
+impl Ground<'_> {
+    fn effect(&self, input: &TradeInput) -> Effect {
+        let (held, moved) = (self.quantity_e8, input.signed_quantity_e8());
+        if held == 0 {
+            Effect::Opens
+        } else if (held > 0) == (moved > 0) {
+            Effect::Increases
+        } else if moved.unsigned_abs() <= held.unsigned_abs() {
+            Effect::Decreases
+        } else {
+            Effect::Flips
+        }
+    }
+
+    /// The first rule that the trade breaks here.
+    fn illegality(&self, effect: Effect, rules: Rules, input: &TradeInput) -> Reason {
+        let kind_fits = match input.trade_type {
+            TradeType::Any => true,
+            TradeType::NewTrade => matches!(effect, Effect::Opens | Effect::Increases),
+            TradeType::Increase => effect == Effect::Increases,
+            TradeType::Decrease => effect == Effect::Decreases,
+        };
+        let side_fits = match input.side {
+            Side::Buy | Side::Sell => true,
+            Side::SellShort => self.quantity_e8 <= 0,
+            Side::BuyToCover => effect == Effect::Decreases,
+        };
+        if !kind_fits || !side_fits {
+            return Reason::TradeTypeMismatch;
+        }
+        self.oversell(effect, rules, input)
+    }
+
+    fn oversell(&self, effect: Effect, rules: Rules, input: &TradeInput) -> Reason {
+        let opens_short = effect != Effect::Decreases && input.side.sign() < 0;
+        if opens_short && !rules.allow_short { Reason::Oversell } else { Reason::None }
+    }
+
+    /// Books a trade on this ground. The runs are left in the scratch.
+    pub(crate) fn book(
+        &self,
+        rules: Rules,
+        input: &TradeInput,
+        legality: Legality,
+        scratch: &mut Scratch,
+    ) -> Result<Booked, Reason> {
+        scratch.runs.clear();
+        let effect = self.effect(input);
+        let mut broke = match legality {
+            Legality::Late => self.oversell(effect, rules, input),
+            Legality::Checked | Legality::Carried => self.illegality(effect, rules, input),
+        };
+        if broke != Reason::None && legality != Legality::Carried {
+            return Err(broke);
+        }
+        let closes = matches!(effect, Effect::Decreases | Effect::Flips);
+        let closed_quantity_e8 =
+            if closes { input.quantity_e8.min(self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?) } else { 0 };
+        let opened_quantity_e8 = input.quantity_e8 - closed_quantity_e8;
+        let mut booked = Booked { method: rules.method, closed_quantity_e8, opened_quantity_e8, ..Booked::NOTHING };
+        if !closes && input.lot != TradeHash::NONE {
+            // A lot is named to be reduced; a trade that opens has none to take from.
+            match legality {
+                Legality::Carried => broke = Reason::UnknownLot,
+                Legality::Checked | Legality::Late => return Err(Reason::UnknownLot),
+            }
+        }
+        if closes {
+            booked.closed_cost_e16 = match (self.take(rules.method, input.lot, &booked, scratch), legality) {
+                (Err(reason @ (Reason::UnknownLot | Reason::LotTooSmall)), Legality::Carried) => {
+                    broke = reason;
+                    self.take(rules.method, TradeHash::NONE, &booked, scratch)?
+                }
+                (taken, _) => taken?,
+            };
+            let value = notional(input.price_e8, closed_quantity_e8, self.multiplier_e8)?;
+            booked.realized_e16 = if self.quantity_e8 > 0 {
+                sub(value, booked.closed_cost_e16)?
+            } else {
+                sub(booked.closed_cost_e16, value)?
+            };
+        }
+        if opened_quantity_e8 > 0 {
+            booked.opened_cost_e16 = notional(input.price_e8, opened_quantity_e8, self.multiplier_e8)?;
+        }
+        booked.broke = broke;
+        Ok(booked)
+    }
+
+    fn take(&self, method: LotMethod, lot: TradeHash, booked: &Booked, scratch: &mut Scratch) -> Result<Money, Reason> {
+        select(self.lots, self.block, method, lot, booked.closed_quantity_e8, scratch)
+    }
+}
+
+/// Whether a position's sums stay in range with this booking.
+pub(crate) fn sums_fit(position: &Position, input: &TradeInput, booked: &Booked) -> Result<(), Reason> {
+    let quantity = position.quantity_e8.checked_add(input.signed_quantity_e8()).ok_or(Reason::Overflow)?;
+    // The most negative number has no magnitude of its own type.
+    quantity.checked_abs().ok_or(Reason::Overflow)?;
+    add(position.realized_e16, booked.realized_e16)?;
+    add(sub(position.cost_e16, booked.closed_cost_e16)?, booked.opened_cost_e16)?;
+    add(position.fees_e16, fees_e16(input))?;
+    Ok(())
+}
+
+pub(crate) fn fees_e16(input: &TradeInput) -> Money {
+    i128::from(input.fees_e8) * i128::from(crate::amount::ONE_E8)
+}
+
+/// Where a trade stands in time. A row each:
+///
+/// | row | effective date | key | class |
+/// |---|---|---|---|
+/// | F | after the business date | any | forward-dated |
+/// | C | not after it, or none set | above the frontier | current |
+/// | T | the frontier's date | not above the frontier | late within the day |
+/// | B | before the frontier's date | not above the frontier | backdated |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// Row F.
+    Forward,
+    /// Row C.
+    Current,
+    /// Row T.
+    LateWithinDay,
+    /// Row B.
+    Backdated,
+}
+
+/// Classifies a key against a frontier and the business date.
+#[must_use]
+pub fn timing(key: &ChronoKey, frontier: &ChronoKey, business_date: Option<Date>) -> Timing {
+    if business_date.is_some_and(|today| key.date > today) {
+        Timing::Forward
+    } else if key > frontier {
+        Timing::Current
+    } else if key.date == frontier.date {
+        Timing::LateWithinDay
+    } else {
+        Timing::Backdated
+    }
+}
+
+impl Book {
+    /// Decides one command. The event borrows the scratch for its runs and the command for its text.
+    #[must_use]
+    pub fn decide<'a>(&self, command: &'a Command, origin: &Origin, scratch: &'a mut Scratch) -> Event<'a> {
+        let origin = *origin;
+        match command {
+            Command::Trade(input) => Event::Trade(self.decide_trade(input, scratch).event(input, &origin, scratch)),
+            Command::Define { class, text } => {
+                let (id, reason) = self.decide_name(*class, text.as_bytes());
+                Event::Defined { origin, class: *class, id, reason, text: text.as_bytes() }
+            }
+            Command::Instrument(terms) => {
+                Event::Instrument { origin, reason: self.decide_instrument(terms), terms: *terms }
+            }
+            Command::Contract(terms) => Event::Contract { origin, reason: self.decide_contract(terms), terms: *terms },
+            Command::BusinessDate(date) => {
+                let back = self.business_date.is_some_and(|today| *date < today);
+                let reason = if back { Reason::BusinessDateBack } else { Reason::None };
+                Event::BusinessDate { origin, reason, date: *date }
+            }
+            Command::Mark(mark) => Event::Mark { origin, reason: self.decide_mark(mark), mark: *mark },
+        }
+    }
+
+    /// Decides one trade.
+    pub fn decide_trade(&self, input: &TradeInput, scratch: &mut Scratch) -> Decision {
+        let number = self.find(input.account, input.instrument);
+        let fresh;
+        let position = match number {
+            Some(number) => &self.positions[number as usize],
+            None => {
+                fresh = Position::new(input.account, input.instrument, 0);
+                &fresh
+            }
+        };
+        let refusal = |reason| Decision {
+            class: Class::Rejected,
+            reason,
+            position: number.unwrap_or(NO_POSITION),
+            version: position.version,
+            on_provisional: position.provisional > 0,
+            backdated: false,
+            booked: Booked::NOTHING,
+            first: None,
+        };
+        if let Err(reason) = self.admissible(input, number) {
+            return refusal(reason);
+        }
+        let timing = timing(&input.key(), &position.frontier, self.business_date);
+        let accepted = |class, booked| Decision {
+            class,
+            reason: Reason::None,
+            position: number.unwrap_or(self.positions.len() as u32),
+            version: position.version + 1,
+            on_provisional: position.provisional > 0 || class == Class::Provisional,
+            backdated: timing == Timing::Backdated,
+            booked,
+            first: None,
+        };
+        if timing == Timing::Forward {
+            return match self.forward_fits(position, input) {
+                Ok(()) => accepted(Class::Forward, Booked::NOTHING),
+                Err(reason) => refusal(reason),
+            };
+        }
+        let (class, legality) = match timing {
+            Timing::Current => (Class::Applied, Legality::Checked),
+            _ => (Class::Provisional, Legality::Late),
+        };
+        match self.book_on(position, input, legality, scratch) {
+            Ok(booked) => accepted(class, booked),
+            Err(reason) => {
+                scratch.runs.clear();
+                refusal(reason)
+            }
+        }
+    }
+
+    /// Books a forward-dated trade whose date has come. It was accepted, so it is carried exactly; a
+    /// rule that it breaks by now is named in the reason and makes the position PENDING.
+    ///
+    /// # Errors
+    /// What cannot be booked exactly: an overflow, or no room. The trade then goes on waiting.
+    pub fn decide_matured(&self, forward: &Forward, scratch: &mut Scratch) -> Result<Decision, Reason> {
+        let position = &self.positions[forward.position as usize];
+        let booked = self.book_on(position, &forward.input, Legality::Carried, scratch)?;
+        Ok(Decision {
+            class: Class::Matured,
+            reason: booked.broke,
+            position: forward.position,
+            version: position.version + 1,
+            on_provisional: position.provisional > 0,
+            backdated: false,
+            booked,
+            first: Some((forward.sequence, forward.address)),
+        })
+    }
+
+    fn book_on(
+        &self,
+        position: &Position,
+        input: &TradeInput,
+        legality: Legality,
+        scratch: &mut Scratch,
+    ) -> Result<Booked, Reason> {
+        let rules = self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date);
+        let rules = match (rules, legality) {
+            (Ok(rules), _) => rules,
+            (Err(_), Legality::Carried) => Rules::DEFAULT,
+            (Err(reason), _) => return Err(reason),
+        };
+        let ground = Ground {
+            quantity_e8: position.quantity_e8,
+            lots: &self.lots,
+            block: &position.block,
+            multiplier_e8: self.instruments[input.instrument as usize].terms.multiplier_e8,
+        };
+        let booked = ground.book(rules, input, legality, scratch)?;
+        sums_fit(position, input, &booked)?;
+        if booked.opened_quantity_e8 > 0 && !self.lots.can_push(&position.block) {
+            return Err(Reason::LotCapacity);
+        }
+        Ok(booked)
+    }
+
+    fn forward_fits(&self, position: &Position, input: &TradeInput) -> Result<(), Reason> {
+        position.forward_quantity_e8.checked_add(input.signed_quantity_e8()).ok_or(Reason::Overflow)?;
+        self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date)?;
+        if self.forwards.has_room() { Ok(()) } else { Err(Reason::ForwardCapacity) }
+    }
+
+    fn admissible(&self, input: &TradeInput, number: Option<u32>) -> Result<(), Reason> {
+        // The gate refuses these with better words; the core holds its own invariants all the same.
+        if input.quantity_e8 <= 0 {
+            return Err(Reason::BadQuantity);
+        }
+        if input.price_e8 < 0 {
+            return Err(Reason::BadPrice);
+        }
+        if input.fees_e8 < 0 {
+            return Err(Reason::BadFees);
+        }
+        if input.effective_date == Date::NONE {
+            return Err(Reason::BadDate);
+        }
+        if number.is_none() {
+            if self.key_hash(input.account, input.instrument).is_none() {
+                return Err(Reason::UnknownName);
+            }
+            if self.positions.len() == self.limits.positions_max {
+                return Err(Reason::PositionCapacity);
+            }
+        }
+        Ok(())
+    }
+
+    fn decide_name(&self, class: NameClass, text: &[u8]) -> (NameId, Reason) {
+        if let Some(id) = self.names.find(class, text) {
+            return (id, Reason::None);
+        }
+        if text.is_empty() || text.len() > NAME_BYTES_MAX {
+            return (NO_NAME, Reason::UnknownName);
+        }
+        if !self.names.has_room(class) {
+            return (NO_NAME, Reason::NameCapacity);
+        }
+        (self.names.len(class) as NameId, Reason::None)
+    }
+
+    fn decide_instrument(&self, terms: &crate::command::InstrumentTerms) -> Reason {
+        let Some(held) = self.instruments.get(terms.instrument as usize) else { return Reason::UnknownName };
+        if terms.multiplier_e8 <= 0 || terms.tick_e8 < 0 || terms.price_min_e8 < 0 || terms.price_max_e8 < 0 {
+            return Reason::BadTerms;
+        }
+        // The multiplier is in the cost of every open lot and in every replay of the past.
+        let traded = || self.positions.iter().any(|p| p.instrument == terms.instrument);
+        if held.terms.multiplier_e8 != terms.multiplier_e8 && traded() {
+            return Reason::BadTerms;
+        }
+        Reason::None
+    }
+
+    fn decide_contract(&self, terms: &ContractTerms) -> Reason {
+        let known = |class, id| id == NO_NAME || self.names.text(class, id).is_some();
+        if !known(NameClass::Account, terms.account)
+            || !known(NameClass::Instrument, terms.instrument)
+            || self.names.text(NameClass::Contract, terms.contract).is_none()
+        {
+            return Reason::UnknownName;
+        }
+        if !self.contracts.has_room() {
+            return Reason::ContractCapacity;
+        }
+        // Rules for days that already hold trades would change history.
+        let changes_history = self.positions.iter().any(|p| {
+            (terms.account == NO_NAME || terms.account == p.account)
+                && (terms.instrument == NO_NAME || terms.instrument == p.instrument)
+                && p.frontier.date >= terms.effective_date
+        });
+        if changes_history { Reason::RetroactiveRules } else { Reason::None }
+    }
+
+    fn decide_mark(&self, mark: &Mark) -> Reason {
+        if self.instruments.get(mark.instrument as usize).is_none() {
+            return Reason::UnknownName;
+        }
+        let crossed = mark.kind == MarkKind::BidAsk && mark.ask_e8 < mark.price_e8;
+        if mark.price_e8 < 0 || mark.ask_e8 < 0 || crossed { Reason::BadPrice } else { Reason::None }
+    }
+}

@@ -1,0 +1,67 @@
+//! Digests: sums of incrementally kept position digests, so that order of arrival leaves no trace.
+//!
+//! *Economic* covers lots, quantities, realized amounts and fees; *full* adds versions, statuses and
+//! what is kept apart. Neither hashes addresses, log sequences or interned numbers: names enter by
+//! the hash of their text. They find divergence, not forgery; forgery is the archive's concern.
+
+use crate::lots::Lot;
+use crate::position::Position;
+
+const K0: u64 = 0x9e37_79b9_7f4a_7c15;
+const K1: u64 = 0xd1b5_4a32_d192_ed03;
+
+/// Folds `value` into `hash`: a 64 x 64 -> 128 multiplication, halves xored.
+#[inline]
+#[must_use]
+pub fn mix(hash: u64, value: u64) -> u64 {
+    let product = u128::from(hash ^ value ^ K1) * u128::from(K0 ^ value.rotate_left(32));
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[inline]
+fn mix_wide(hash: u64, value: u128) -> u64 {
+    mix(mix(hash, value as u64), (value >> 64) as u64)
+}
+
+/// Digest of a byte string.
+#[must_use]
+pub fn bytes(text: &[u8]) -> u64 {
+    let mut hash = mix(K0, text.len() as u64);
+    for chunk in text.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = mix(hash, u64::from_le_bytes(word));
+    }
+    hash
+}
+
+/// Digest of one open lot of the position with this key hash.
+#[inline]
+#[must_use]
+pub fn lot(key_hash: u64, lot: &Lot) -> u64 {
+    let hash = mix_wide(key_hash, lot.origin.0);
+    let hash = mix_wide(hash, lot.cost_e16 as u128);
+    mix(mix(hash, lot.quantity_e8 as u64), (lot.price_e8 as u64).rotate_left(17) ^ u64::from(lot.acquired.0 as u32))
+}
+
+/// Economic digest of a position.
+#[inline]
+#[must_use]
+pub fn economic(position: &Position) -> u64 {
+    let hash = mix(position.key_hash, position.quantity_e8 as u64);
+    let hash = mix_wide(hash, position.realized_e16 as u128);
+    let hash = mix_wide(hash, position.fees_e16 as u128);
+    mix(hash, position.lots_digest)
+}
+
+/// Full digest of a position.
+#[inline]
+#[must_use]
+pub fn full(position: &Position) -> u64 {
+    let hash = mix(economic(position), position.version);
+    let hash = mix(hash, position.forward_quantity_e8 as u64);
+    let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
+    let hash = mix(hash, counts);
+    let hash = mix(hash, position.frontier.executed_at_ns as u64);
+    mix(hash, u64::from(position.frontier.date.0 as u32) ^ position.frontier.source_order.rotate_left(32))
+}

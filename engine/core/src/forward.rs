@@ -1,0 +1,109 @@
+//! Forward-dated trades: accepted and logged, kept apart until their date comes.
+
+use alloc::vec::Vec;
+
+use crate::command::TradeInput;
+use crate::date::Date;
+
+/// A forward-dated trade that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The trade as accepted.
+    pub input: TradeInput,
+    /// Its position's number.
+    pub position: u32,
+    /// Sequence of the event that accepted it.
+    pub sequence: u64,
+    /// Log address of that event.
+    pub address: u64,
+}
+
+/// All that wait, in chronological order.
+#[derive(Debug)]
+pub struct Forwards {
+    slots: Vec<Forward>,
+    free: Vec<u32>,
+    /// Slots by chronological key.
+    order: Vec<u32>,
+    capacity: usize,
+}
+
+impl Forwards {
+    /// Room for `capacity` trades.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            slots: Vec::with_capacity(capacity),
+            free: Vec::with_capacity(capacity),
+            order: Vec::with_capacity(capacity),
+            capacity,
+        }
+    }
+
+    /// Number of trades that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Whether another one fits.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.order.len() < self.capacity
+    }
+
+    /// Trades in chronological order.
+    pub fn iter(&self) -> impl Iterator<Item = &Forward> {
+        self.order.iter().map(|&slot| &self.slots[slot as usize])
+    }
+
+    /// The first trade whose date has come by `date`.
+    #[must_use]
+    pub fn first_due(&self, date: Date) -> Option<&Forward> {
+        let first = &self.slots[*self.order.first()? as usize];
+        (first.input.effective_date <= date).then_some(first)
+    }
+
+    /// The first trade of a position whose date has come by `date`.
+    #[must_use]
+    pub fn first_due_of(&self, position: u32, date: Date) -> Option<&Forward> {
+        self.iter().take_while(|f| f.input.effective_date <= date).find(|f| f.position == position)
+    }
+
+    /// Keeps a trade. The caller has checked for room.
+    pub fn insert(&mut self, forward: Forward) {
+        assert!(self.has_room());
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = forward;
+                slot
+            }
+            None => {
+                self.slots.push(forward);
+                self.slots.len() as u32 - 1
+            }
+        };
+        let key = forward.input.key();
+        let at = self.order.partition_point(|&other| self.slots[other as usize].input.key() < key);
+        self.order.insert(at, slot);
+    }
+
+    /// Takes the trade of this position and id out, if it waits.
+    pub fn remove(&mut self, input: &TradeInput) -> Option<Forward> {
+        let key = input.key();
+        let from = self.order.partition_point(|&other| self.slots[other as usize].input.key() < key);
+        let at = self.order[from..]
+            .iter()
+            .take_while(|&&slot| self.slots[slot as usize].input.key() == key)
+            .position(|&slot| self.slots[slot as usize].input.hash == input.hash)?;
+        let slot = self.order.remove(from + at);
+        self.free.push(slot);
+        Some(self.slots[slot as usize])
+    }
+}

@@ -1,0 +1,335 @@
+//! A book as bytes, for checkpoints: everything that events determine, and the addresses that the host
+//! keeps with it. Layout version 1, little endian, sections in the order written here. The host
+//! frames and checksums it.
+
+use alloc::vec::Vec;
+
+use crate::book::{Book, Instrument, index_hash};
+use crate::bytes::{Reader, Truncated, Writer};
+use crate::command::{InstrumentTerms, NameClass, Side, TradeInput, TradeType};
+use crate::date::Date;
+use crate::digest;
+use crate::forward::Forward;
+use crate::id::{ChronoKey, TradeHash, TradeId};
+use crate::limits::Limits;
+use crate::lots::LotBlock;
+use crate::mark::{Marks, Quote};
+use crate::position::Position;
+use crate::rules::{ContractTerms, LotMethod, Rules};
+
+const MAGIC: u64 = u64::from_le_bytes(*b"LBIMAGE1");
+/// The writer hands over its bytes about this often, so that an image never lies whole in memory.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Why an image was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageError {
+    /// Cut short, or not an image of this version.
+    Malformed,
+    /// Holds more than the limits allow: raise them.
+    TooLarge(&'static str),
+    /// The digests computed from what was read are not the stored ones.
+    Digest,
+}
+
+impl From<Truncated> for ImageError {
+    fn from(_: Truncated) -> Self {
+        Self::Malformed
+    }
+}
+
+impl core::fmt::Display for ImageError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Malformed => f.write_str("not a whole image of a book of this version"),
+            Self::TooLarge(what) => write!(f, "holds more {what} than the configured limits allow"),
+            Self::Digest => f.write_str("the digest of its content is not the stored one"),
+        }
+    }
+}
+
+impl Book {
+    /// Writes the image in pieces.
+    pub fn write_image(&self, sink: &mut dyn FnMut(&[u8])) {
+        let mut out = Writer::with_capacity(PIECE_BYTES * 2);
+        out.u64(MAGIC);
+        out.i64(self.business_date.map_or(i64::MIN, |date| i64::from(date.0)));
+        for class in NameClass::ALL {
+            out.u64(self.names.len(class) as u64);
+            for id in 0..self.names.len(class) as u32 {
+                out.text(self.names.text(class, id).unwrap_or_default());
+            }
+        }
+        for instrument in &self.instruments {
+            out.instrument(instrument);
+        }
+        out.u64(self.contracts.versions().len() as u64);
+        for terms in self.contracts.versions() {
+            out.contract(terms);
+        }
+        out.u64(self.positions.len() as u64);
+        for position in &self.positions {
+            out.position(position);
+            for lot in self.lots.iter(&position.block) {
+                out.lot(&lot);
+            }
+            if out.len() >= PIECE_BYTES {
+                out.drain_into(sink);
+            }
+        }
+        out.u64(self.forwards.len() as u64);
+        for forward in self.forwards.iter() {
+            out.forward(forward);
+        }
+        out.u64(self.economic_digest());
+        out.u64(self.full_digest());
+        out.drain_into(sink);
+    }
+
+    /// Reads an image into a new book with these limits.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub fn read_image(image: &[u8], limits: Limits) -> Result<Self, ImageError> {
+        let mut read = Reader::new(image);
+        if read.u64()? != MAGIC {
+            return Err(ImageError::Malformed);
+        }
+        let mut book = Self::new(limits);
+        let date = read.i64()?;
+        book.business_date = i32::try_from(date).ok().map(Date);
+        for class in NameClass::ALL {
+            for _ in 0..read.u64()? {
+                let text = read.text()?;
+                if !book.names.has_room(class) {
+                    return Err(ImageError::TooLarge("names"));
+                }
+                book.names.define(class, text);
+            }
+        }
+        for _ in 0..book.names.len(NameClass::Instrument) {
+            book.instruments.push(read.instrument()?);
+        }
+        for _ in 0..read.u64()? {
+            if !book.contracts.has_room() {
+                return Err(ImageError::TooLarge("contract versions"));
+            }
+            let terms = read.contract()?;
+            book.contracts.insert(terms);
+        }
+        for _ in 0..read.u64()? {
+            book.read_position(&mut read)?;
+        }
+        for _ in 0..read.u64()? {
+            if !book.forwards.has_room() {
+                return Err(ImageError::TooLarge("forward-dated trades"));
+            }
+            book.forwards.insert(read.forward()?);
+        }
+        let (economic, full) = (read.u64()?, read.u64()?);
+        if !read.is_empty() {
+            return Err(ImageError::Malformed);
+        }
+        if economic != book.economic_digest() || full != book.full_digest() {
+            return Err(ImageError::Digest);
+        }
+        Ok(book)
+    }
+
+    fn read_position(&mut self, read: &mut Reader<'_>) -> Result<(), ImageError> {
+        let (mut position, lots) = read.position()?;
+        position.key_hash = self.key_hash(position.account, position.instrument).ok_or(ImageError::Malformed)?;
+        if self.positions.len() == self.limits.positions_max {
+            return Err(ImageError::TooLarge("positions"));
+        }
+        let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
+        if !self.lots.can_hold(&position.block, lots.len()) {
+            return Err(ImageError::TooLarge("lots"));
+        }
+        if !lots.is_empty() {
+            self.lots.replace(&mut position.block, lots.iter().copied());
+        }
+        position.lots_digest = crate::apply::lots_digest(position.key_hash, &lots);
+        self.economic = self.economic.wrapping_add(digest::economic(&position));
+        self.full = self.full.wrapping_add(digest::full(&position));
+        self.provisional_positions += usize::from(position.provisional > 0);
+        let number = self.positions.len() as u32;
+        self.positions.push(position);
+        let positions = &self.positions;
+        self.index.insert_unique(index_hash(position.account, position.instrument), number, |&n| {
+            let p = &positions[n as usize];
+            index_hash(p.account, p.instrument)
+        });
+        Ok(())
+    }
+}
+
+impl Writer {
+    fn text(&mut self, text: &[u8]) {
+        self.u32(text.len() as u32);
+        self.slice(text);
+    }
+
+    fn quote(&mut self, quote: Option<Quote>) {
+        self.u32(u32::from(quote.is_some()));
+        let quote = quote.unwrap_or(Quote { price_e8: 0, at_ns: 0 });
+        self.i64(quote.price_e8);
+        self.i64(quote.at_ns);
+    }
+
+    fn instrument(&mut self, Instrument { terms, marks }: &Instrument) {
+        self.u32(terms.instrument);
+        self.u32(terms.currency);
+        for value in [terms.multiplier_e8, terms.tick_e8, terms.price_min_e8, terms.price_max_e8] {
+            self.i64(value);
+        }
+        self.slice(&terms.isin);
+        self.slice(&terms.cusip);
+        self.i64(marks.day.map_or(i64::MIN, |day| i64::from(day.0)));
+        for quote in [marks.official_close, marks.last, marks.bid_ask, marks.previous_close] {
+            self.quote(quote);
+        }
+    }
+
+    fn contract(&mut self, terms: &ContractTerms) {
+        for value in [terms.contract, terms.account, terms.instrument, terms.effective_date.0 as u32] {
+            self.u32(value);
+        }
+        self.u32(u32::from(terms.rules.method as u8) | u32::from(terms.rules.allow_short) << 8);
+    }
+
+    fn position(&mut self, p: &Position) {
+        self.u32(p.account);
+        self.u32(p.instrument);
+        self.i64(p.quantity_e8);
+        self.i64(p.forward_quantity_e8);
+        for money in [p.realized_e16, p.cost_e16, p.fees_e16] {
+            self.i128(money);
+        }
+        self.u64(p.version);
+        self.u64(p.last_address);
+        for count in [p.provisional, p.breaks, p.forwards, p.block.len() as u32] {
+            self.u32(count);
+        }
+        self.u32(p.frontier.date.0 as u32);
+        self.i64(p.frontier.executed_at_ns);
+        self.u64(p.frontier.source_order);
+        self.text(p.frontier.trade_id.as_bytes());
+    }
+
+    fn forward(&mut self, forward: &Forward) {
+        self.u32(forward.position);
+        self.u64(forward.sequence);
+        self.u64(forward.address);
+        let i = &forward.input;
+        self.text(i.trade_id.as_bytes());
+        self.text(i.correlation.as_bytes());
+        self.u128(i.hash.0);
+        self.u128(i.lot.0);
+        for id in [i.namespace, i.account, i.instrument, i.contract, i.user, i.effective_date.0 as u32] {
+            self.u32(id);
+        }
+        self.u32(u32::from(i.side as u8) | u32::from(i.trade_type as u8) << 8);
+        for value in [i.quantity_e8, i.price_e8, i.fees_e8, i.executed_at_ns] {
+            self.i64(value);
+        }
+        self.u64(i.source_order);
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn text(&mut self) -> Result<&'a [u8], Truncated> {
+        let len = self.u32()? as usize;
+        self.slice(len)
+    }
+
+    fn id(&mut self) -> Result<TradeId, ImageError> {
+        TradeId::new(self.text()?).ok_or(ImageError::Malformed)
+    }
+
+    fn quote(&mut self) -> Result<Option<Quote>, Truncated> {
+        let there = self.u32()? != 0;
+        let quote = Quote { price_e8: self.i64()?, at_ns: self.i64()? };
+        Ok(there.then_some(quote))
+    }
+
+    fn instrument(&mut self) -> Result<Instrument, ImageError> {
+        let terms = InstrumentTerms {
+            instrument: self.u32()?,
+            currency: self.u32()?,
+            multiplier_e8: self.i64()?,
+            tick_e8: self.i64()?,
+            price_min_e8: self.i64()?,
+            price_max_e8: self.i64()?,
+            isin: self.array()?,
+            cusip: self.array()?,
+        };
+        let day = i32::try_from(self.i64()?).ok().map(Date);
+        let marks = Marks {
+            day,
+            official_close: self.quote()?,
+            last: self.quote()?,
+            bid_ask: self.quote()?,
+            previous_close: self.quote()?,
+        };
+        Ok(Instrument { terms, marks })
+    }
+
+    fn contract(&mut self) -> Result<ContractTerms, ImageError> {
+        let (contract, account, instrument) = (self.u32()?, self.u32()?, self.u32()?);
+        let effective_date = Date(self.u32()? as i32);
+        let rules = self.u32()?;
+        let method = LotMethod::from_u8(rules as u8).ok_or(ImageError::Malformed)?;
+        let rules = Rules { method, allow_short: rules >> 8 & 1 == 1 };
+        Ok(ContractTerms { contract, account, instrument, rules, effective_date })
+    }
+
+    fn position(&mut self) -> Result<(Position, usize), ImageError> {
+        let mut p = Position::new(self.u32()?, self.u32()?, 0);
+        p.quantity_e8 = self.i64()?;
+        p.forward_quantity_e8 = self.i64()?;
+        (p.realized_e16, p.cost_e16, p.fees_e16) = (self.i128()?, self.i128()?, self.i128()?);
+        (p.version, p.last_address) = (self.u64()?, self.u64()?);
+        (p.provisional, p.breaks, p.forwards) = (self.u32()?, self.u32()?, self.u32()?);
+        let lots = self.u32()? as usize;
+        p.frontier = ChronoKey {
+            date: Date(self.u32()? as i32),
+            executed_at_ns: self.i64()?,
+            source_order: self.u64()?,
+            trade_id: self.id()?,
+        };
+        p.block = LotBlock::EMPTY;
+        Ok((p, lots))
+    }
+
+    fn forward(&mut self) -> Result<Forward, ImageError> {
+        let (position, sequence, address) = (self.u32()?, self.u64()?, self.u64()?);
+        let (trade_id, correlation) = (self.id()?, self.id()?);
+        let (hash, lot) = (TradeHash(self.u128()?), TradeHash(self.u128()?));
+        let (namespace, account, instrument) = (self.u32()?, self.u32()?, self.u32()?);
+        let (contract, user, date) = (self.u32()?, self.u32()?, self.u32()?);
+        let codes = self.u32()?;
+        let side = Side::from_u8(codes as u8).ok_or(ImageError::Malformed)?;
+        let trade_type = TradeType::from_u8((codes >> 8) as u8).ok_or(ImageError::Malformed)?;
+        let input = TradeInput {
+            trade_id,
+            hash,
+            namespace,
+            account,
+            instrument,
+            contract,
+            side,
+            trade_type,
+            quantity_e8: self.i64()?,
+            price_e8: self.i64()?,
+            fees_e8: self.i64()?,
+            executed_at_ns: self.i64()?,
+            source_order: self.u64()?,
+            effective_date: Date(date as i32),
+            lot,
+            user,
+            correlation,
+        };
+        Ok(Forward { input, position, sequence, address })
+    }
+}

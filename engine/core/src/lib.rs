@@ -1,0 +1,49 @@
+//! The book: exact amounts, lots, rules, events, and the three functions that move them.
+//!
+//! - [`Book::decide`] looks at one position and chooses; it changes nothing.
+//! - [`Book::apply`] is the only mutator; it never chooses and never fails on a valid event.
+//! - [`replay`](replay::replay) re-decides a position's accepted inputs in chronological order.
+//!
+//! What is absent matters most: no clock, no file, no environment, no thread, no float, no unsafe,
+//! and no hash map whose iteration order decides anything. Time, ids, prices and business dates
+//! arrive inside commands. The same events give the same digest on every machine and build.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod amount;
+pub mod apply;
+pub mod book;
+mod bytes;
+pub mod codec;
+pub mod command;
+pub mod date;
+pub mod decide;
+pub mod digest;
+pub mod event;
+pub mod forward;
+pub mod id;
+pub mod image;
+pub mod limits;
+pub mod lots;
+pub mod mark;
+pub mod names;
+pub mod outcome;
+pub mod position;
+pub mod replay;
+pub mod rules;
+pub mod select;
+
+#[cfg(test)]
+mod tests;
+
+pub use amount::{Money, Overflow};
+pub use book::Book;
+pub use command::{Command, Side, TradeInput, TradeType};
+pub use date::Date;
+pub use decide::{Decision, Scratch};
+pub use event::{Class, Event, Reason, Run, TradeEvent};
+pub use id::{ChronoKey, TradeHash, TradeId};
+pub use limits::Limits;
+pub use rules::{LotMethod, Rules};

@@ -1,0 +1,53 @@
+//! Every bound of the book, with the relations between them. Full is a typed refusal, never growth.
+
+/// Longest trade id, in bytes. The archive's column and the inline storage have this width.
+pub const TRADE_ID_BYTES_MAX: usize = 64;
+/// Longest correlation id, in bytes: a UUID (36), '@' and a service id.
+pub const CORRELATION_BYTES_MAX: usize = 64;
+/// Longest name (account, instrument, contract, user, source, namespace), in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Most runs of allocations in one trade's event. FIFO and LIFO need two; HIFO one a lot.
+pub const RUNS_PER_TRADE_MAX: usize = 1024;
+/// Smallest block of lots that a position takes.
+pub const LOT_BLOCK_MIN: usize = 4;
+/// Largest block of lots of one position.
+pub const LOT_BLOCK_MAX: usize = 1 << 20;
+
+/// Sizes of a book, fixed when it is made. Memory is reserved for all of it and touched when used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Positions, open or closed.
+    pub positions_max: usize,
+    /// Open lots of all positions, with the slack of their blocks.
+    pub lots_max: usize,
+    /// Interned names of each class.
+    pub names_max: usize,
+    /// Forward-dated trades that wait for their date.
+    pub forwards_max: usize,
+    /// Contract versions.
+    pub contracts_max: usize,
+}
+
+impl Limits {
+    /// For a host: a million positions, sixteen million lots.
+    pub const HOST: Self = Self {
+        positions_max: 1 << 20,
+        lots_max: 1 << 24,
+        names_max: 1 << 18,
+        forwards_max: 1 << 16,
+        contracts_max: 1 << 16,
+    };
+    /// For tests and small tools.
+    pub const SMALL: Self = Self {
+        positions_max: 1 << 12,
+        lots_max: 1 << 18,
+        names_max: 1 << 12,
+        forwards_max: 1 << 12,
+        contracts_max: 1 << 10,
+    };
+}
+
+const _: () = assert!(RUNS_PER_TRADE_MAX * core::mem::size_of::<crate::event::Run>() <= 40 * 1024);
+const _: () = assert!(LOT_BLOCK_MIN.is_power_of_two());
+const _: () = assert!(LOT_BLOCK_MAX.is_power_of_two());
+const _: () = assert!(TRADE_ID_BYTES_MAX <= u8::MAX as usize);

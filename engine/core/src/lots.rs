@@ -1,0 +1,411 @@
+//! Lots in parallel arrays: hot columns (quantity, total remaining cost) apart from the cold ones.
+//!
+//! One arena serves all positions. A position holds a *block*, a power of two of consecutive slots;
+//! its lots lie in it from `head`, in the order in which they were opened, so that taking the oldest
+//! moves one number. Freed blocks are kept in lists by size, linked through the quantity column.
+//! Everything is reserved at the start; nothing here allocates afterwards.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::amount::Money;
+use crate::date::Date;
+use crate::id::TradeHash;
+use crate::limits::{LOT_BLOCK_MAX, LOT_BLOCK_MIN};
+
+/// One open lot. Its side is the sign of its position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lot {
+    /// The trade that opened it.
+    pub origin: TradeHash,
+    /// Remaining quantity, positive.
+    pub quantity_e8: i64,
+    /// Total remaining cost (long) or proceeds (short), zero or more.
+    pub cost_e16: Money,
+    /// Price of the opening trade: informational, and the rank for HIFO.
+    pub price_e8: i64,
+    /// Effective date of the opening trade.
+    pub acquired: Date,
+}
+
+/// Where a position's lots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LotBlock {
+    start: u32,
+    head: u32,
+    len: u32,
+    class: u8,
+}
+
+const NO_CLASS: u8 = u8::MAX;
+const NO_BLOCK: u32 = u32::MAX;
+const CLASSES: usize = (LOT_BLOCK_MAX / LOT_BLOCK_MIN).ilog2() as usize + 1;
+
+impl LotBlock {
+    /// No lots, no block.
+    pub const EMPTY: Self = Self { start: 0, head: 0, len: 0, class: NO_CLASS };
+
+    /// Number of lots.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    #[inline]
+    fn slots(&self) -> core::ops::Range<usize> {
+        let first = self.start as usize + self.head as usize;
+        first..first + self.len as usize
+    }
+}
+
+/// The lots of a book.
+#[derive(Debug)]
+pub struct LotArena {
+    quantity_e8: Vec<i64>,
+    cost_e16: Vec<Money>,
+    origin: Vec<u128>,
+    price_e8: Vec<i64>,
+    acquired: Vec<i32>,
+    /// Slots below were handed out at least once.
+    used: usize,
+    free: [u32; CLASSES],
+}
+
+const fn class_slots(class: usize) -> usize {
+    LOT_BLOCK_MIN << class
+}
+
+impl LotArena {
+    /// Room for `slots` lots, the slack of blocks included. The memory is touched when used.
+    #[must_use]
+    pub fn new(slots: usize) -> Self {
+        assert!(slots < NO_BLOCK as usize);
+        // `vec![0; n]` of integers asks the allocator for zeroed memory and so touches none of it.
+        Self {
+            quantity_e8: vec![0; slots],
+            cost_e16: vec![0; slots],
+            origin: vec![0; slots],
+            price_e8: vec![0; slots],
+            acquired: vec![0; slots],
+            used: 0,
+            free: [NO_BLOCK; CLASSES],
+        }
+    }
+
+    /// Quantities of a position's lots, in their order.
+    #[inline]
+    #[must_use]
+    pub fn quantities(&self, block: &LotBlock) -> &[i64] {
+        &self.quantity_e8[block.slots()]
+    }
+
+    /// Remaining costs of a position's lots.
+    #[inline]
+    #[must_use]
+    pub fn costs(&self, block: &LotBlock) -> &[Money] {
+        &self.cost_e16[block.slots()]
+    }
+
+    /// Opening prices of a position's lots.
+    #[inline]
+    #[must_use]
+    pub fn prices(&self, block: &LotBlock) -> &[i64] {
+        &self.price_e8[block.slots()]
+    }
+
+    /// Opening trades of a position's lots.
+    #[inline]
+    #[must_use]
+    pub fn origins(&self, block: &LotBlock) -> &[u128] {
+        &self.origin[block.slots()]
+    }
+
+    /// Lot number `index` of a position.
+    #[inline]
+    #[must_use]
+    pub fn get(&self, block: &LotBlock, index: usize) -> Lot {
+        assert!(index < block.len());
+        let slot = block.start as usize + block.head as usize + index;
+        Lot {
+            origin: TradeHash(self.origin[slot]),
+            quantity_e8: self.quantity_e8[slot],
+            cost_e16: self.cost_e16[slot],
+            price_e8: self.price_e8[slot],
+            acquired: Date(self.acquired[slot]),
+        }
+    }
+
+    /// All lots of a position, in their order.
+    pub fn iter<'a>(&'a self, block: &'a LotBlock) -> impl ExactSizeIterator<Item = Lot> + 'a {
+        (0..block.len()).map(|index| self.get(block, index))
+    }
+
+    /// Whether [`Self::push`] would find room.
+    #[inline]
+    #[must_use]
+    pub fn can_push(&self, block: &LotBlock) -> bool {
+        if block.class != NO_CLASS && (block.len as usize) < class_slots(block.class.into()) {
+            return true;
+        }
+        let class = if block.class == NO_CLASS { 0 } else { usize::from(block.class) + 1 };
+        class < CLASSES && self.can_take(class)
+    }
+
+    /// Whether [`Self::replace`] by `len` lots would find room.
+    #[must_use]
+    pub fn can_hold(&self, block: &LotBlock, len: usize) -> bool {
+        let class = class_for(len);
+        (block.class != NO_CLASS && usize::from(block.class) >= class) || (class < CLASSES && self.can_take(class))
+    }
+
+    /// Adds a lot after the others. The caller has asked [`Self::can_push`].
+    #[inline]
+    pub fn push(&mut self, block: &mut LotBlock, lot: Lot) {
+        if block.class == NO_CLASS {
+            *block = LotBlock { start: self.take(0), head: 0, len: 0, class: 0 };
+        }
+        let capacity = class_slots(block.class.into());
+        if (block.head + block.len) as usize == capacity {
+            self.make_room(block, capacity);
+        }
+        let slot = (block.start + block.head + block.len) as usize;
+        self.write(slot, &lot);
+        block.len += 1;
+    }
+
+    /// Sets what is left of lot `index`.
+    #[inline]
+    pub fn set_rest(&mut self, block: &LotBlock, index: usize, quantity_e8: i64, cost_e16: Money) {
+        assert!(index < block.len());
+        let slot = block.start as usize + block.head as usize + index;
+        self.quantity_e8[slot] = quantity_e8;
+        self.cost_e16[slot] = cost_e16;
+    }
+
+    /// Removes the `count` oldest lots.
+    #[inline]
+    pub fn remove_front(&mut self, block: &mut LotBlock, count: usize) {
+        assert!(count <= block.len());
+        block.head += count as u32;
+        block.len -= count as u32;
+        self.release_if_empty(block);
+    }
+
+    /// Removes the `count` newest lots.
+    #[inline]
+    pub fn remove_back(&mut self, block: &mut LotBlock, count: usize) {
+        assert!(count <= block.len());
+        block.len -= count as u32;
+        self.release_if_empty(block);
+    }
+
+    /// Removes every lot whose quantity was set to zero, keeping the order of the others.
+    pub fn remove_empty(&mut self, block: &mut LotBlock) {
+        let slots = block.slots();
+        let mut to = slots.start;
+        for from in slots {
+            if self.quantity_e8[from] != 0 {
+                if to != from {
+                    self.copy_slot(from, to);
+                }
+                to += 1;
+            }
+        }
+        block.len = (to - (block.start + block.head) as usize) as u32;
+        self.release_if_empty(block);
+    }
+
+    /// Replaces all lots. The caller has asked [`Self::can_hold`].
+    pub fn replace(&mut self, block: &mut LotBlock, lots: impl ExactSizeIterator<Item = Lot>) {
+        let len = lots.len();
+        let class = class_for(len);
+        if block.class == NO_CLASS || usize::from(block.class) < class {
+            self.release(block);
+            *block = LotBlock { start: self.take(class), head: 0, len: 0, class: class as u8 };
+        }
+        block.head = 0;
+        block.len = len as u32;
+        for (index, lot) in lots.enumerate() {
+            self.write(block.start as usize + index, &lot);
+        }
+        self.release_if_empty(block);
+    }
+
+    fn write(&mut self, slot: usize, lot: &Lot) {
+        self.quantity_e8[slot] = lot.quantity_e8;
+        self.cost_e16[slot] = lot.cost_e16;
+        self.origin[slot] = lot.origin.0;
+        self.price_e8[slot] = lot.price_e8;
+        self.acquired[slot] = lot.acquired.0;
+    }
+
+    fn copy_slot(&mut self, from: usize, to: usize) {
+        self.quantity_e8[to] = self.quantity_e8[from];
+        self.cost_e16[to] = self.cost_e16[from];
+        self.origin[to] = self.origin[from];
+        self.price_e8[to] = self.price_e8[from];
+        self.acquired[to] = self.acquired[from];
+    }
+
+    fn copy_block(&mut self, from: core::ops::Range<usize>, to: usize) {
+        self.quantity_e8.copy_within(from.clone(), to);
+        self.cost_e16.copy_within(from.clone(), to);
+        self.origin.copy_within(from.clone(), to);
+        self.price_e8.copy_within(from.clone(), to);
+        self.acquired.copy_within(from, to);
+    }
+
+    /// Moves the lots to the front of their block where at least half of it is free, so that each
+    /// move is paid for by as many removals; else to a block of twice the size.
+    #[cold]
+    fn make_room(&mut self, block: &mut LotBlock, capacity: usize) {
+        let slots = block.slots();
+        let fits_here = slots.len() * 2 <= capacity;
+        let next = usize::from(block.class) + 1;
+        if fits_here || (slots.len() < capacity && !(next < CLASSES && self.can_take(next))) {
+            self.copy_block(slots, block.start as usize);
+            block.head = 0;
+            return;
+        }
+        assert!(next < CLASSES);
+        let start = self.take(next);
+        self.copy_block(slots, start as usize);
+        let len = block.len;
+        self.release(block);
+        *block = LotBlock { start, head: 0, len, class: next as u8 };
+    }
+
+    fn release_if_empty(&mut self, block: &mut LotBlock) {
+        if block.len == 0 {
+            self.release(block);
+        }
+    }
+
+    fn release(&mut self, block: &mut LotBlock) {
+        if block.class != NO_CLASS {
+            self.give(block.class.into(), block.start);
+        }
+        *block = LotBlock::EMPTY;
+    }
+
+    fn can_take(&self, class: usize) -> bool {
+        self.used + class_slots(class) <= self.quantity_e8.len() || self.free[class..].iter().any(|&f| f != NO_BLOCK)
+    }
+
+    fn take(&mut self, class: usize) -> u32 {
+        let head = self.free[class];
+        if head != NO_BLOCK {
+            self.free[class] = self.quantity_e8[head as usize] as u32;
+            return head;
+        }
+        if self.used + class_slots(class) <= self.quantity_e8.len() {
+            let start = self.used as u32;
+            self.used += class_slots(class);
+            return start;
+        }
+        // Halve a larger free block; the second half goes to its own list.
+        assert!(class + 1 < CLASSES, "can_take was asked first");
+        let start = self.take(class + 1);
+        self.give(class, start + class_slots(class) as u32);
+        start
+    }
+
+    fn give(&mut self, class: usize, start: u32) {
+        self.quantity_e8[start as usize] = i64::from(self.free[class]);
+        self.free[class] = start;
+    }
+}
+
+fn class_for(len: usize) -> usize {
+    (len.max(LOT_BLOCK_MIN).next_power_of_two() / LOT_BLOCK_MIN).ilog2() as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lot(n: i64) -> Lot {
+        Lot {
+            origin: TradeHash(n as u128),
+            quantity_e8: n,
+            cost_e16: i128::from(n) * 7,
+            price_e8: n,
+            acquired: Date(n as i32),
+        }
+    }
+
+    /// A naive model beside the arena, driven by a fixed pseudo-random walk over several positions.
+    #[test]
+    fn behaves_as_plain_lists() {
+        let mut arena = LotArena::new(4096);
+        let mut blocks = [LotBlock::EMPTY; 5];
+        let mut models: [Vec<Lot>; 5] = core::array::from_fn(|_| Vec::new());
+        let mut state = 1u64;
+        for step in 1..60_000i64 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (which, what) = ((state >> 33) as usize % 5, (state >> 40) % 12);
+            let (block, model) = (&mut blocks[which], &mut models[which]);
+            let len = model.len();
+            match what {
+                0..=5 if len < 300 => {
+                    assert!(arena.can_push(block));
+                    arena.push(block, lot(step));
+                    model.push(lot(step));
+                }
+                6 if len > 0 => {
+                    let count = 1 + (state >> 50) as usize % len;
+                    arena.remove_front(block, count);
+                    model.drain(..count);
+                }
+                7 if len > 0 => {
+                    arena.remove_back(block, 1);
+                    model.pop();
+                }
+                8 if len > 2 => {
+                    arena.set_rest(block, len / 2, 0, 0);
+                    arena.set_rest(block, 0, 0, 0);
+                    arena.remove_empty(block);
+                    model.remove(len / 2);
+                    model.remove(0);
+                }
+                9 if len > 0 => {
+                    arena.set_rest(block, len - 1, step, 5);
+                    (model[len - 1].quantity_e8, model[len - 1].cost_e16) = (step, 5);
+                }
+                10 => {
+                    let lots: Vec<Lot> = (0..(state >> 45) as i64 % 90).map(|n| lot(step + n)).collect();
+                    assert!(arena.can_hold(block, lots.len()));
+                    arena.replace(block, lots.iter().copied());
+                    *model = lots;
+                }
+                _ => {}
+            }
+            assert!(arena.iter(block).eq(model.iter().copied()), "step {step}");
+        }
+    }
+
+    #[test]
+    fn full_is_said_before() {
+        let mut arena = LotArena::new(8);
+        let (mut a, mut b) = (LotBlock::EMPTY, LotBlock::EMPTY);
+        for n in 0..4 {
+            assert!(arena.can_push(&a));
+            arena.push(&mut a, lot(n));
+        }
+        assert!(!arena.can_push(&a), "a block of eight is not to be had");
+        assert!(arena.can_push(&b));
+        arena.push(&mut b, lot(9));
+        arena.remove_front(&mut b, 1);
+        assert!(!arena.can_push(&a));
+        arena.remove_front(&mut a, 4);
+        assert!(arena.can_push(&a));
+    }
+}

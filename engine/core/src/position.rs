@@ -1,0 +1,114 @@
+//! A position: account and instrument, its figures, its place in history, its status.
+
+use crate::amount::Money;
+use crate::event::Figures;
+use crate::id::{ChronoKey, NameId};
+use crate::lots::LotBlock;
+
+/// Whether the figures are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconciliation {
+    /// Equals the chronological replay of the accepted set.
+    Reconciled,
+    /// An estimate that awaits the coldpath.
+    Provisional,
+    /// Replayed, exact, and with a break that needs a person.
+    Pending,
+}
+
+impl Reconciliation {
+    /// The wire name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reconciled => "RECONCILED",
+            Self::Provisional => "PROVISIONAL",
+            Self::Pending => "PENDING",
+        }
+    }
+}
+
+/// A position of the book.
+#[derive(Clone, Copy, Debug)]
+pub struct Position {
+    /// Interned account.
+    pub account: NameId,
+    /// Interned instrument.
+    pub instrument: NameId,
+    /// Hash of the two names.
+    pub key_hash: u64,
+    /// Net quantity; the sign is the side of the lots.
+    pub quantity_e8: i64,
+    /// Realized since inception, fees apart.
+    pub realized_e16: Money,
+    /// Remaining cost of the open lots.
+    pub cost_e16: Money,
+    /// Fees since inception.
+    pub fees_e16: Money,
+    /// The open lots.
+    pub block: LotBlock,
+    /// Sum of the lots' digests.
+    pub lots_digest: u64,
+    /// Number of the last event that changed the position; contiguous from 1.
+    pub version: u64,
+    /// Late trades since the last correction.
+    pub provisional: u32,
+    /// Accepted trades that the last replay or maturity found illegal.
+    pub breaks: u32,
+    /// Greatest applied key.
+    pub frontier: ChronoKey,
+    /// Signed quantity of forward-dated trades that wait.
+    pub forward_quantity_e8: i64,
+    /// Number of forward-dated trades that wait.
+    pub forwards: u32,
+    /// Address of the position's last event; kept by the host, in no digest.
+    pub last_address: u64,
+}
+
+impl Position {
+    /// A position before its first event.
+    #[must_use]
+    pub fn new(account: NameId, instrument: NameId, key_hash: u64) -> Self {
+        Self {
+            account,
+            instrument,
+            key_hash,
+            quantity_e8: 0,
+            realized_e16: 0,
+            cost_e16: 0,
+            fees_e16: 0,
+            block: LotBlock::EMPTY,
+            lots_digest: 0,
+            version: 0,
+            provisional: 0,
+            breaks: 0,
+            frontier: ChronoKey::MIN,
+            forward_quantity_e8: 0,
+            forwards: 0,
+            last_address: u64::MAX,
+        }
+    }
+
+    /// Whether the figures are final.
+    #[must_use]
+    pub fn reconciliation(&self) -> Reconciliation {
+        if self.provisional > 0 {
+            Reconciliation::Provisional
+        } else if self.breaks > 0 {
+            Reconciliation::Pending
+        } else {
+            Reconciliation::Reconciled
+        }
+    }
+
+    /// The figures that corrections compare.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            quantity_e8: self.quantity_e8,
+            realized_e16: self.realized_e16,
+            cost_e16: self.cost_e16,
+            lot_count: self.block.len() as u32,
+        }
+    }
+}
