@@ -1,1 +1,36 @@
-//! Under construction.
+//! The threads around the book.
+//!
+//! ```text
+//! door -> ring -> shard -> log -> follower -> read model, checkpoints, coldpath
+//!  ^               |  ^                                                   |
+//!  +-- answers ----+  +------------------- proposals ---------------------+
+//! ```
+//!
+//! The shard thread owns the book and the log's appender; nobody else writes to either. Everything
+//! else follows the log at its own pace. What is absent: the shard thread takes no lock, makes no
+//! system call and allocates nothing in steady state; it waits for its rings only.
+
+pub mod checkpoint;
+pub mod coldpath;
+pub mod config;
+pub mod directory;
+pub mod door;
+pub mod error;
+pub mod fault;
+pub mod follower;
+pub mod host;
+pub mod idempotency;
+pub mod limits;
+pub mod phase;
+pub mod read_model;
+pub mod recovery;
+pub mod shard;
+pub mod side_log;
+pub mod wait;
+
+pub use config::EngineConfig;
+pub use directory::{Directory, NameError};
+pub use door::{Answer, Door, Request, Status};
+pub use error::{HostError, StartError};
+pub use host::Host;
+pub use read_model::{PositionView, ReadModel};

@@ -1,1 +1,3 @@
-//! Under construction.
+//! What the integration tests share: an embedded host with one door.
+
+pub mod rig;

@@ -116,6 +116,8 @@ pub enum DecimalError {
     OutOfRange,
 }
 
+impl core::error::Error for DecimalError {}
+
 impl core::fmt::Display for DecimalError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {

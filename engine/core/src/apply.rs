@@ -19,6 +19,8 @@ use crate::position::Position;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Misfit(pub &'static str);
 
+impl core::error::Error for Misfit {}
+
 impl core::fmt::Display for Misfit {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "event does not fit the book: {}", self.0)

@@ -181,8 +181,9 @@ impl Book {
     }
 
     /// One of the sixteen partitions of a position: by the hash of its names, the same everywhere.
+    #[inline]
     #[must_use]
-    pub fn partition(&self, position: u32) -> u16 {
-        self.positions.get(position as usize).map_or(0, |p| (p.key_hash >> 60) as u16)
+    pub fn partition(&self, account: NameId, instrument: NameId) -> u16 {
+        self.key_hash(account, instrument).map_or(0, |hash| (hash >> 60) as u16)
     }
 }

@@ -249,6 +249,8 @@ pub enum CodecError {
     Malformed(u16),
 }
 
+impl core::error::Error for CodecError {}
+
 impl core::fmt::Display for CodecError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {

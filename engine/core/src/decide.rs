@@ -309,16 +309,7 @@ impl Book {
                 &fresh
             }
         };
-        let refusal = |reason| Decision {
-            class: Class::Rejected,
-            reason,
-            position: number.unwrap_or(NO_POSITION),
-            version: position.version,
-            on_provisional: position.provisional > 0,
-            backdated: false,
-            booked: Booked::NOTHING,
-            first: None,
-        };
+        let refusal = |reason| self.refuse(input, reason);
         if let Err(reason) = self.admissible(input, number) {
             return refusal(reason);
         }
@@ -349,6 +340,23 @@ impl Book {
                 scratch.runs.clear();
                 refusal(reason)
             }
+        }
+    }
+
+    /// A refusal of a trade: changes nothing but is recorded.
+    #[must_use]
+    pub fn refuse(&self, input: &TradeInput, reason: Reason) -> Decision {
+        let number = self.find(input.account, input.instrument);
+        let position = number.map(|number| &self.positions[number as usize]);
+        Decision {
+            class: Class::Rejected,
+            reason,
+            position: number.unwrap_or(NO_POSITION),
+            version: position.map_or(0, |p| p.version),
+            on_provisional: position.is_some_and(|p| p.provisional > 0),
+            backdated: false,
+            booked: Booked::NOTHING,
+            first: None,
         }
     }
 

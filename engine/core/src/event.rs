@@ -47,7 +47,9 @@ impl Class {
         matches!(self, Self::Applied | Self::Provisional | Self::Forward | Self::Matured)
     }
 
-    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+    /// From the number in records and checkpoints.
+    #[must_use]
+    pub fn from_u8(value: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|class| *class as u8 == value)
     }
 }

@@ -38,6 +38,8 @@ impl From<Truncated> for ImageError {
     }
 }
 
+impl core::error::Error for ImageError {}
+
 impl core::fmt::Display for ImageError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {

@@ -1,0 +1,257 @@
+//! Checkpoints: the follower's state at one sequence, so that recovery reads the log's tail only.
+//!
+//! File `checkpoint-<sequence, 16 hex digits>`, little endian: magic, layout version, log id, sequence
+//! and checksum of the last applied record, then sections (sources, provisional ids, trade ids, image
+//! of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
+//! and only once the log is durable beyond it, so that no checkpoint names what a power cut can take.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use lotbook_core::event::Class;
+use lotbook_core::id::{NameId, TradeHash};
+use lotbook_core::image::ImageError;
+use lotbook_core::{Book, Limits};
+
+use crate::error::StartError;
+use crate::idempotency::TradeIds;
+use crate::limits::CHECKPOINTS_KEPT;
+
+const MAGIC: &[u8; 8] = b"LBCHECK1";
+const HEAD_BYTES: usize = 48;
+
+/// Everything that the follower carries from event to event.
+#[derive(Debug)]
+pub struct State {
+    /// The book.
+    pub book: Book,
+    /// Trade ids of the recent window.
+    pub ids: TradeIds,
+    /// Greatest offset seen of each source.
+    pub sources: HashMap<NameId, u64>,
+    /// Late trades of each PROVISIONAL position.
+    pub late: HashMap<u32, Vec<Box<str>>>,
+    /// Sequence of the last applied record.
+    pub sequence: u64,
+    /// Checksum of that record.
+    pub checksum: u32,
+}
+
+impl State {
+    /// Before the first event.
+    #[must_use]
+    pub fn new(limits: Limits, trade_ids_max: usize) -> Self {
+        Self {
+            book: Book::new(limits),
+            ids: TradeIds::new(trade_ids_max),
+            sources: HashMap::new(),
+            late: HashMap::new(),
+            sequence: 0,
+            checksum: 0,
+        }
+    }
+}
+
+/// A checkpoint file found in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The file.
+    pub path: PathBuf,
+    /// Sequence of the last applied record.
+    pub sequence: u64,
+}
+
+/// Checkpoints of a directory, newest first. Names that are not ours are left alone.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list(dir: &Path) -> io::Result<Vec<Found>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(hex) = name.strip_prefix("checkpoint-").filter(|hex| hex.len() == 16)
+            && let Ok(sequence) = u64::from_str_radix(hex, 16)
+        {
+            found.push(Found { path, sequence });
+        }
+    }
+    found.sort_unstable_by(|a, b| b.sequence.cmp(&a.sequence));
+    Ok(found)
+}
+
+struct Checked<W> {
+    out: W,
+    checksum: u32,
+}
+
+impl<W: Write> Checked<W> {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
+        self.out.write_all(bytes)
+    }
+}
+
+/// Writes a checkpoint and drops the older ones beyond those kept. Blocks on the disk.
+///
+/// # Errors
+/// Any failure; the older checkpoints are then as they were.
+pub fn write(dir: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
+    let path = dir.join(format!("checkpoint-{:016x}", state.sequence));
+    let beside = dir.join("checkpoint.tmp");
+    let file = File::create(&beside)?;
+    let mut out = Checked { out: BufWriter::with_capacity(1 << 20, &file), checksum: 0 };
+    out.put(MAGIC)?;
+    out.put(&1u64.to_le_bytes())?;
+    out.put(&log_id.to_le_bytes())?;
+    out.put(&state.sequence.to_le_bytes())?;
+    out.put(&u64::from(state.checksum).to_le_bytes())?;
+    out.put(&[0; 8])?;
+    out.put(&(state.sources.len() as u64).to_le_bytes())?;
+    for (source, offset) in &state.sources {
+        out.put(&u64::from(*source).to_le_bytes())?;
+        out.put(&offset.to_le_bytes())?;
+    }
+    out.put(&(state.late.len() as u64).to_le_bytes())?;
+    for (position, ids) in &state.late {
+        out.put(&u64::from(*position).to_le_bytes())?;
+        out.put(&(ids.len() as u64).to_le_bytes())?;
+        for id in ids {
+            out.put(&(id.len() as u64).to_le_bytes())?;
+            out.put(id.as_bytes())?;
+        }
+    }
+    out.put(&(state.ids.len() as u64).to_le_bytes())?;
+    for (first, id) in state.ids.iter() {
+        out.put(&first.hash.0.to_le_bytes())?;
+        for word in [first.sequence, first.address, first.content, first.version] {
+            out.put(&word.to_le_bytes())?;
+        }
+        out.put(&first.position.to_le_bytes())?;
+        out.put(&[first.class as u8, id.len() as u8])?;
+        out.put(id)?;
+    }
+    let mut failed = None;
+    state.book.write_image(&mut |piece| {
+        if failed.is_none() {
+            failed = out.put(piece).err();
+        }
+    });
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    let checksum = out.checksum;
+    out.out.write_all(&checksum.to_le_bytes())?;
+    out.out.flush()?;
+    drop(out);
+    file.sync_all()?;
+    fs::rename(&beside, &path)?;
+    sync_dir(dir)?;
+    for old in list(dir)?.into_iter().skip(CHECKPOINTS_KEPT) {
+        fs::remove_file(old.path)?;
+    }
+    Ok(path)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// What a checkpoint file turned out to be.
+#[derive(Debug)]
+pub enum Read {
+    /// Whole, and of this log.
+    Whole(Box<State>),
+    /// Damaged, of another log, or of another release: not used. Says why.
+    Unusable(&'static str),
+}
+
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+        let (head, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(head)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.take(8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.take(4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+    }
+    fn text(&mut self, len: usize) -> Option<&'a str> {
+        std::str::from_utf8(self.take(len)?).ok()
+    }
+}
+
+/// Reads a checkpoint.
+///
+/// # Errors
+/// The file cannot be read, or it holds more than the limits allow. Damage is [`Read::Unusable`].
+pub fn read(path: &Path, log_id: u64, limits: Limits, trade_ids_max: usize) -> Result<Read, StartError> {
+    let bytes = fs::read(path).map_err(|source| StartError::Io { what: "reading", path: path.into(), source })?;
+    let Some((content, stored)) = bytes.split_last_chunk::<4>() else { return Ok(Read::Unusable("cut short")) };
+    if content.len() < HEAD_BYTES || &content[..8] != MAGIC {
+        return Ok(Read::Unusable("not a checkpoint of this release"));
+    }
+    if crc32c::crc32c(content) != u32::from_le_bytes(*stored) {
+        return Ok(Read::Unusable("its checksum differs"));
+    }
+    let mut state = State::new(limits, trade_ids_max);
+    let mut cursor = Cursor(&content[8..]);
+    let (layout, id) = (cursor.u64(), cursor.u64());
+    if layout != Some(1) {
+        return Ok(Read::Unusable("another layout"));
+    }
+    if id != Some(log_id) {
+        return Ok(Read::Unusable("of another log"));
+    }
+    let too_large = |what| StartError::Checkpoint { path: path.into(), source: ImageError::TooLarge(what) };
+    match sections(&mut cursor, &mut state) {
+        Some(true) => {}
+        Some(false) => return Err(too_large("trade ids")),
+        None => return Ok(Read::Unusable("malformed")),
+    }
+    match Book::read_image(cursor.0, limits) {
+        Ok(book) => state.book = book,
+        Err(ImageError::TooLarge(what)) => return Err(too_large(what)),
+        Err(_) => return Ok(Read::Unusable("its image of the book is malformed")),
+    }
+    Ok(Read::Whole(Box::new(state)))
+}
+
+/// `None`: malformed. `Some(false)`: more trade ids than fit.
+fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
+    state.sequence = cursor.u64()?;
+    state.checksum = u32::try_from(cursor.u64()?).ok()?;
+    cursor.u64()?;
+    for _ in 0..cursor.u64()? {
+        let source = NameId::try_from(cursor.u64()?).ok()?;
+        state.sources.insert(source, cursor.u64()?);
+    }
+    for _ in 0..cursor.u64()? {
+        let position = u32::try_from(cursor.u64()?).ok()?;
+        let mut ids = Vec::new();
+        for _ in 0..cursor.u64()? {
+            let len = usize::try_from(cursor.u64()?).ok()?;
+            ids.push(cursor.text(len)?.into());
+        }
+        state.late.insert(position, ids);
+    }
+    for _ in 0..cursor.u64()? {
+        let hash = TradeHash(cursor.take(16).and_then(|b| b.try_into().ok()).map(u128::from_le_bytes)?);
+        let (sequence, address, content, version) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);
+        let position = cursor.u32()?;
+        let codes = cursor.take(2)?;
+        let class = Class::from_u8(codes[0])?;
+        let id = cursor.take(usize::from(codes[1]))?;
+        let entry = TradeIds::entry(hash, sequence, address, content, position, version, class);
+        if state.ids.restore(entry, id).is_err() {
+            return Some(false);
+        }
+    }
+    Some(true)
+}

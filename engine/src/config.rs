@@ -1,0 +1,72 @@
+//! Configuration of a host. The gateway reads it from a file; tests build it directly.
+
+use std::path::PathBuf;
+
+use lotbook_core::Limits;
+
+use crate::fault::Fault;
+use crate::wait::WaitKind;
+
+/// Roles of the engine's threads, for names and for test hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The shard: owner of the book.
+    Shard,
+    /// The follower: read model, checkpoints.
+    Follower,
+    /// The coldpath worker.
+    Coldpath,
+}
+
+/// How a host runs.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// Data directory: `log/`, `side/`, `checkpoints/`, `phases`.
+    pub data_dir: PathBuf,
+    /// Directory of the logs' mapped tails; `None`: shared memory where there is any.
+    pub tail_dir: Option<PathBuf>,
+    /// Bytes of a log segment.
+    pub segment_bytes: u64,
+    /// Blocks of the mapped tail, 64 KiB each.
+    pub tail_blocks: u32,
+    /// Core of the shard thread; `None`: the last one.
+    pub shard_core: Option<usize>,
+    /// Core of the log thread; `None`: not pinned.
+    pub log_core: Option<usize>,
+    /// How the shard waits for its rings.
+    pub wait: WaitKind,
+    /// Sizes of the book.
+    pub limits: Limits,
+    /// Trade ids in the recent window.
+    pub trade_ids_max: usize,
+    /// Records between two checkpoints; 0: only at a clean stop.
+    pub checkpoint_records: u64,
+    /// Whether the coldpath runs from the start. `replay` lets it begin when the input has ended.
+    pub coldpath: bool,
+    /// Called first on each engine thread. For tests that count what a thread does.
+    pub on_thread: Option<fn(Role)>,
+    /// A planted fault, for the self-test of verdicts. Never set in production.
+    pub fault: Option<Fault>,
+}
+
+impl EngineConfig {
+    /// Defaults for a data directory.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            tail_dir: None,
+            segment_bytes: 64 << 20,
+            tail_blocks: 256,
+            shard_core: None,
+            log_core: None,
+            wait: WaitKind::Auto,
+            limits: Limits::HOST,
+            trade_ids_max: 1 << 22,
+            checkpoint_records: 2_000_000,
+            coldpath: true,
+            on_thread: None,
+            fault: None,
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! The follower: applies the log to a second book, publishes the read model, writes checkpoints,
+//! feeds the coldpath, and compares digests with the shard through the log.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lotbook_core::Book;
+use lotbook_core::codec::Decoder;
+use lotbook_core::command::NameClass;
+use lotbook_core::event::{CorrectedEvent, Event, TradeEvent};
+use lotbook_core::outcome::Outcome;
+use lotbook_wal::{Limit, Log, Reader, RecordHeader};
+use parking_lot::Mutex;
+
+use crate::checkpoint::{self, State};
+use crate::coldpath::{ColdQueue, Head};
+use crate::error::HostError;
+use crate::limits::{FOLLOWER_BATCH, PUBLISH_BEHIND_MS};
+use crate::phase::{Phase, Phases};
+use crate::read_model::{LotView, PositionView, ReadModel};
+use crate::recovery::{self, is_log_record};
+use crate::side_log;
+use crate::wait::{WaitKind, Waiter};
+
+/// Sees every event on the follower's thread, before it is applied. For tools that need each trade's
+/// figures; it slows the follower, never the shard.
+pub trait Observer: Send {
+    /// A trade, whatever became of it, and the book before it.
+    fn trade(&mut self, before: &Book, header: &RecordHeader, event: &TradeEvent<'_>);
+    /// An accepted correction and its body, and the book before it.
+    fn corrected(&mut self, before: &Book, header: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome);
+}
+
+pub(crate) struct Follower {
+    pub state: State,
+    pub reader: Reader,
+    pub log: Arc<Log>,
+    pub side: Arc<Log>,
+    pub model: Arc<ReadModel>,
+    pub queue: Arc<ColdQueue>,
+    pub observer: Option<Box<dyn Observer>>,
+    pub checkpoints: PathBuf,
+    pub checkpoint_records: u64,
+    pub phases: Phases,
+    /// No more events will come; ends when all are applied.
+    pub finish: Arc<AtomicBool>,
+    /// Ends at once.
+    pub crash: Arc<AtomicBool>,
+    pub error: Arc<Mutex<Option<HostError>>>,
+    pub dirty: Dirty,
+    pub checkpointed: u64,
+}
+
+/// Positions and instruments that changed since they were published.
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    positions: Vec<u32>,
+    position_is: Vec<bool>,
+    instruments: Vec<u32>,
+    instrument_is: Vec<bool>,
+    all_instruments: bool,
+    since: Option<Instant>,
+}
+
+fn mark(list: &mut Vec<u32>, is: &mut Vec<bool>, number: u32) {
+    let index = number as usize;
+    if is.len() <= index {
+        is.resize(index + 1, false);
+    }
+    if !is[index] {
+        is[index] = true;
+        list.push(number);
+    }
+}
+
+impl Dirty {
+    fn position(&mut self, number: u32) {
+        mark(&mut self.positions, &mut self.position_is, number);
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn instrument(&mut self, number: u32) {
+        mark(&mut self.instruments, &mut self.instrument_is, number);
+        self.since.get_or_insert_with(Instant::now);
+    }
+}
+
+impl Follower {
+    /// Publishes everything that recovery found and queues what is PROVISIONAL.
+    pub(crate) fn begin(&mut self) {
+        self.queue.set_contracts(self.state.book.contracts());
+        for number in 0..self.state.book.positions().len() as u32 {
+            self.dirty.position(number);
+            self.feed_coldpath(number);
+        }
+        for number in 0..self.state.book.names().len(NameClass::Instrument) as u32 {
+            self.dirty.instrument(number);
+        }
+        for number in 0..self.state.book.names().len(NameClass::Currency) as u32 {
+            self.model.publish_currency(number, self.state.book.names().str(NameClass::Currency, number));
+        }
+        self.checkpointed = self.state.sequence;
+        self.advance();
+        self.publish();
+    }
+
+    /// Follows until told to end. The last thing a clean end does is a checkpoint.
+    pub(crate) fn run(mut self) -> Option<Box<dyn Observer>> {
+        let mut waiter = Waiter::new(WaitKind::Park);
+        loop {
+            if self.crash.load(Ordering::Acquire) {
+                return self.observer;
+            }
+            // Read before the batch: what was published before the flag is then in the log.
+            let finish = self.finish.load(Ordering::Acquire);
+            let count = match self.batch() {
+                Ok(count) => count,
+                Err(error) => {
+                    tracing::error!(%error, "the follower stopped");
+                    *self.error.lock() = Some(error);
+                    return self.observer;
+                }
+            };
+            let behind = count == FOLLOWER_BATCH;
+            let due = |since: &Instant| !behind || since.elapsed() > Duration::from_millis(PUBLISH_BEHIND_MS);
+            match &self.dirty.since {
+                Some(since) if due(since) => self.publish(),
+                Some(_) => {}
+                None => self.model.published(self.state.sequence),
+            }
+            if self.checkpoint_records > 0 && self.state.sequence >= self.checkpointed + self.checkpoint_records {
+                self.checkpoint();
+            }
+            if count > 0 {
+                waiter.reset();
+            } else if finish {
+                self.publish();
+                self.checkpoint();
+                return self.observer;
+            } else {
+                waiter.idle();
+            }
+        }
+    }
+
+    fn batch(&mut self) -> Result<usize, HostError> {
+        let mut decoder = Decoder::new();
+        let mut count = 0;
+        while count < FOLLOWER_BATCH {
+            let sequence = self.state.sequence;
+            let diverged = |what: String| HostError::Diverged { sequence: sequence + 1, what };
+            let Some(record) = self.reader.next(Limit::Applied).map_err(|error| diverged(error.to_string()))? else {
+                break;
+            };
+            count += 1;
+            let header = record.header;
+            if is_log_record(&header) {
+                (self.state.sequence, self.state.checksum) = (header.sequence, header.checksum);
+                continue;
+            }
+            let event = decoder
+                .decode(header.kind, header.version, record.payload)
+                .map_err(|error| diverged(error.to_string()))?;
+            let outcome = match &event {
+                Event::Corrected(corrected) => {
+                    Some(side_log::read(&self.side, corrected).map_err(|error| diverged(error.to_string()))?)
+                }
+                _ => None,
+            };
+            if let Some(observer) = &mut self.observer {
+                match (&event, &outcome) {
+                    (Event::Trade(trade), _) => observer.trade(&self.state.book, &header, trade),
+                    (Event::Corrected(corrected), Some(outcome)) => {
+                        observer.corrected(&self.state.book, &header, corrected, outcome);
+                    }
+                    _ => {}
+                }
+            }
+            recovery::apply(&mut self.state, &header, &event, outcome.as_ref())
+                .map_err(|error| diverged(error.what))?;
+            note(&mut self.dirty, &self.queue, &self.model, &self.state, &event);
+        }
+        if count > 0 {
+            self.advance();
+        }
+        Ok(count)
+    }
+
+    fn feed_coldpath(&self, number: u32) {
+        feed(&self.queue, &self.state, number);
+    }
+
+    fn advance(&self) {
+        let book = &self.state.book;
+        let digest = book.economic_digest();
+        self.model.advance(self.state.sequence, book.provisional_positions(), book.business_date(), digest);
+    }
+
+    fn publish(&mut self) {
+        let (book, names) = (&self.state.book, self.state.book.names());
+        for number in std::mem::take(&mut self.dirty.positions) {
+            self.dirty.position_is[number as usize] = false;
+            let position = &book.positions()[number as usize];
+            self.model.publish_position((position.account, position.instrument), view(&self.state, number));
+        }
+        let today = book.business_date();
+        let instruments = std::mem::take(&mut self.dirty.instruments);
+        for &number in &instruments {
+            self.dirty.instrument_is[number as usize] = false;
+        }
+        let all = std::mem::take(&mut self.dirty.all_instruments);
+        let every = 0..if all { names.len(NameClass::Instrument) as u32 } else { 0 };
+        for number in instruments.into_iter().chain(every) {
+            if let Some(instrument) = book.instrument(number) {
+                self.model.publish_instrument(number, instrument, today);
+            }
+        }
+        self.dirty.since = None;
+        self.model.published(self.state.sequence);
+    }
+
+    fn checkpoint(&mut self) {
+        if self.state.sequence == self.checkpointed {
+            return;
+        }
+        self.phases.enter(Phase::Checkpoint);
+        let written = self.await_durable().and_then(|()| {
+            checkpoint::write(&self.checkpoints, self.log.log_id(), &self.state).map_err(|e| e.to_string())
+        });
+        match written {
+            Ok(_) => self.model.checkpointed(self.state.sequence),
+            // The log has everything; only the next start takes longer.
+            Err(error) => {
+                tracing::warn!(error, "checkpoint not written");
+                let mut first = self.error.lock();
+                first.get_or_insert(HostError::Checkpoint(error));
+            }
+        }
+        // Also after a failure, so that it is not tried for every record.
+        self.checkpointed = self.state.sequence;
+        self.phases.leave(Phase::Checkpoint);
+    }
+
+    fn await_durable(&self) -> Result<(), String> {
+        while !self.crash.load(Ordering::Acquire) {
+            match self.log.wait_durable(self.state.sequence, Duration::from_millis(100)) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err("stopped".into())
+    }
+}
+
+fn feed(queue: &ColdQueue, state: &State, number: u32) {
+    let position = &state.book.positions()[number as usize];
+    if position.provisional == 0 {
+        return;
+    }
+    let multiplier_e8 = state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8);
+    queue.seen(number, Head { version: position.version, address: position.last_address, multiplier_e8 });
+}
+
+/// What an applied event means for the follower's duties.
+fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, event: &Event<'_>) {
+    match event {
+        Event::Trade(trade) if trade.class.is_accepted() => {
+            dirty.position(trade.position);
+            dirty.instrument(trade.input.instrument);
+            feed(queue, state, trade.position);
+        }
+        Event::Corrected(corrected) => {
+            dirty.position(corrected.position);
+            queue.reconciled(corrected.position);
+        }
+        Event::Contract { .. } => queue.set_contracts(state.book.contracts()),
+        Event::Instrument { terms, .. } => dirty.instrument(terms.instrument),
+        Event::Mark { mark, .. } => dirty.instrument(mark.instrument),
+        Event::BusinessDate { .. } => {
+            dirty.all_instruments = true;
+            dirty.since.get_or_insert_with(Instant::now);
+        }
+        Event::Defined { class: NameClass::Currency, id, text, .. } => {
+            model.publish_currency(*id, std::str::from_utf8(text).unwrap_or_default());
+        }
+        _ => {}
+    }
+}
+
+fn view(state: &State, number: u32) -> PositionView {
+    let (book, names) = (&state.book, state.book.names());
+    let position = &book.positions()[number as usize];
+    let lots = book
+        .lots()
+        .iter(&position.block)
+        .map(|lot| LotView {
+            trade_id: state.ids.id(lot.origin).unwrap_or("?").into(),
+            quantity_e8: lot.quantity_e8,
+            price_e8: lot.price_e8,
+            cost_e16: lot.cost_e16,
+            acquired: lot.acquired,
+        })
+        .collect();
+    let date = position.frontier.date;
+    PositionView {
+        account: names.str(NameClass::Account, position.account).into(),
+        instrument: names.str(NameClass::Instrument, position.instrument).into(),
+        instrument_id: position.instrument,
+        quantity_e8: position.quantity_e8,
+        realized_e16: position.realized_e16,
+        cost_e16: position.cost_e16,
+        fees_e16: position.fees_e16,
+        version: position.version,
+        reconciliation: position.reconciliation(),
+        breaks: position.breaks,
+        provisional_trade_ids: state.late.get(&number).cloned().unwrap_or_default(),
+        forward_quantity_e8: position.forward_quantity_e8,
+        last_effective_date: (date != lotbook_core::Date::NONE).then_some(date),
+        multiplier_e8: book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),
+        lots,
+        sequence: state.sequence,
+    }
+}

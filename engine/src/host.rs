@@ -1,0 +1,472 @@
+//! A host: the logs, the threads, and what the gateway needs of them.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+use lotbook_core::Scratch;
+use lotbook_core::codec::Decoder;
+use lotbook_core::id::NameId;
+use lotbook_wal::{Appender, From, Log, LogConfig, OpenReport, Opened, RecordBuffer};
+use parking_lot::Mutex;
+use rtrb::RingBuffer;
+
+use crate::coldpath::{ColdQueue, DeadLetter, Streams, Worker};
+use crate::config::{EngineConfig, Role};
+use crate::directory::Directory;
+use crate::door::{Door, DoorEnd, door};
+use crate::error::{HostError, StartError};
+use crate::follower::{Dirty, Follower, Observer};
+use crate::limits::{DIGEST_EVERY, DOORS_MAX, PROPOSALS_MAX};
+use crate::phase::{Phase, Phases};
+use crate::read_model::ReadModel;
+use crate::recovery::{self, Recovered};
+use crate::shard::{Counters, Journal, Planted, Shard, Stop};
+
+/// What a start found and did.
+#[derive(Clone, Debug)]
+pub struct StartReport {
+    /// The shard's log.
+    pub log: OpenReport,
+    /// The side log.
+    pub side: OpenReport,
+    /// Sequence of the checkpoint that was used, 0 for none.
+    pub checkpoint_sequence: u64,
+    /// Records applied from the log after it.
+    pub records: u64,
+    /// Remarks for the operator, each once.
+    pub notes: Vec<String>,
+    /// Greatest offset that each source has in the log: where FIX sessions and files go on.
+    pub sources: Vec<(NameId, u64)>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// A running host.
+#[derive(Debug)]
+pub struct Host {
+    log: Arc<Log>,
+    side: Arc<Log>,
+    model: Arc<ReadModel>,
+    queue: Arc<ColdQueue>,
+    directory: Arc<Directory>,
+    counters: Arc<Counters>,
+    new_doors: Arc<ArrayQueue<DoorEnd>>,
+    doors_open: usize,
+    stop: Arc<AtomicU8>,
+    finish: Arc<AtomicBool>,
+    crash: Arc<AtomicBool>,
+    error: Arc<Mutex<Option<HostError>>>,
+    shard: Option<JoinHandle<Appender>>,
+    follower: Option<JoinHandle<Option<Box<dyn Observer>>>>,
+    coldpath: Option<JoinHandle<Appender>>,
+    report: StartReport,
+    data_dir: PathBuf,
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {
+    let path = path.to_path_buf();
+    move |source| StartError::Io { what, path, source }
+}
+
+impl Host {
+    /// Recovers the data directory and starts the threads. Blocks until the host can serve.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(config: &EngineConfig) -> Result<Self, StartError> {
+        Self::start_observed(config, None)
+    }
+
+    /// As [`Self::start`], with an observer of every event from here on.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_observed(config: &EngineConfig, observer: Option<Box<dyn Observer>>) -> Result<Self, StartError> {
+        let began = Instant::now();
+        let dirs = Dirs::make(&config.data_dir)?;
+        let phases = Phases::create(&config.data_dir, config.tail_dir.as_deref())
+            .map_err(io_error("creating", &config.data_dir))?;
+        phases.enter(Phase::Recovery);
+        let main = open_log(config, &dirs.log, "log", config.tail_blocks, Some(&phases))?;
+        let side = open_log(config, &dirs.side, "side", 64, None)?;
+        let recovered = recovery::recover(config, &dirs.log, &dirs.checkpoints, &main.log, &side.log)?;
+        phases.leave(Phase::Recovery);
+        Self::spawn(config, dirs, phases, main, side, recovered, observer, began)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one start, named")]
+    fn spawn(
+        config: &EngineConfig,
+        dirs: Dirs,
+        phases: Phases,
+        main: Opened,
+        side: Opened,
+        recovered: Recovered,
+        observer: Option<Box<dyn Observer>>,
+        began: Instant,
+    ) -> Result<Self, StartError> {
+        let Recovered { shard, follower, checkpoint_sequence, records, mut notes } = recovered;
+        notes.extend(main.report.notes.iter().cloned());
+        let sources = follower.sources.iter().map(|(source, offset)| (*source, *offset)).collect();
+        let (stop, finish, crash) = (
+            Arc::new(AtomicU8::new(Stop::No as u8)),
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let counters = Arc::new(Counters::default());
+        let new_doors = Arc::new(ArrayQueue::new(DOORS_MAX));
+        let (directory_door, directory_end) = door();
+        let directory = Arc::new(Directory::new(shard.book.names(), directory_door));
+        let (proposals_in, proposals_out) = RingBuffer::new(PROPOSALS_MAX);
+        let (verdicts_in, verdicts_out) = RingBuffer::new(PROPOSALS_MAX);
+        let queue = Arc::new(ColdQueue::new(config.coldpath));
+        let model = Arc::new(ReadModel::default());
+        let error = Arc::new(Mutex::new(None));
+        let on_thread = config.on_thread;
+
+        let reader = main
+            .log
+            .reader(From::Sequence(follower.sequence + 1))
+            .map_err(|source| StartError::Read { dir: dirs.log.clone(), source })?;
+        let mut following = Follower {
+            state: follower,
+            reader,
+            log: main.log.clone(),
+            side: side.log.clone(),
+            model: model.clone(),
+            queue: queue.clone(),
+            observer,
+            checkpoints: dirs.checkpoints,
+            checkpoint_records: config.checkpoint_records,
+            phases: phases.clone(),
+            finish: finish.clone(),
+            crash: crash.clone(),
+            error: error.clone(),
+            dirty: Dirty::default(),
+            checkpointed: 0,
+        };
+        following.begin();
+
+        let digest_due = main.appender.next_sequence() + DIGEST_EVERY;
+        let shard = Shard {
+            book: shard.book,
+            ids: shard.ids,
+            journal: Journal {
+                appender: main.appender,
+                log: main.log.clone(),
+                stop: stop.clone(),
+                counters: counters.clone(),
+            },
+            scratch: Scratch::new(),
+            doors: {
+                let mut doors = Vec::with_capacity(DOORS_MAX + 1);
+                doors.push(directory_end);
+                doors
+            },
+            new_doors: new_doors.clone(),
+            proposals: proposals_out,
+            verdicts: verdicts_in,
+            phases: phases.clone(),
+            wait: config.wait,
+            now_ns: 0,
+            digest_due,
+            planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
+        };
+        let worker = Worker {
+            queue: queue.clone(),
+            log: main.log.clone(),
+            side: side.log.clone(),
+            side_appender: side.appender,
+            proposals: proposals_in,
+            verdicts: verdicts_out,
+            phases,
+            scratch: Scratch::new(),
+            decoder: Decoder::new(),
+            buffer: RecordBuffer::new(),
+            streams: Streams::default(),
+        };
+        let core = config.shard_core;
+        let shard = thread("lb-shard", on_thread, Role::Shard, move || {
+            pin(core);
+            shard.run()
+        })?;
+        let follower = thread("lb-follower", on_thread, Role::Follower, move || following.run())?;
+        let coldpath = thread("lb-coldpath", on_thread, Role::Coldpath, move || worker.run())?;
+        let report = StartReport {
+            log: main.report,
+            side: side.report,
+            checkpoint_sequence,
+            records,
+            notes,
+            sources,
+            took: began.elapsed(),
+        };
+        Ok(Self {
+            log: main.log,
+            side: side.log,
+            model,
+            queue,
+            directory,
+            counters,
+            new_doors,
+            doors_open: 0,
+            stop,
+            finish,
+            crash,
+            error,
+            shard: Some(shard),
+            follower: Some(follower),
+            coldpath: Some(coldpath),
+            report,
+            data_dir: config.data_dir.clone(),
+        })
+    }
+
+    /// Opens a door. It serves one thread; dropping it closes it. At most [`DOORS_MAX`] in a host's life.
+    #[must_use]
+    pub fn open_door(&mut self) -> Option<Door> {
+        if self.doors_open == DOORS_MAX {
+            return None;
+        }
+        let (ours, end) = door();
+        // The queue holds as many as may ever be opened.
+        let pushed = self.new_doors.push(end);
+        assert!(pushed.is_ok());
+        self.doors_open += 1;
+        Some(ours)
+    }
+
+    /// Names to numbers.
+    #[must_use]
+    pub fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// Published positions.
+    #[must_use]
+    pub fn model(&self) -> &Arc<ReadModel> {
+        &self.model
+    }
+
+    /// The shard's log.
+    #[must_use]
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The side log.
+    #[must_use]
+    pub fn side_log(&self) -> &Arc<Log> {
+        &self.side
+    }
+
+    /// Counters of the shard.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// The coldpath's queue.
+    #[must_use]
+    pub fn coldpath(&self) -> &Arc<ColdQueue> {
+        &self.queue
+    }
+
+    /// What the start found.
+    #[must_use]
+    pub fn report(&self) -> &StartReport {
+        &self.report
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Positions that cannot be reconciled without a person.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.queue.dead_letters()
+    }
+
+    /// Why the host does not work any more, if so. A failed checkpoint is a warning and in here too.
+    #[must_use]
+    pub fn error(&self) -> Option<HostError> {
+        if let Some(latched) = self.log.latched().or_else(|| self.side.latched()) {
+            return Some(HostError::Latched(latched.to_string()));
+        }
+        let ended = |thread: bool, name| thread.then_some(HostError::Panicked(name));
+        let running = self.stop.load(Ordering::Acquire) == Stop::No as u8;
+        let died = |handle: bool, name| if running { ended(handle, name) } else { None };
+        self.error
+            .lock()
+            .clone()
+            .or_else(|| died(self.shard.as_ref().is_some_and(JoinHandle::is_finished), "shard"))
+            .or_else(|| died(self.follower.as_ref().is_some_and(JoinHandle::is_finished), "follower"))
+            .or_else(|| died(self.coldpath.as_ref().is_some_and(JoinHandle::is_finished), "coldpath"))
+    }
+
+    /// Waits until everything answered so far is published. Says whether it came within the time.
+    #[must_use]
+    pub fn wait_published(&self, timeout: Duration) -> bool {
+        let target = self.log.published_sequence();
+        self.wait_until(timeout, || self.model.published_sequence() >= target)
+    }
+
+    /// Waits until no position is PROVISIONAL, but for dead letters, and all of it is published.
+    #[must_use]
+    pub fn wait_reconciled(&self, timeout: Duration) -> bool {
+        self.wait_until(timeout, || {
+            let target = self.log.published_sequence();
+            let settled = self.model.sequence() >= target
+                && self.model.provisional_positions() <= self.queue.dead_letters().len() as u64;
+            settled && self.model.published_sequence() >= target
+        })
+    }
+
+    fn wait_until(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if done() {
+                return true;
+            }
+            if Instant::now() > deadline || self.error.lock().is_some() || self.log.latched().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Stops cleanly: serves what is in the rings, applies all of it, writes a checkpoint, closes the
+    /// logs. Gives the observer back. Blocks.
+    ///
+    /// # Errors
+    /// What kept it from a clean end; everything acknowledged is in the log all the same.
+    pub fn stop(mut self) -> Result<Option<Box<dyn Observer>>, HostError> {
+        self.end(Stop::Clean)
+    }
+
+    /// Stops at once and leaves files and tail as a killed process does. For tests.
+    pub fn crash(mut self) {
+        let _ = self.end(Stop::Crash);
+    }
+
+    fn end(&mut self, how: Stop) -> Result<Option<Box<dyn Observer>>, HostError> {
+        let clean = how == Stop::Clean;
+        let before = self.error();
+        self.stop.store(how as u8, Ordering::Release);
+        if !clean {
+            self.crash.store(true, Ordering::Release);
+        }
+        let appender = self.shard.take().map(JoinHandle::join);
+        self.queue.stop();
+        let side_appender = self.coldpath.take().map(JoinHandle::join);
+        self.finish.store(true, Ordering::Release);
+        let observer = self.follower.take().map(JoinHandle::join);
+        let mut closed = Ok(());
+        for (appender, name) in [(appender, "shard"), (side_appender, "coldpath")] {
+            match appender {
+                Some(Ok(appender)) if clean => {
+                    if let Err(error) = appender.close() {
+                        closed = Err(HostError::Latched(error.to_string()));
+                    }
+                }
+                Some(Ok(appender)) => appender.abandon(),
+                Some(Err(_)) => closed = Err(HostError::Panicked(name)),
+                None => {}
+            }
+        }
+        if clean {
+            Phases::remove(&self.data_dir);
+        }
+        closed?;
+        match before.or_else(|| self.error.lock().clone()) {
+            Some(error) if clean => Err(error),
+            _ => Ok(observer.and_then(Result::ok).flatten()),
+        }
+    }
+}
+
+impl Drop for Host {
+    /// A host that was not stopped is stopped cleanly; errors were logged where they happened.
+    fn drop(&mut self) {
+        if self.shard.is_some() {
+            let _ = self.end(Stop::Clean);
+        }
+    }
+}
+
+struct Dirs {
+    log: PathBuf,
+    side: PathBuf,
+    checkpoints: PathBuf,
+}
+
+impl Dirs {
+    fn make(data_dir: &Path) -> Result<Self, StartError> {
+        let dirs =
+            Self { log: data_dir.join("log"), side: data_dir.join("side"), checkpoints: data_dir.join("checkpoints") };
+        for dir in [data_dir, &dirs.log, &dirs.side, &dirs.checkpoints] {
+            fs::create_dir_all(dir).map_err(io_error("creating", dir))?;
+        }
+        for dir in data_dir.parent().into_iter().chain([data_dir]) {
+            // A parent that may not be opened is not ours to sync.
+            if let Ok(opened) = File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir }) {
+                let _ = opened.sync_all();
+            }
+        }
+        Ok(dirs)
+    }
+}
+
+fn open_log(
+    config: &EngineConfig,
+    dir: &Path,
+    name: &'static str,
+    tail_blocks: u32,
+    phases: Option<&Phases>,
+) -> Result<Opened, StartError> {
+    let mut wanted = LogConfig::new(dir);
+    wanted.tail_dir.clone_from(&config.tail_dir);
+    wanted.segment_bytes = config.segment_bytes;
+    wanted.tail_blocks = tail_blocks;
+    wanted.log_core = config.log_core;
+    wanted.name = name;
+    let _ = phases;
+    lotbook_wal::open(wanted).map_err(|source| StartError::Log { dir: dir.into(), source })
+}
+
+fn thread<T: Send + 'static>(
+    name: &'static str,
+    on_thread: Option<fn(Role)>,
+    role: Role,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, StartError> {
+    let run = move || {
+        if let Some(hook) = on_thread {
+            hook(role);
+        }
+        body()
+    };
+    Builder::new().name(name.into()).spawn(run).map_err(io_error("starting a thread for", Path::new(name)))
+}
+
+/// Pins the calling thread: to the wanted core, else to the last one. Pinning that is not permitted
+/// is not an error; the doctor tells.
+fn pin(core: Option<usize>) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let chosen = match core {
+        Some(wanted) => cores.iter().find(|id| id.id == wanted),
+        None => cores.last(),
+    };
+    if let Some(id) = chosen {
+        core_affinity::set_for_current(*id);
+    }
+}

@@ -1,0 +1,31 @@
+//! Every bound of the engine's threads, with the relations between them.
+
+/// Doors that a host can open: gateway threads, file readers, the directory's own.
+pub const DOORS_MAX: usize = 16;
+/// Requests in flight of one door. Answers in flight are bounded by the same number, so that the
+/// shard never finds an answer ring full.
+pub const DOOR_SLOTS: usize = 8 * 1024;
+/// Requests that the shard takes from one door before it looks at the next.
+pub const DOOR_BATCH: usize = 64;
+/// Proposals of the coldpath in flight.
+pub const PROPOSALS_MAX: usize = 64;
+/// Forward-dated trades that mature between two batches.
+pub const MATURITY_SLICE: usize = 32;
+/// Records between two digests in the log.
+pub const DIGEST_EVERY: u64 = 65_536;
+/// Longest time that the follower lets a changed position wait for its publication, while behind.
+pub const PUBLISH_BEHIND_MS: u64 = 100;
+/// Records that the follower applies before it looks at its duties.
+pub const FOLLOWER_BATCH: usize = 1024;
+/// Bytes of a side-log record's payload; longer bodies are groups of records.
+pub const BODY_RECORD_BYTES: usize = 32 * 1024;
+/// Tries to reconcile one position before another one gets its turn.
+pub const RECONCILE_TRIES: u32 = 5;
+/// Lots whose preparation the coldpath keeps between tries: streams of recently served positions.
+pub const STREAM_CACHE: usize = 64;
+/// Checkpoints kept. The log is needed from the older one on.
+pub const CHECKPOINTS_KEPT: usize = 2;
+
+const _: () = assert!(DOOR_BATCH < DOOR_SLOTS);
+const _: () = assert!(BODY_RECORD_BYTES <= lotbook_wal::MAX_PAYLOAD_BYTES);
+const _: () = assert!(lotbook_core::codec::PAYLOAD_BYTES_MAX <= lotbook_wal::MAX_PAYLOAD_BYTES);

@@ -1,0 +1,242 @@
+//! The read model: published positions. Queries never touch the shard.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use lotbook_core::Date;
+use lotbook_core::amount::{Money, ONE_E8};
+use lotbook_core::book::Instrument;
+use lotbook_core::command::InstrumentTerms;
+use lotbook_core::id::NameId;
+use lotbook_core::mark::{Flash, Marked, flash};
+use lotbook_core::position::Reconciliation;
+
+/// An open lot as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LotView {
+    /// The trade that opened it.
+    pub trade_id: Box<str>,
+    /// Remaining quantity.
+    pub quantity_e8: i64,
+    /// Opening price.
+    pub price_e8: i64,
+    /// Remaining cost.
+    pub cost_e16: Money,
+    /// Effective date of the opening trade.
+    pub acquired: Date,
+}
+
+/// A position as people read it, at one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionView {
+    /// Account.
+    pub account: Arc<str>,
+    /// Instrument.
+    pub instrument: Arc<str>,
+    /// Interned instrument.
+    pub instrument_id: NameId,
+    /// Net quantity.
+    pub quantity_e8: i64,
+    /// Realized since inception.
+    pub realized_e16: Money,
+    /// Remaining cost.
+    pub cost_e16: Money,
+    /// Fees since inception.
+    pub fees_e16: Money,
+    /// Version.
+    pub version: u64,
+    /// Whether the figures are final.
+    pub reconciliation: Reconciliation,
+    /// Number of breaks.
+    pub breaks: u32,
+    /// Late trades that await the coldpath.
+    pub provisional_trade_ids: Vec<Box<str>>,
+    /// Signed quantity of forward-dated trades.
+    pub forward_quantity_e8: i64,
+    /// Effective date of the greatest applied key.
+    pub last_effective_date: Option<Date>,
+    /// Multiplier of the instrument.
+    pub multiplier_e8: i64,
+    /// Open lots.
+    pub lots: Vec<LotView>,
+    /// Log sequence of the last event in it.
+    pub sequence: u64,
+}
+
+impl PositionView {
+    /// Gross average cost of a unit, at 10^-8, rounded half to even; `None` when flat.
+    #[must_use]
+    pub fn average_cost_e8(&self) -> Option<Money> {
+        if self.quantity_e8 == 0 {
+            return None;
+        }
+        // cost 10^-16 over quantity 10^-8 is a price at 10^-8; the multiplier is in the cost.
+        let per_unit = lotbook_core::amount::div_half_even(self.cost_e16, i128::from(self.quantity_e8.unsigned_abs()));
+        if self.multiplier_e8 == ONE_E8 {
+            return Some(per_unit);
+        }
+        Some(share_price(per_unit, self.multiplier_e8))
+    }
+
+    /// Flash figures at a mark; zero when flat.
+    #[must_use]
+    pub fn flash(&self, mark: Option<&Marked>) -> Option<Flash> {
+        if self.quantity_e8 == 0 {
+            return Some(Flash { unrealized_e16: 0, exposure_e16: 0 });
+        }
+        flash(self.quantity_e8, self.cost_e16, self.multiplier_e8, mark?.price_e8).ok()
+    }
+}
+
+fn share_price(per_unit: Money, multiplier_e8: i64) -> Money {
+    // 1 of `multiplier` parts, the multiplier being at 10^-8.
+    if multiplier_e8 <= 0 {
+        return per_unit;
+    }
+    lotbook_core::amount::div_half_even(per_unit.saturating_mul(i128::from(ONE_E8)), i128::from(multiplier_e8))
+}
+
+/// An instrument as people read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstrumentView {
+    /// Terms.
+    pub terms: InstrumentTerms,
+    /// The mark in force.
+    pub mark: Option<Marked>,
+}
+
+/// Published positions and instruments, and how far they have come.
+#[derive(Debug)]
+pub struct ReadModel {
+    positions: DashMap<(NameId, NameId), Arc<PositionView>>,
+    instruments: DashMap<NameId, InstrumentView>,
+    currencies: DashMap<NameId, Arc<str>>,
+    sequence: AtomicU64,
+    published_sequence: AtomicU64,
+    provisional: AtomicU64,
+    business_date: AtomicI64,
+    checkpoint_sequence: AtomicU64,
+    economic_digest: AtomicU64,
+}
+
+impl Default for ReadModel {
+    fn default() -> Self {
+        Self {
+            positions: DashMap::new(),
+            instruments: DashMap::new(),
+            currencies: DashMap::new(),
+            sequence: AtomicU64::new(0),
+            published_sequence: AtomicU64::new(0),
+            provisional: AtomicU64::new(0),
+            business_date: AtomicI64::new(i64::MIN),
+            checkpoint_sequence: AtomicU64::new(0),
+            economic_digest: AtomicU64::new(0),
+        }
+    }
+}
+
+impl ReadModel {
+    /// A position by its interned names.
+    #[must_use]
+    pub fn position(&self, account: NameId, instrument: NameId) -> Option<Arc<PositionView>> {
+        self.positions.get(&(account, instrument)).map(|view| view.clone())
+    }
+
+    /// All positions, by account, then instrument, as bytes.
+    #[must_use]
+    pub fn positions(&self) -> Vec<Arc<PositionView>> {
+        let mut all: Vec<_> = self.positions.iter().map(|entry| entry.value().clone()).collect();
+        all.sort_unstable_by(|a, b| (&a.account, &a.instrument).cmp(&(&b.account, &b.instrument)));
+        all
+    }
+
+    /// Number of positions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.positions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// An instrument.
+    #[must_use]
+    pub fn instrument(&self, instrument: NameId) -> Option<InstrumentView> {
+        self.instruments.get(&instrument).map(|view| *view)
+    }
+
+    /// Text of a currency.
+    #[must_use]
+    pub fn currency(&self, currency: NameId) -> Option<Arc<str>> {
+        self.currencies.get(&currency).map(|text| text.clone())
+    }
+
+    /// Sequence of the last event that the follower has applied.
+    #[must_use]
+    pub fn sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Acquire)
+    }
+
+    /// Every event up to here is visible in the published positions.
+    #[must_use]
+    pub fn published_sequence(&self) -> u64 {
+        self.published_sequence.load(Ordering::Acquire)
+    }
+
+    /// PROVISIONAL positions, as of [`Self::sequence`].
+    #[must_use]
+    pub fn provisional_positions(&self) -> u64 {
+        self.provisional.load(Ordering::Acquire)
+    }
+
+    /// The business date, as of [`Self::sequence`].
+    #[must_use]
+    pub fn business_date(&self) -> Option<Date> {
+        i32::try_from(self.business_date.load(Ordering::Acquire)).ok().map(Date)
+    }
+
+    /// Sequence of the newest checkpoint on disk.
+    #[must_use]
+    pub fn checkpoint_sequence(&self) -> u64 {
+        self.checkpoint_sequence.load(Ordering::Acquire)
+    }
+
+    /// Economic digest of the follower's book, as of [`Self::sequence`].
+    #[must_use]
+    pub fn economic_digest(&self) -> u64 {
+        self.economic_digest.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn publish_position(&self, key: (NameId, NameId), view: PositionView) {
+        self.positions.insert(key, Arc::new(view));
+    }
+
+    pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, today: Option<Date>) {
+        let mark = instrument.marks.on(today).waterfall();
+        self.instruments.insert(id, InstrumentView { terms: instrument.terms, mark });
+    }
+
+    pub(crate) fn publish_currency(&self, id: NameId, text: &str) {
+        self.currencies.insert(id, text.into());
+    }
+
+    // ORDERING: release pairs with the acquire loads above: who reads a sequence sees what it covers.
+    pub(crate) fn advance(&self, sequence: u64, provisional: usize, today: Option<Date>, economic: u64) {
+        self.provisional.store(provisional as u64, Ordering::Release);
+        self.business_date.store(today.map_or(i64::MIN, |date| i64::from(date.0)), Ordering::Release);
+        self.economic_digest.store(economic, Ordering::Release);
+        self.sequence.store(sequence, Ordering::Release);
+    }
+
+    pub(crate) fn published(&self, sequence: u64) {
+        self.published_sequence.store(sequence, Ordering::Release);
+    }
+
+    pub(crate) fn checkpointed(&self, sequence: u64) {
+        self.checkpoint_sequence.store(sequence, Ordering::Release);
+    }
+}

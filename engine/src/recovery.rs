@@ -1,0 +1,184 @@
+//! Recovery: newest usable checkpoint, then the log's tail through `apply`, to exactly what was acknowledged.
+//!
+//! The shard and the follower each need a state of their own; both are built in one pass over the
+//! log, and they compare digests from then on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lotbook_core::apply::Place;
+use lotbook_core::codec::{Decoder, kind};
+use lotbook_core::event::{Class, Event};
+use lotbook_core::outcome::Outcome;
+use lotbook_wal::{From, Limit, Log, ReadError, RecordHeader};
+
+use crate::checkpoint::{self, Read, State};
+use crate::config::EngineConfig;
+use crate::error::StartError;
+use crate::side_log;
+
+/// The result of a recovery.
+#[derive(Debug)]
+pub struct Recovered {
+    /// For the shard.
+    pub shard: State,
+    /// For the follower: equal, and separate.
+    pub follower: State,
+    /// Sequence of the checkpoint that was used, 0 for none.
+    pub checkpoint_sequence: u64,
+    /// Records that were applied from the log.
+    pub records: u64,
+    /// Checkpoints that could not be used, with the reason.
+    pub notes: Vec<String>,
+}
+
+/// A record that a state cannot take.
+#[derive(Debug, thiserror::Error)]
+#[error("event {sequence}: {what}")]
+pub struct Unapplied {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Why.
+    pub what: String,
+}
+
+/// Whether a record belongs to the log itself and not to the book.
+#[must_use]
+pub fn is_log_record(header: &RecordHeader) -> bool {
+    header.kind >= 0xFF00
+}
+
+/// Applies a decoded event to a state: book, trade ids, sources, late trades, back-links.
+///
+/// # Errors
+/// [`Unapplied`]: damage or a defect; the state must not be used any further.
+pub fn apply(
+    state: &mut State,
+    header: &RecordHeader,
+    event: &Event<'_>,
+    outcome: Option<&Outcome>,
+) -> Result<(), Unapplied> {
+    let sequence = header.sequence;
+    let place = Place { sequence, address: header.address };
+    if let Event::Trade(trade) = event {
+        // The shard had room, so a state with the same limits has.
+        if trade.class.is_accepted() && !state.ids.has_room(trade.input.trade_id.as_bytes().len()) {
+            return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
+        }
+        let known = state.ids.first(trade.input.hash).is_some();
+        if known && matches!(trade.class, Class::Applied | Class::Provisional | Class::Forward) {
+            return Err(Unapplied { sequence, what: format!("trade {} was accepted before", trade.input.trade_id) });
+        }
+    }
+    state.book.apply(event, place, outcome).map_err(|misfit| Unapplied { sequence, what: misfit.to_string() })?;
+    match event {
+        Event::Trade(trade) => {
+            state.ids.insert(trade, sequence, header.address);
+            if trade.class.is_accepted() {
+                state.book.set_last_address(trade.position, header.address);
+            }
+            if trade.class == Class::Provisional {
+                state.late.entry(trade.position).or_default().push(trade.input.trade_id.as_str().into());
+            }
+            let offset = state.sources.entry(trade.origin.source).or_default();
+            *offset = (*offset).max(trade.origin.source_offset);
+        }
+        Event::Corrected(corrected) => {
+            state.book.set_last_address(corrected.position, header.address);
+            state.late.remove(&corrected.position);
+        }
+        _ => {}
+    }
+    state.sequence = sequence;
+    state.checksum = header.checksum;
+    Ok(())
+}
+
+/// Recovers both states.
+///
+/// # Errors
+/// [`StartError`]; nothing was changed on disk.
+pub fn recover(
+    config: &EngineConfig,
+    log_dir: &Path,
+    checkpoints: &Path,
+    log: &Arc<Log>,
+    side: &Arc<Log>,
+) -> Result<Recovered, StartError> {
+    let mut notes = Vec::new();
+    let (mut shard, mut follower) = start_states(config, checkpoints, log, &mut notes)?;
+    let checkpoint_sequence = shard.sequence;
+    let read_error = |source: ReadError| StartError::Read { dir: log_dir.into(), source };
+    let mut reader = log.reader(From::Sequence(checkpoint_sequence + 1)).map_err(read_error)?;
+    let mut decoder = Decoder::new();
+    let mut records = 0;
+    while let Some(record) = reader.next(Limit::Applied).map_err(read_error)? {
+        let header = record.header;
+        if records == 0 && header.sequence != checkpoint_sequence + 1 {
+            return Err(StartError::Gap { first: header.sequence });
+        }
+        records += 1;
+        if is_log_record(&header) {
+            (shard.sequence, shard.checksum) = (header.sequence, header.checksum);
+            (follower.sequence, follower.checksum) = (header.sequence, header.checksum);
+            continue;
+        }
+        let failed = |what: String| StartError::Event { sequence: header.sequence, what };
+        let event =
+            decoder.decode(header.kind, header.version, record.payload).map_err(|error| failed(error.to_string()))?;
+        let outcome = match &event {
+            Event::Corrected(corrected) => {
+                Some(side_log::read(side, corrected).map_err(|error| failed(error.to_string()))?)
+            }
+            _ => None,
+        };
+        for state in [&mut shard, &mut follower] {
+            apply(state, &header, &event, outcome.as_ref()).map_err(|error| failed(error.what))?;
+        }
+    }
+    Ok(Recovered { shard, follower, checkpoint_sequence, records, notes })
+}
+
+fn start_states(
+    config: &EngineConfig,
+    checkpoints: &Path,
+    log: &Arc<Log>,
+    notes: &mut Vec<String>,
+) -> Result<(State, State), StartError> {
+    let io = |source| StartError::Io { what: "listing", path: checkpoints.into(), source };
+    for found in checkpoint::list(checkpoints).map_err(io)? {
+        let read = || checkpoint::read(&found.path, log.log_id(), config.limits, config.trade_ids_max);
+        match read()? {
+            Read::Unusable(why) => notes.push(format!("checkpoint {} not used: {why}", found.path.display())),
+            Read::Whole(state) if !is_in_log(&state, log) => {
+                notes.push(format!("checkpoint {} not used: its last event is not in the log", found.path.display()));
+            }
+            Read::Whole(shard) => {
+                let Read::Whole(follower) = read()? else {
+                    notes.push(format!("checkpoint {} not used: it changed while it was read", found.path.display()));
+                    continue;
+                };
+                return Ok((*shard, *follower));
+            }
+        }
+    }
+    let fresh = || State::new(config.limits, config.trade_ids_max);
+    Ok((fresh(), fresh()))
+}
+
+/// Whether the checkpoint's last record is in the log with the same checksum.
+fn is_in_log(state: &State, log: &Arc<Log>) -> bool {
+    let Ok(mut reader) = log.reader(From::Sequence(state.sequence)) else { return false };
+    matches!(reader.next(Limit::Applied), Ok(Some(record))
+        if record.header.sequence == state.sequence && record.header.checksum == state.checksum)
+}
+
+/// Name of a record kind, for tools.
+#[must_use]
+pub fn kind_name(kind: u16) -> &'static str {
+    match kind {
+        0xFF00.. => "log",
+        side_log::KIND_BODY => "OutcomeBody",
+        _ => kind::ALL.iter().find(|(known, _)| *known == kind).map_or("unknown", |(_, name)| name),
+    }
+}

@@ -1,0 +1,512 @@
+//! The shard thread: owner of the book. Takes commands from its rings, decides, logs, applies, answers.
+//!
+//! Nothing here allocates, locks, makes a system call or formats in steady state. The order of the
+//! steps is the promise: an answer leaves after the record is in the mapped tail, never before.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::CachePadded;
+use lotbook_core::apply::Place;
+use lotbook_core::codec;
+use lotbook_core::command::{Command, Origin, TradeInput};
+use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
+use lotbook_core::id::NO_NAME;
+use lotbook_core::{Book, Scratch};
+use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
+use rtrb::{Consumer, Producer};
+
+use crate::coldpath::{Proposal, Verdict};
+use crate::door::{Answer, DoorEnd, Request, Status};
+use crate::fault::{Fault, PLANT_EVERY};
+use crate::idempotency::{First, Lookup, TradeIds};
+use crate::limits::{DIGEST_EVERY, DOOR_BATCH, MATURITY_SLICE};
+use crate::phase::{Phase, Phases};
+use crate::wait::{WaitKind, Waiter};
+
+/// How a shard is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Stop {
+    No = 0,
+    /// Answer what is in the rings, write digests, close the log.
+    Clean = 1,
+    /// Stop at once and leave everything as it is, as a killed process does.
+    Crash = 2,
+}
+
+/// Counters of a shard. One writer; readers see each number whole, and all of them soon.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// By class, see [`Class`]; index 0 is every command that is not a trade.
+    classes: [CachePadded<AtomicU64>; 7],
+    /// Proposals of the coldpath that were accepted.
+    corrected: CachePadded<AtomicU64>,
+    /// Proposals that came too late: the position had moved on.
+    stale: CachePadded<AtomicU64>,
+    /// Commands that were not taken in for want of space.
+    shed: CachePadded<AtomicU64>,
+    /// Times that the log's tail was full.
+    tail_full: CachePadded<AtomicU64>,
+}
+
+#[inline]
+fn bump(counter: &AtomicU64) {
+    // A single writer needs no read-modify-write. ORDERING: relaxed, a statistic.
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// Trades of a class.
+    #[must_use]
+    pub fn trades(&self, class: Class) -> u64 {
+        self.classes[class as usize].load(Ordering::Relaxed)
+    }
+
+    /// Commands that are not trades.
+    #[must_use]
+    pub fn others(&self) -> u64 {
+        self.classes[0].load(Ordering::Relaxed)
+    }
+
+    /// Accepted and stale proposals.
+    #[must_use]
+    pub fn corrections(&self) -> (u64, u64) {
+        (self.corrected.load(Ordering::Relaxed), self.stale.load(Ordering::Relaxed))
+    }
+
+    /// Commands refused for want of disk space.
+    #[must_use]
+    pub fn shed(&self) -> u64 {
+        self.shed.load(Ordering::Relaxed)
+    }
+
+    /// Times that the log's tail was full.
+    #[must_use]
+    pub fn tail_full(&self) -> u64 {
+        self.tail_full.load(Ordering::Relaxed)
+    }
+}
+
+/// Why the shard cannot log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotLogged {
+    OutOfSpace,
+    Latched,
+}
+
+/// The shard's end of the log.
+pub(crate) struct Journal {
+    pub appender: Appender,
+    pub log: Arc<Log>,
+    pub stop: Arc<AtomicU8>,
+    pub counters: Arc<Counters>,
+}
+
+impl Journal {
+    /// Appends an event to the mapped tail. When the log thread is behind, this is the one place where
+    /// the shard waits: no request is taken, so the rings fill and the doors hold their senders back.
+    #[inline]
+    fn append(&mut self, event: &Event<'_>, partition: u16, previous: u64) -> Result<Place, NotLogged> {
+        let meta = RecordMeta {
+            kind: codec::kind_of(event),
+            version: codec::SCHEMA_VERSION,
+            partition,
+            previous,
+            group: Group::Single,
+        };
+        loop {
+            match self.appender.append(&meta, codec::payload_bytes(event), |payload| codec::encode(event, payload)) {
+                Ok(Appended { sequence, address }) => return Ok(Place { sequence, address }),
+                Err(AppendError::TailFull) => self.wait_for_tail()?,
+                Err(AppendError::OutOfSpace) => return Err(NotLogged::OutOfSpace),
+                Err(_) => return Err(NotLogged::Latched),
+            }
+        }
+    }
+
+    #[cold]
+    fn wait_for_tail(&self) -> Result<(), NotLogged> {
+        bump(&self.counters.tail_full);
+        // The log thread may need this core to make room.
+        std::thread::yield_now();
+        let crashed = self.stop.load(Ordering::Acquire) == Stop::Crash as u8;
+        if crashed || self.log.latched().is_some() { Err(NotLogged::Latched) } else { Ok(()) }
+    }
+}
+
+/// The shard. See the module's text.
+pub(crate) struct Shard {
+    pub book: Book,
+    pub ids: TradeIds,
+    pub journal: Journal,
+    pub scratch: Scratch,
+    pub doors: Vec<DoorEnd>,
+    pub new_doors: Arc<ArrayQueue<DoorEnd>>,
+    pub proposals: Consumer<Proposal>,
+    pub verdicts: Producer<Verdict>,
+    pub phases: Phases,
+    pub wait: WaitKind,
+    /// Wall clock of the current batch, UTC nanoseconds.
+    pub now_ns: i64,
+    /// Sequence from which the next digests are due.
+    pub digest_due: u64,
+    pub planted: Option<Planted>,
+}
+
+impl Shard {
+    /// Runs until told to stop. A clean stop first serves what is in the rings and logs the digests.
+    /// Gives the log's appender back: who stops the host closes it, or leaves it as a crash would.
+    pub(crate) fn run(mut self) -> Appender {
+        let mut waiter = Waiter::new(self.wait);
+        loop {
+            let worked = self.turn();
+            match self.journal.stop.load(Ordering::Acquire) {
+                stop if stop == Stop::Crash as u8 => return self.journal.appender,
+                stop if stop == Stop::Clean as u8 && !worked => break,
+                _ => {}
+            }
+            if worked { waiter.reset() } else { waiter.idle() }
+        }
+        // A latched log takes nothing more; that error was answered already.
+        let _ = self.log_digests();
+        self.journal.appender
+    }
+
+    /// One round over all rings, in the order of their priority. Says whether there was work.
+    fn turn(&mut self) -> bool {
+        let mut worked = false;
+        for index in 0..self.doors.len() {
+            worked |= self.serve(index);
+        }
+        if let Ok(proposal) = self.proposals.pop() {
+            self.stamp();
+            self.consider(proposal);
+            worked = true;
+        }
+        worked |= self.mature_slice();
+        if !worked && let Some(door) = self.new_doors.pop() {
+            self.doors.push(door);
+            worked = true;
+        }
+        worked
+    }
+
+    fn stamp(&mut self) {
+        // Read from the vDSO, without a system call.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.now_ns = since.as_nanos() as i64;
+    }
+
+    fn serve(&mut self, index: usize) -> bool {
+        if self.doors[index].requests.is_empty() {
+            return false;
+        }
+        self.phases.enter(Phase::Append);
+        self.stamp();
+        for _ in 0..DOOR_BATCH {
+            let Ok(request) = self.doors[index].requests.pop() else { break };
+            let answer = self.answer(request);
+            // A door has never more in flight than its answer ring holds.
+            let pushed = self.doors[index].answers.push(answer);
+            assert!(pushed.is_ok(), "answer ring is full");
+        }
+        self.phases.leave(Phase::Append);
+        true
+    }
+
+    fn answer(&mut self, mut request: Request) -> Answer {
+        request.origin.occurred_at_ns = self.now_ns;
+        let answered = match &request.command {
+            Command::Trade(input) if self.planted.is_none() => self.trade(request.token, input, &request.origin),
+            Command::Trade(_) => self.trade_with_fault(&request),
+            command => self.other(request.token, command, &request.origin),
+        };
+        match answered {
+            Ok(answer) => answer,
+            Err(NotLogged::OutOfSpace) => {
+                bump(&self.journal.counters.shed);
+                Answer::bare(request.token, Status::OutOfSpace)
+            }
+            Err(NotLogged::Latched) => Answer::bare(request.token, Status::Unknown),
+        }
+    }
+
+    fn other(&mut self, token: u64, command: &Command, origin: &Origin) -> Result<Answer, NotLogged> {
+        let event = self.book.decide(command, origin, &mut self.scratch);
+        let (reason, name) = match &event {
+            Event::Defined { reason, id, .. } => (*reason, *id),
+            Event::Instrument { reason, .. }
+            | Event::Contract { reason, .. }
+            | Event::BusinessDate { reason, .. }
+            | Event::Mark { reason, .. } => (*reason, NO_NAME),
+            Event::Trade(_) | Event::Corrected(_) | Event::Digests { .. } => (Reason::None, NO_NAME),
+        };
+        let place = self.journal.append(&event, 0, NO_ADDRESS)?;
+        apply(&mut self.book, &event, place, None);
+        bump(&self.journal.counters.classes[0]);
+        self.log_digests_if_due(place);
+        let status = if reason == Reason::None { Status::Done } else { Status::Refused };
+        Ok(Answer { reason, sequence: place.sequence, name, ..Answer::bare(token, status) })
+    }
+
+    #[inline]
+    fn trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
+        match self.ids.lookup(input) {
+            Lookup::New => self.new_trade(token, input, origin),
+            Lookup::Same(first) => self.known_trade(token, input, origin, Class::Duplicate, Reason::None, &first),
+            Lookup::Conflict(first) => {
+                self.known_trade(token, input, origin, Class::Rejected, Reason::IdConflict, &first)
+            }
+        }
+    }
+
+    #[inline]
+    fn new_trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
+        if !self.book.forwards().is_empty() {
+            self.mature_position(input)?;
+        }
+        let mut decision = self.book.decide_trade(input, &mut self.scratch);
+        if decision.class.is_accepted() && !self.ids.has_room(input.trade_id.as_bytes().len()) {
+            decision = self.book.refuse(input, Reason::TradeIdCapacity);
+        }
+        let event = Event::Trade(decision.event(input, origin, &self.scratch));
+        let place = log_trade(&mut self.journal, &mut self.book, &event)?;
+        if let Event::Trade(trade) = &event {
+            self.ids.insert(trade, place.sequence, place.address);
+        }
+        self.log_digests_if_due(place);
+        Ok(Answer {
+            reason: decision.reason,
+            first_class: decision.class,
+            sequence: place.sequence,
+            version: decision.version,
+            position: decision.position,
+            realized_e16: decision.booked.realized_e16,
+            ..Answer::bare(token, Status::Trade(decision.class))
+        })
+    }
+
+    /// A trade id that was accepted before: a record that changes nothing, and the first result.
+    #[cold]
+    fn known_trade(
+        &mut self,
+        token: u64,
+        input: &TradeInput,
+        origin: &Origin,
+        class: Class,
+        reason: Reason,
+        first: &First,
+    ) -> Result<Answer, NotLogged> {
+        let mut decision = self.book.refuse(input, reason);
+        (decision.class, decision.position, decision.version) = (class, first.position, first.version);
+        decision.first = Some((first.sequence, first.address));
+        let trade = TradeEvent { first_class: first.class, ..decision.event(input, origin, &self.scratch) };
+        let place = log_trade(&mut self.journal, &mut self.book, &Event::Trade(trade))?;
+        self.log_digests_if_due(place);
+        Ok(Answer {
+            reason,
+            first_class: first.class,
+            sequence: place.sequence,
+            first_sequence: first.sequence,
+            version: first.version,
+            position: first.position,
+            ..Answer::bare(token, Status::Trade(class))
+        })
+    }
+
+    /// Forward-dated trades of one position whose date has come: always before its own next event.
+    fn mature_position(&mut self, input: &TradeInput) -> Result<(), NotLogged> {
+        let Some(today) = self.book.business_date() else { return Ok(()) };
+        let Some(position) = self.book.find(input.account, input.instrument) else { return Ok(()) };
+        while self.book.positions()[position as usize].forwards > 0 {
+            let Some(forward) = self.book.forwards().first_due_of(position, today).copied() else { break };
+            if !self.mature(&forward)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forward-dated trades whose date has come, a slice of them. Says whether there was one.
+    fn mature_slice(&mut self) -> bool {
+        let Some(today) = self.book.business_date() else { return false };
+        let mut worked = false;
+        for _ in 0..MATURITY_SLICE {
+            let Some(forward) = self.book.forwards().first_due(today).copied() else { break };
+            if !worked {
+                self.stamp();
+            }
+            match self.mature(&forward) {
+                Ok(true) => worked = true,
+                Ok(false) | Err(_) => break,
+            }
+        }
+        worked
+    }
+
+    fn mature(&mut self, forward: &lotbook_core::forward::Forward) -> Result<bool, NotLogged> {
+        let Ok(decision) = self.book.decide_matured(forward, &mut self.scratch) else { return Ok(false) };
+        let origin = Origin { occurred_at_ns: self.now_ns, causation: forward.sequence, ..Origin::INTERNAL };
+        let event = Event::Trade(decision.event(&forward.input, &origin, &self.scratch));
+        let place = log_trade(&mut self.journal, &mut self.book, &event)?;
+        self.log_digests_if_due(place);
+        Ok(true)
+    }
+
+    /// The coldpath proposes: accepted when the position is still at the version that was replayed.
+    fn consider(&mut self, proposal: Proposal) {
+        let position = &self.book.positions()[proposal.position as usize];
+        let fits = self.book.lots().can_hold(&position.block, proposal.outcome.lots.len());
+        let version = position.version;
+        let mut accepted = false;
+        if version == proposal.base_version && fits {
+            let event = Event::Corrected(CorrectedEvent {
+                origin: Origin { occurred_at_ns: self.now_ns, causation: proposal.cause_sequence, ..Origin::INTERNAL },
+                position: proposal.position,
+                account: position.account,
+                instrument: position.instrument,
+                version: version + 1,
+                base_version: version,
+                cause: proposal.cause,
+                cause_sequence: proposal.cause_sequence,
+                late_trades: position.provisional,
+                breaks: proposal.outcome.breaks.len() as u32,
+                before: position.figures(),
+                after: proposal.outcome.after,
+                body_log_id: proposal.body.log_id,
+                body_address: proposal.body.address,
+                body_sequence: proposal.body.sequence,
+                body_bytes: proposal.body.bytes,
+                body_digest: proposal.body.digest,
+            });
+            let partition = self.book.partition(position.account, position.instrument);
+            if let Ok(place) = self.journal.append(&event, partition, position.last_address) {
+                apply(&mut self.book, &event, place, Some(&proposal.outcome));
+                self.book.set_last_address(proposal.position, place.address);
+                self.log_digests_if_due(place);
+                accepted = true;
+            }
+        }
+        bump(if accepted { &self.journal.counters.corrected } else { &self.journal.counters.stale });
+        // The outcome goes back with the verdict: its memory is freed by who made it.
+        let verdict = Verdict { position: proposal.position, accepted, fits, version, outcome: proposal.outcome };
+        let pushed = self.verdicts.push(verdict);
+        assert!(pushed.is_ok(), "the coldpath has no more in flight than the ring holds");
+    }
+
+    #[inline]
+    fn log_digests_if_due(&mut self, place: Place) {
+        if place.sequence >= self.digest_due {
+            // Without room or on a latched log the digests simply come later or not at all.
+            let _ = self.log_digests();
+        }
+    }
+
+    fn log_digests(&mut self) -> Result<(), NotLogged> {
+        let event = Event::Digests {
+            origin: Origin { occurred_at_ns: self.now_ns, ..Origin::INTERNAL },
+            economic: self.book.economic_digest(),
+            full: self.book.full_digest(),
+        };
+        let place = self.journal.append(&event, 0, NO_ADDRESS)?;
+        self.digest_due = place.sequence + DIGEST_EVERY;
+        Ok(())
+    }
+}
+
+/// Logs and applies a trade's event and keeps the position's back-link.
+#[inline]
+fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Result<Place, NotLogged> {
+    let Event::Trade(trade) = event else { unreachable!("called with trades only") };
+    let moves = trade.class.is_accepted();
+    let previous = match book.positions().get(trade.position as usize) {
+        Some(position) if moves => position.last_address,
+        _ => NO_ADDRESS,
+    };
+    let partition = book.partition(trade.input.account, trade.input.instrument);
+    let place = journal.append(event, partition, previous)?;
+    apply(book, event, place, None);
+    if moves {
+        book.set_last_address(trade.position, place.address);
+    }
+    bump(&journal.counters.classes[trade.class as usize]);
+    Ok(place)
+}
+
+#[inline]
+fn apply(book: &mut Book, event: &Event<'_>, place: Place, outcome: Option<&lotbook_core::outcome::Outcome>) {
+    // The event was decided on this very book a moment ago and is in the log already: a misfit is a
+    // defect, and going on would acknowledge what recovery cannot repeat.
+    if let Err(misfit) = book.apply(event, place, outcome) {
+        panic!("event {}: {misfit}", place.sequence);
+    }
+}
+
+/// State of a planted fault.
+pub(crate) struct Planted {
+    pub fault: Fault,
+    pub seen: u64,
+    /// Acknowledged and not logged.
+    pub delayed: Vec<Request>,
+}
+
+impl Shard {
+    /// Breaks a promise on purpose, for one trade in [`PLANT_EVERY`].
+    #[cold]
+    fn trade_with_fault(&mut self, request: &Request) -> Result<Answer, NotLogged> {
+        let Command::Trade(input) = &request.command else { unreachable!("called with trades only") };
+        let Some(planted) = &mut self.planted else { return self.trade(request.token, input, &request.origin) };
+        planted.seen += 1;
+        let (fault, hit) = (planted.fault, planted.seen.is_multiple_of(PLANT_EVERY));
+        let sequence = self.journal.appender.next_sequence();
+        let pretended = Answer {
+            sequence,
+            version: 1,
+            first_class: Class::Applied,
+            ..Answer::bare(request.token, Status::Trade(Class::Applied))
+        };
+        match fault {
+            Fault::Drop if hit => Ok(pretended),
+            Fault::AckBeforeLog if hit => {
+                planted.delayed.push(*request);
+                Ok(pretended)
+            }
+            Fault::Double if hit => {
+                let answer = self.new_trade(request.token, input, &request.origin)?;
+                let again = self.book.decide_trade(input, &mut self.scratch);
+                let event = Event::Trade(again.event(input, &request.origin, &self.scratch));
+                log_trade(&mut self.journal, &mut self.book, &event)?;
+                Ok(answer)
+            }
+            Fault::WrongLot => {
+                let wrong = self.wrong_lot(input).filter(|_| planted_due(&mut self.planted));
+                let input = wrong.unwrap_or(*input);
+                self.trade(request.token, &input, &request.origin)
+            }
+            _ => self.trade(request.token, input, &request.origin),
+        }
+    }
+
+    /// The input with the newest lot named, where the rules would take another one.
+    fn wrong_lot(&self, input: &TradeInput) -> Option<TradeInput> {
+        let position = &self.book.positions()[self.book.find(input.account, input.instrument)? as usize];
+        let count = position.block.len();
+        let reduces = (position.quantity_e8 > 0) != (input.side.sign() > 0);
+        if count < 2 || !reduces {
+            return None;
+        }
+        let newest = self.book.lots().get(&position.block, count - 1);
+        (newest.quantity_e8 >= input.quantity_e8).then_some(TradeInput { lot: newest.origin, ..*input })
+    }
+}
+
+/// Every twentieth chance: reductions that could take a wrong lot are rarer than trades.
+fn planted_due(planted: &mut Option<Planted>) -> bool {
+    planted.as_mut().is_some_and(|p| {
+        p.seen += 1;
+        p.seen.is_multiple_of(20)
+    })
+}

@@ -1,0 +1,128 @@
+//! The side log: bodies of the coldpath's outcomes, each a group of records, durable before it is proposed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lotbook_core::digest;
+use lotbook_core::event::CorrectedEvent;
+use lotbook_core::outcome::Outcome;
+use lotbook_wal::{AppendError, Appender, From, Group, Limit, Log, NO_ADDRESS, ReadError, RecordMeta};
+
+use crate::limits::BODY_RECORD_BYTES;
+
+/// Kind of a side-log record: a piece of an outcome's body.
+pub const KIND_BODY: u16 = 64;
+
+/// Where a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyRef {
+    /// Log id of the side log.
+    pub log_id: u64,
+    /// Address of the first record.
+    pub address: u64,
+    /// Sequence of the first record.
+    pub sequence: u64,
+    /// Bytes in all.
+    pub bytes: u32,
+    /// Digest of the bytes.
+    pub digest: u64,
+}
+
+/// Why a body was not written or not read.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The side log takes nothing now.
+    #[error("the side log has no space")]
+    OutOfSpace,
+    /// The side log stopped.
+    #[error("the side log stopped: {0}")]
+    Latched(String),
+    /// Larger than a length field holds.
+    #[error("an outcome of {0} bytes is too large")]
+    TooLarge(usize),
+    /// Reading failed.
+    #[error("reading the side log: {0}")]
+    Read(#[from] ReadError),
+    /// What was read is not what the event names.
+    #[error("the body at {address} of the side log is not the one that event names: {what}")]
+    Mismatch {
+        /// Address.
+        address: u64,
+        /// What differs.
+        what: &'static str,
+    },
+}
+
+/// Writes a body and waits until it is durable. Blocks.
+///
+/// # Errors
+/// [`BodyError`]; nothing was proposed then, and the body is garbage that nothing names.
+pub fn write(appender: &mut Appender, log: &Arc<Log>, outcome: &Outcome) -> Result<BodyRef, BodyError> {
+    let body = outcome.encode();
+    let bytes = u32::try_from(body.len()).map_err(|_| BodyError::TooLarge(body.len()))?;
+    let pieces = body.len().div_ceil(BODY_RECORD_BYTES);
+    let mut first = None;
+    let mut last_sequence = 0;
+    for (index, piece) in body.chunks(BODY_RECORD_BYTES).enumerate() {
+        let group = match (index, pieces) {
+            (_, 1) => Group::Single,
+            (0, _) => Group::First,
+            (last, pieces) if last + 1 == pieces => Group::Last,
+            _ => Group::Middle,
+        };
+        let meta = RecordMeta { kind: KIND_BODY, version: 1, partition: 0, previous: NO_ADDRESS, group };
+        let appended = loop {
+            match appender.append(&meta, piece.len(), |payload| payload.copy_from_slice(piece)) {
+                Ok(appended) => break appended,
+                Err(AppendError::TailFull) => std::thread::sleep(Duration::from_micros(50)),
+                // Inside a group the log would be left torn: wait for room, the operator was told.
+                Err(AppendError::OutOfSpace) if index > 0 => std::thread::sleep(Duration::from_millis(50)),
+                Err(AppendError::OutOfSpace) => return Err(BodyError::OutOfSpace),
+                Err(error) => return Err(BodyError::Latched(error.to_string())),
+            }
+        };
+        first.get_or_insert(appended);
+        last_sequence = appended.sequence;
+    }
+    while !log.wait_durable(last_sequence, Duration::from_secs(1)).map_err(|e| BodyError::Latched(e.to_string()))? {}
+    // A body is never empty: its header alone has 64 bytes.
+    let Some(first) = first else { unreachable!("a body has a header") };
+    Ok(BodyRef {
+        log_id: log.log_id(),
+        address: first.address,
+        sequence: first.sequence,
+        bytes,
+        digest: digest::bytes(&body),
+    })
+}
+
+/// Reads the body that a correction names.
+///
+/// # Errors
+/// [`BodyError::Read`], [`BodyError::Mismatch`].
+pub fn read(log: &Arc<Log>, event: &CorrectedEvent) -> Result<Outcome, BodyError> {
+    let address = event.body_address;
+    let mismatch = |what| BodyError::Mismatch { address, what };
+    if event.body_log_id != log.log_id() {
+        return Err(mismatch("another log id"));
+    }
+    let wanted = event.body_bytes as usize;
+    let mut body = Vec::with_capacity(wanted);
+    let mut reader = log.reader(From::Address(address))?;
+    while body.len() < wanted {
+        let record = reader.next(Limit::Applied)?.ok_or(mismatch("it ends early"))?;
+        if body.is_empty() && record.header.sequence != event.body_sequence {
+            return Err(mismatch("another sequence"));
+        }
+        if record.header.kind == KIND_BODY {
+            body.extend_from_slice(record.payload);
+        }
+    }
+    if body.len() != wanted {
+        return Err(mismatch("another length"));
+    }
+    if digest::bytes(&body) != event.body_digest {
+        return Err(mismatch("another digest"));
+    }
+    Outcome::decode(&body).map_err(|_| mismatch("not a body"))
+}

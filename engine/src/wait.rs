@@ -1,0 +1,66 @@
+//! What a thread does when there is nothing to do.
+
+use std::time::Duration;
+
+/// How to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitKind {
+    /// Spins: lowest latency, burns its core, makes no system call.
+    Spin,
+    /// Spins a little, then yields.
+    Yield,
+    /// Spins a little, yields a little, then sleeps in steps of 50 us.
+    Park,
+    /// Spins where there are at least four cores, else parks: a laptop is not burnt.
+    Auto,
+}
+
+impl WaitKind {
+    /// The choice for this machine.
+    #[must_use]
+    pub fn resolve(self) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        match self {
+            Self::Auto if cores >= 4 => Self::Spin,
+            Self::Auto => Self::Park,
+            chosen => chosen,
+        }
+    }
+}
+
+const SPINS: u32 = 256;
+const YIELDS: u32 = 64;
+const SLEEP: Duration = Duration::from_micros(50);
+
+/// A waiting thread's memory of how long it has been idle.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    kind: WaitKind,
+    idle: u32,
+}
+
+impl Waiter {
+    /// A waiter of this kind; [`WaitKind::Auto`] is resolved.
+    #[must_use]
+    pub fn new(kind: WaitKind) -> Self {
+        Self { kind: kind.resolve(), idle: 0 }
+    }
+
+    /// There was work.
+    #[inline]
+    pub fn reset(&mut self) {
+        self.idle = 0;
+    }
+
+    /// There was none.
+    #[inline]
+    pub fn idle(&mut self) {
+        self.idle = self.idle.saturating_add(1);
+        match self.kind {
+            WaitKind::Spin => std::hint::spin_loop(),
+            _ if self.idle < SPINS => std::hint::spin_loop(),
+            WaitKind::Park if self.idle >= SPINS + YIELDS => std::thread::sleep(SLEEP),
+            _ => std::thread::yield_now(),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! All integration tests, one file a concern.
+
+mod recovery;
