@@ -1,1 +1,86 @@
-//! Under construction.
+//! A write-ahead log with one writer that never waits for the disk.
+//!
+//! The writer ([`Appender`]) stores records into a mapped tail in shared memory: no allocation, no lock, no system call. A log thread
+//! writes them on to segment files and publishes what is durable. Readers copy from the tail or read the segments, and slow
+//! nobody. Opening a log decides by one table what a crash left behind.
+//!
+//! Two promises, never mixed up:
+//! - *applied*: [`Appender::append`] returned; the record survives a killed process;
+//! - *durable*: [`Log::durable_sequence`] has reached it; the record survives power loss.
+//!
+//! The bytes are drawn in `docs/wal-format.md`, the reasons are in `docs/decisions/0002-log-format.md`. The crate knows nothing of what
+//! is logged.
+//!
+//! ```
+//! # let dir = tempfile::tempdir().unwrap();
+//! use std::time::Duration;
+//! use lotbook_wal::{From, Limit, LogConfig, RecordMeta, open};
+//!
+//! let mut config = LogConfig::new(dir.path().join("log"));
+//! config.segment_bytes = 256 << 10;
+//! config.tail_blocks = 8;
+//! let mut opened = open(config).unwrap();
+//! let text = b"hello";
+//! let at = opened.appender.append(&RecordMeta::single(1), text.len(), |bytes| bytes.copy_from_slice(text)).unwrap();
+//! assert!(opened.log.wait_durable(at.sequence, Duration::from_secs(10)).unwrap());
+//! let mut reader = opened.log.reader(From::Sequence(at.sequence)).unwrap();
+//! assert_eq!(reader.next(Limit::Durable).unwrap().unwrap().payload, text);
+//! opened.appender.close().unwrap();
+//! ```
+#![deny(unsafe_op_in_unsafe_fn)]
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("the log's words are little endian in memory and on disk");
+#[cfg(not(target_os = "linux"))]
+compile_error!("the log speaks to Linux: tmpfs, O_DIRECT, io_uring");
+
+mod aligned;
+mod appender;
+mod chain;
+mod config;
+mod damage;
+mod disk;
+mod epoch;
+mod error;
+mod flusher;
+mod join;
+pub mod limits;
+mod lock;
+mod log;
+mod meta;
+mod open;
+mod padded;
+mod preparer;
+mod read_only;
+mod reader;
+mod real_disk;
+mod record;
+mod recovery;
+mod repair;
+mod scan;
+mod segment;
+mod stats;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+pub use appender::{Appended, Appender};
+pub use config::{DirectMode, IoMode, LogConfig, WaitStrategy};
+pub use damage::{Corrupt, What};
+pub use disk::{Access, Disk, DiskError, DiskFile, DiskResult, WriteAt};
+pub use error::{AppendError, LatchedError, OpenError, ReadError};
+pub use limits::{
+    BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, HEAD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, RECORD_ALIGN,
+};
+pub use log::Log;
+pub use open::{OpenReport, Opened, open, open_on};
+pub use read_only::{ReadOnlyLog, SegmentInfo, VerifyOutcome, VerifyReport, open_read_only};
+pub use reader::{From, Limit, Reader, RecordBuffer};
+pub use real_disk::RealDisk;
+pub use record::{
+    EPOCH_START_BYTES, EpochStart, FLAG_GROUP_CONTINUES, FLAG_GROUP_MEMBER, Group, INTERNAL_KINDS, KIND_CLOSE,
+    KIND_EPOCH_START, Record, RecordHeader, RecordMeta,
+};
+pub use segment::SegmentHeader;
+pub use stats::{Activity, LATENCY_BUCKETS, LogStats};

@@ -1,0 +1,268 @@
+//! The hot side: one owner, one store after the other into the mapped tail.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::error::{AppendError, LatchedError};
+use crate::limits::{CHUNK_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, padded_bytes};
+use crate::lock::DirLock;
+use crate::log::{DRAIN, Log, STOP};
+use crate::record::{Group, INTERNAL_KINDS, KIND_CLOSE, RecordHeader, RecordMeta};
+
+/// Where a record went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its sequence.
+    pub sequence: u64,
+    /// Its address; with the log's id, unique for ever.
+    pub address: u64,
+}
+
+/// The one writer of a log. Belongs to one thread at a time.
+///
+/// [`Appender::append`] allocates nothing, locks nothing and makes no system call. Dropping the appender flushes what was
+/// published and stops the threads, without a close record; [`Appender::close`] ends the epoch in order.
+#[derive(Debug)]
+pub struct Appender {
+    log: Arc<Log>,
+    /// First byte of the block being filled; null before the first.
+    block: *mut u8,
+    chunk_address: u64,
+    /// Next free byte in the block.
+    offset: usize,
+    next_chunk: u64,
+    /// The last record.
+    sequence: u64,
+    checksum: u32,
+    in_group: bool,
+    threads: Vec<JoinHandle<()>>,
+    lock: Option<DirLock>,
+}
+
+// SAFETY: `block` points into the tail's mapping, which `log` keeps alive, and the appender is the only one who stores there;
+// which thread does so does not matter as long as it is one at a time.
+unsafe impl Send for Appender {}
+
+impl Appender {
+    pub(crate) fn new(
+        log: Arc<Log>,
+        next_chunk: u64,
+        sequence: u64,
+        checksum: u32,
+        threads: Vec<JoinHandle<()>>,
+        lock: Option<DirLock>,
+    ) -> Self {
+        Self {
+            log,
+            block: std::ptr::null_mut(),
+            chunk_address: NO_ADDRESS,
+            offset: CHUNK_BYTES,
+            next_chunk,
+            sequence,
+            checksum,
+            in_group: false,
+            threads,
+            lock,
+        }
+    }
+
+    /// Appends one record and, at the end of a group, publishes it: from then on it survives a killed process.
+    ///
+    /// `fill` writes the payload in place and gets exactly `payload_bytes` bytes. They are *not* zeroed: they hold whatever an older
+    /// record left there, so every byte must be written. When `fill` panics nothing is appended.
+    ///
+    /// Records of a group are published together with the last one. When a record in the middle of a group is refused, try it again:
+    /// the group stays open. A group that is never finished vanishes at the next opening. Use [`Appender::has_room`]
+    /// before the first record of a group.
+    #[inline]
+    pub fn append(
+        &mut self,
+        meta: &RecordMeta,
+        payload_bytes: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Appended, AppendError> {
+        if meta.kind >= INTERNAL_KINDS {
+            return Err(AppendError::ReservedKind);
+        }
+        self.append_any(meta, payload_bytes, fill)
+    }
+
+    #[inline]
+    pub(crate) fn append_any(
+        &mut self,
+        meta: &RecordMeta,
+        payload_bytes: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Appended, AppendError> {
+        if payload_bytes > MAX_PAYLOAD_BYTES {
+            return Err(AppendError::TooLarge);
+        }
+        if meta.group.is_member() != self.in_group {
+            return Err(AppendError::GroupOrder);
+        }
+        if self.log.has_latched.0.load(Ordering::Relaxed) {
+            return Err(AppendError::Latched);
+        }
+        let padded = padded_bytes(payload_bytes);
+        if self.offset + padded > CHUNK_BYTES {
+            self.next_block()?;
+        }
+        let length = HEADER_BYTES + payload_bytes;
+        let address = self.chunk_address + self.offset as u64;
+        // SAFETY: `next_block` gave us a whole block, `offset + padded` is within it, and until it is published nobody else touches
+        // these bytes. They are initialised: the mapping was allocated zeroed.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(self.block.add(self.offset), padded) };
+        // The padding lies in the last word. Cleared before the payload is written: one store, where clearing just the padding would be
+        // a call.
+        bytes[padded - 8..].copy_from_slice(&[0; 8]);
+        fill(&mut bytes[HEADER_BYTES..length]);
+        let header = RecordHeader {
+            checksum: 0,
+            length: length as u32,
+            log_id: self.log.log_id,
+            sequence: self.sequence + 1,
+            address,
+            previous: meta.previous,
+            // A claim about the past; no bytes are read on the strength of it here.
+            durable_sequence: self.log.durable.0.sequence.load(Ordering::Relaxed),
+            epoch: self.log.epoch,
+            previous_checksum: self.checksum,
+            kind: meta.kind,
+            partition: meta.partition,
+            version: meta.version,
+            flags: meta.group.flags(),
+        };
+        header.store(bytes.first_chunk_mut().expect("a record holds its header"));
+        let checksum = crc32c::crc32c(&bytes[4..length]);
+        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        self.offset += padded;
+        self.sequence += 1;
+        self.checksum = checksum;
+        self.in_group = meta.group.continues();
+        if !self.in_group {
+            self.publish(address + padded as u64);
+        }
+        Ok(Appended { sequence: self.sequence, address })
+    }
+
+    #[inline]
+    fn publish(&self, end_address: u64) {
+        // ORDERING: Release, pairs with the Acquire loads of the log thread and of readers: whoever sees the address sees the bytes,
+        // the zeros behind the chunk before, and the block's directory entry. Address first: the loaders take the sequence
+        // first, so the address they get covers it.
+        self.log.tail.published_address().store(end_address, Ordering::Release);
+        self.log.tail.published_sequence().store(self.sequence, Ordering::Release);
+    }
+
+    /// Goes over to the next chunk, or changes nothing.
+    #[cold]
+    fn next_block(&mut self) -> Result<(), AppendError> {
+        // ORDERING: Acquire pairs with the preparer's Release: the segment is on disk, name and all.
+        if self.next_chunk + CHUNK_BYTES as u64 > self.log.prepared_end.0.load(Ordering::Acquire) {
+            return Err(if self.log.out_of_space() { AppendError::OutOfSpace } else { AppendError::TailFull });
+        }
+        let Some(block) = self.log.tail.take_block(self.next_chunk) else {
+            return Err(AppendError::TailFull);
+        };
+        if !self.block.is_null() {
+            // SAFETY: the rest of the block we own, unpublished; stale bytes there must become zeros before the chunk goes to disk.
+            unsafe { self.block.add(self.offset).write_bytes(0, CHUNK_BYTES - self.offset) };
+        }
+        self.block = block;
+        self.chunk_address = self.next_chunk;
+        self.next_chunk += CHUNK_BYTES as u64;
+        self.offset = 0;
+        Ok(())
+    }
+
+    /// The log this appender writes.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// The sequence of the next record.
+    pub fn next_sequence(&self) -> u64 {
+        self.sequence + 1
+    }
+
+    /// The address the next record will get if its payload has that many bytes.
+    pub fn next_address_for(&self, payload_bytes: usize) -> u64 {
+        if self.offset + padded_bytes(payload_bytes) > CHUNK_BYTES {
+            self.next_chunk
+        } else {
+            self.chunk_address + self.offset as u64
+        }
+    }
+
+    /// True when records of those payload sizes would all be taken in right now: ask before the first record of a group. Counts
+    /// conservatively and walks the free list, so it is for the rare large decision. A group that needs more than the tail holds, or more than the
+    /// segments kept ahead (two), never gets a yes.
+    pub fn has_room(&self, payload_bytes: impl IntoIterator<Item = usize>) -> bool {
+        let mut offset = self.offset;
+        let mut chunks = 0u64;
+        for payload in payload_bytes {
+            let padded = padded_bytes(payload);
+            if offset + padded > CHUNK_BYTES {
+                chunks += 1;
+                offset = 0;
+            }
+            offset += padded;
+        }
+        let end = self.next_chunk + chunks * CHUNK_BYTES as u64;
+        chunks == 0 || (end <= self.log.prepared_end.0.load(Ordering::Acquire) && self.log.tail.has_free(chunks))
+    }
+
+    /// Ends the epoch in order: a close record, everything durable, threads stopped, tail file removed. Where there is no room left for
+    /// the close record everything is made durable all the same and the next opening finds an unclean, complete log.
+    pub fn close(mut self) -> Result<(), LatchedError> {
+        let closed = self.append_close();
+        self.stop_threads(DRAIN);
+        if let Some(error) = self.log.latched() {
+            return Err(error);
+        }
+        if closed && self.log.durable_sequence() == self.sequence {
+            // A file that stays is found to agree with the disk at the next opening, which replaces it.
+            let _ = self.log.tail.remove();
+        }
+        Ok(())
+    }
+
+    fn append_close(&mut self) -> bool {
+        let meta =
+            RecordMeta { kind: KIND_CLOSE, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
+        let wall_clock_ns = crate::open::wall_clock_ns();
+        // A disk that is behind is waited for; a disk that is full, or a group left open, is not.
+        loop {
+            match self.append_any(&meta, 8, |b| b.copy_from_slice(&wall_clock_ns.to_le_bytes())) {
+                Ok(_) => return true,
+                Err(AppendError::TailFull) => std::thread::sleep(Duration::from_millis(1)),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Stops the threads at once and leaves files and tail as they are, as a crash would. For tests.
+    pub fn abandon(mut self) {
+        self.stop_threads(STOP);
+    }
+
+    fn stop_threads(&mut self, how: u8) {
+        self.log.stop.store(how, Ordering::Release);
+        self.log.preparer_bell.ring();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+        self.log.wake_waiters();
+        self.lock = None;
+    }
+}
+
+impl Drop for Appender {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.stop_threads(DRAIN);
+        }
+    }
+}

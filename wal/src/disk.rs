@@ -1,0 +1,116 @@
+//! The seam to the disk. Everything the log does to files goes through it, so that a simulated disk can lose, tear, reorder and
+//! refuse. The tail file is not behind it: it is memory that happens to have a name.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A failed file operation: which call, where, why.
+#[derive(Debug, thiserror::Error)]
+#[error("{call} {path} at offset {offset}: {source}", path = path.display())]
+pub struct DiskError {
+    /// The system call, or what stood in for it.
+    pub call: &'static str,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// Byte offset in the file, 0 where it does not apply.
+    pub offset: u64,
+    /// The system's reason.
+    pub source: io::Error,
+}
+
+impl DiskError {
+    /// From parts.
+    pub fn new(call: &'static str, path: &Path, offset: u64, source: io::Error) -> Self {
+        Self { call, path: path.to_path_buf(), offset, source }
+    }
+
+    /// The errno; 0 when the reason is not the system's.
+    pub fn errno(&self) -> i32 {
+        self.source.raw_os_error().unwrap_or(0)
+    }
+
+    /// True for the failures that mean "no room": foreseen, and cured by making room.
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self.errno(), libc::ENOSPC | libc::EDQUOT)
+    }
+
+    /// True when the file is not there.
+    pub fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Result of a file operation.
+pub type DiskResult<T> = Result<T, DiskError>;
+
+/// One write of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct WriteAt<'a> {
+    /// Byte offset in the file.
+    pub offset: u64,
+    /// What to write. For direct files: block-aligned in memory, in offset and in length.
+    pub bytes: &'a [u8],
+}
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Through the page cache: sealed segments, small files.
+    Read,
+    /// Past the page cache where the disk can: the segment being written, so that reading ahead leaves nothing stale behind.
+    ReadDirect,
+    /// Written in whole blocks, past the page cache where the disk can.
+    Write,
+    /// Created or emptied, written in whole blocks.
+    Create,
+    /// Created or emptied, written in any length.
+    CreateSmall,
+}
+
+/// An open file. All methods take `&self`: offsets are explicit, several readers share one handle.
+pub trait DiskFile: Send + Sync + fmt::Debug {
+    /// Where it was opened.
+    fn path(&self) -> &Path;
+    /// Bytes of the file.
+    fn len(&self) -> DiskResult<u64>;
+    /// True when it has none.
+    fn is_empty(&self) -> DiskResult<bool> {
+        Ok(self.len()? == 0)
+    }
+    /// Reserves space for so many bytes; fails with `ENOSPC` before anything depends on it.
+    fn preallocate(&self, bytes: u64) -> DiskResult<()>;
+    /// Reads until the buffer is full or the file ends; returns the bytes read.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> DiskResult<usize>;
+    /// Writes all of it.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> DiskResult<()>;
+    /// Writes all of them in any order, several in flight; returns when every one has completed.
+    fn write_batch(&self, writes: &[WriteAt<'_>]) -> DiskResult<()> {
+        writes.iter().try_for_each(|w| self.write_at(w.offset, w.bytes))
+    }
+    /// Makes durable what was written.
+    fn sync_data(&self) -> DiskResult<()>;
+}
+
+/// A file system.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// Opens a file.
+    fn open(&self, path: &Path, access: Access) -> DiskResult<Arc<dyn DiskFile>>;
+    /// Makes a directory and its parents; fine when it is there.
+    fn create_dir(&self, dir: &Path) -> DiskResult<()>;
+    /// Renames within one directory, replacing the target.
+    fn rename(&self, from: &Path, to: &Path) -> DiskResult<()>;
+    /// Removes a file.
+    fn unlink(&self, path: &Path) -> DiskResult<()>;
+    /// Names in a directory, unordered.
+    fn list(&self, dir: &Path) -> DiskResult<Vec<String>>;
+    /// Makes the names in a directory durable.
+    fn sync_dir(&self, dir: &Path) -> DiskResult<()>;
+    /// Bytes that an unprivileged writer can still use.
+    fn free_bytes(&self, dir: &Path) -> DiskResult<u64>;
+    /// What was asked for and could not be had, in words.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

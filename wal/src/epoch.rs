@@ -1,0 +1,219 @@
+//! Beginning an epoch on a recovered log: the new tail, the threads, the first record.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::appender::Appender;
+use crate::config::LogConfig;
+use crate::disk::{Access, Disk};
+use crate::error::{AppendError, OpenError};
+use crate::flusher::{Flusher, ReadySegments};
+use crate::limits::{NO_ADDRESS, chunk_ceil};
+use crate::lock::DirLock;
+use crate::log::{Bell, Durable, Log, RUN, STOP, Segments, Waiters};
+use crate::meta::Meta;
+use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY, wall_clock_ns};
+use crate::padded::CachePadded;
+use crate::preparer::Preparer;
+use crate::record::{EPOCH_START_BYTES, EpochStart, Group, KIND_EPOCH_START, RecordMeta};
+use crate::segment::segment_path;
+use crate::stats::StatsCells;
+use crate::tail::{Tail, TailIdentity, boot_id, tail_bytes, tail_name};
+
+pub(crate) fn make_tail(
+    config: &LogConfig,
+    tail_dir: &Path,
+    identity: &TailIdentity,
+    notes: &mut Vec<String>,
+) -> Result<Tail, OpenError> {
+    let name = tail_name(identity.log_id, &config.dir);
+    let no_room = |e: &std::io::Error| matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM));
+    let needed_bytes = tail_bytes(identity.block_count) as u64;
+    let failed = |dir: &Path, e: std::io::Error| {
+        if no_room(&e) {
+            OpenError::OutOfSpace { dir: dir.to_path_buf(), needed_bytes }
+        } else {
+            OpenError::Disk(crate::disk::DiskError::new("create tail", &dir.join(&name), 0, e))
+        }
+    };
+    let mut place = tail_dir;
+    let tail = match Tail::create(&place.join(&name), identity) {
+        Ok(tail) => tail,
+        Err(e) if no_room(&e) && config.tail_dir.is_none() && place != config.dir => {
+            notes.push(format!(
+                "no room for a tail of {needed_bytes} bytes in {}: it lies beside the log, stores may meet pages under write-back",
+                place.display()
+            ));
+            place = &config.dir;
+            Tail::create(&place.join(&name), identity).map_err(|e| failed(place, e))?
+        }
+        Err(e) => return Err(failed(place, e)),
+    };
+    tail.install().map_err(|e| failed(place, e))?;
+    // A tail of an epoch before may lie elsewhere; its records are durable by now, and it must not be found first next time.
+    for other in [tail_dir, Path::new(SHARED_MEMORY), config.dir.as_path()] {
+        if other.join(&name) != tail.path() {
+            let _ = std::fs::remove_file(other.join(&name));
+        }
+    }
+    Ok(tail)
+}
+
+pub(crate) fn begin_epoch(
+    config: LogConfig,
+    disk: Arc<dyn Disk>,
+    lock: Option<DirLock>,
+    meta: &Meta,
+    tail: Tail,
+    recovered: Recovered,
+    notes: Vec<String>,
+) -> Result<Opened, OpenError> {
+    let start_address = chunk_ceil(recovered.end.address);
+    let registry = Segments::default();
+    let ready: ReadySegments = Arc::new(Mutex::new(Default::default()));
+    let mut prepared_end = start_address;
+    for segment in &recovered.segments {
+        registry.add(segment.first);
+        if segment.first + meta.segment_bytes > start_address {
+            let file = disk.open(&segment_path(&config.dir, segment.first), Access::Write)?;
+            crate::log::lock(&ready).push_back((segment.first, file));
+            prepared_end = segment.first + meta.segment_bytes;
+        }
+    }
+    let log = Arc::new(Log {
+        log_id: meta.log_id,
+        epoch: recovered.epoch,
+        dir: config.dir.clone(),
+        segment_bytes: meta.segment_bytes,
+        start: (start_address, recovered.end.sequence),
+        disk,
+        tail,
+        durable: CachePadded(Durable {
+            sequence: AtomicU64::new(recovered.end.sequence),
+            address: AtomicU64::new(start_address),
+        }),
+        prepared_end: CachePadded(AtomicU64::new(prepared_end)),
+        short_of_space: AtomicBool::new(false),
+        has_latched: CachePadded(AtomicBool::new(false)),
+        latch: Mutex::new(None),
+        stop: AtomicU8::new(RUN),
+        segments: registry,
+        stats: CachePadded(StatsCells::default()),
+        waiters: Waiters::default(),
+        preparer_bell: Bell::default(),
+    });
+    let preparer = Preparer { log: Arc::clone(&log), ready: Arc::clone(&ready) };
+    if prepared_end == start_address {
+        match preparer.step() {
+            crate::preparer::Prepared::NoSpace => {
+                return Err(OpenError::OutOfSpace { dir: config.dir, needed_bytes: meta.segment_bytes });
+            }
+            crate::preparer::Prepared::Latched => {
+                return Err(log.latched().expect("just latched").into());
+            }
+            _ => {}
+        }
+    }
+    let slot = &recovered.next_slot;
+    let same_segment = start_address - start_address % meta.segment_bytes == slot.segment_first;
+    let slot_index = if same_segment { slot.index } else { 0 };
+    let flusher = Flusher::new(Arc::clone(&log), &config, ready, start_address, slot_index, slot.generation);
+    let threads = start_threads(&config, &log, flusher, preparer)?;
+    let mut appender =
+        Appender::new(Arc::clone(&log), start_address, recovered.end.sequence, recovered.end.checksum, threads, lock);
+    append_epoch_start(&mut appender, &recovered)?;
+    let report = OpenReport {
+        log_id: meta.log_id,
+        epoch: recovered.epoch,
+        next_sequence: appender.next_sequence(),
+        end_address: recovered.end.address,
+        created: recovered.created,
+        clean: recovered.clean,
+        row: recovered.row.letter,
+        reason: recovered.row.reason,
+        cut_bytes: recovered.cut_bytes,
+        from_tail_records: recovered.from_tail_records,
+        lost_from_sequence: recovered.lost_from_sequence,
+        notes,
+    };
+    Ok(Opened { log, appender, report })
+}
+
+fn append_epoch_start(appender: &mut Appender, recovered: &Recovered) -> Result<(), OpenError> {
+    let payload = EpochStart {
+        epoch: recovered.epoch,
+        clean: recovered.clean,
+        end_address: recovered.end.address,
+        end_sequence: recovered.end.sequence,
+        end_checksum: recovered.end.checksum,
+        wall_clock_ns: wall_clock_ns(),
+        boot_id: boot_id(),
+        lost_from_sequence: recovered.lost_from_sequence,
+    }
+    .encode();
+    let meta =
+        RecordMeta { kind: KIND_EPOCH_START, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
+    let log = Arc::clone(appender.log());
+    let fill = |bytes: &mut [u8]| bytes.copy_from_slice(&payload);
+    let first = match appender.append_any(&meta, EPOCH_START_BYTES, fill) {
+        Ok(first) => first,
+        // The preparer runs already and may have met a failure.
+        Err(AppendError::Latched) => return Err(log.latched().expect("latched").into()),
+        Err(e) => unreachable!("an empty tail and a ready segment take one record: {e}"),
+    };
+    while !log.wait_durable(first.sequence, Duration::from_secs(10))? {}
+    Ok(())
+}
+
+/// Latches the log when the thread that holds it unwinds.
+struct PanicWatch {
+    log: Arc<Log>,
+    call: &'static str,
+}
+
+impl Drop for PanicWatch {
+    fn drop(&mut self) {
+        self.log.latch_if_panicking(self.call);
+    }
+}
+
+fn start_threads(
+    config: &LogConfig,
+    log: &Arc<Log>,
+    flusher: Flusher,
+    preparer: Preparer,
+) -> Result<Vec<JoinHandle<()>>, OpenError> {
+    let wait = config.wait;
+    let idle_sleep = Duration::from_micros(config.idle_sleep_us);
+    let core = config.log_core;
+    let watch = |call| PanicWatch { log: Arc::clone(log), call };
+    let (log_watch, prepare_watch) = (watch("log thread"), watch("prepare thread"));
+    let log_thread = std::thread::Builder::new()
+        .name(format!("{}-log", config.name))
+        .spawn(move || {
+            let _watch = log_watch;
+            if let Some(id) = core {
+                core_affinity::set_for_current(core_affinity::CoreId { id });
+            }
+            // A sleep of 50 us must not become one of 100.
+            // SAFETY: plain system call on the calling thread.
+            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+            flusher.run(wait, idle_sleep);
+        })
+        .map_err(OpenError::Start)?;
+    let prepare_thread = std::thread::Builder::new().name(format!("{}-prepare", config.name)).spawn(move || {
+        let _watch = prepare_watch;
+        preparer.run();
+    });
+    match prepare_thread {
+        Ok(prepare_thread) => Ok(vec![log_thread, prepare_thread]),
+        Err(e) => {
+            log.stop.store(STOP, Ordering::Release);
+            let _ = log_thread.join();
+            Err(OpenError::Start(e))
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The log thread's work, one step at a time: take what is published, write full blocks and a tail slot, sync, say so.
+//!
+//! The stream area gets full blocks only, each once. The partial last block goes to the slot that does not hold the newest one, so
+//! that a torn write never hurts what is already durable. Each flush touches one segment; the next one begins after it is
+//! synced, so bytes in a segment prove that the one before it is durable as a whole.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::aligned::AlignedBuffer;
+use crate::config::{LogConfig, WaitStrategy};
+use crate::disk::{DiskFile, DiskResult, WriteAt};
+use crate::error::LatchedError;
+use crate::limits::{
+    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, MAX_WRITE_BYTES, SLOT_BYTES, SLOT_HEADER_BYTES, SLOT_OFFSETS,
+    block_floor, chunk_floor,
+};
+use crate::log::{DRAIN, Log, RUN, STOP, lock};
+use crate::record::RecordHeader;
+use crate::segment::SlotHead;
+use crate::stats::{Activity, bump};
+
+/// Segments that are ready to be written, oldest first, with their first addresses.
+pub(crate) type ReadySegments = Arc<Mutex<VecDeque<(u64, Arc<dyn DiskFile>)>>>;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Records became durable.
+    Flushed,
+    /// Only the watermark was written.
+    Watermark,
+    /// Nothing to do now.
+    Idle,
+}
+
+/// The log thread's state.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    log: Arc<Log>,
+    ready: ReadySegments,
+    segment: Option<Arc<dyn DiskFile>>,
+    segment_first: u64,
+    /// Everything below is durable.
+    flushed: u64,
+    /// Chunks below have given their blocks back.
+    freed: u64,
+    slot_index: usize,
+    slot_generation: u64,
+    /// The durable sequence the newest slot names.
+    slot_watermark: u64,
+    blocks: AlignedBuffer,
+    slot: AlignedBuffer,
+    max_flush_bytes: u64,
+    max_flush_delay_ns: u64,
+    idle_watermark_ns: u64,
+    pending_since_ns: Option<u64>,
+    last_flush_ns: u64,
+}
+
+impl Flusher {
+    /// `flushed` is where this epoch begins; `slot_index` and `slot_generation` say which slot to write next when that lies in
+    /// a segment that has slots already.
+    pub(crate) fn new(
+        log: Arc<Log>,
+        config: &LogConfig,
+        ready: ReadySegments,
+        flushed: u64,
+        slot_index: usize,
+        slot_generation: u64,
+    ) -> Self {
+        let max_flush = config.max_flush_bytes - config.max_flush_bytes % CHUNK_BYTES;
+        Self {
+            log,
+            ready,
+            segment: None,
+            segment_first: 0,
+            flushed,
+            freed: chunk_floor(flushed),
+            slot_index,
+            slot_generation,
+            slot_watermark: 0,
+            blocks: AlignedBuffer::new(max_flush),
+            slot: AlignedBuffer::new(SLOT_BYTES),
+            max_flush_bytes: max_flush as u64,
+            max_flush_delay_ns: config.max_flush_delay_us * 1_000,
+            idle_watermark_ns: config.idle_watermark_ms * 1_000_000,
+            pending_since_ns: None,
+            last_flush_ns: 0,
+        }
+    }
+
+    /// One look, at most one flush. `now_ns` only needs to rise.
+    pub(crate) fn step(&mut self, now_ns: u64) -> Result<Step, LatchedError> {
+        if let Some(error) = self.log.latched() {
+            return Err(error);
+        }
+        // ORDERING: sequence first, then address, both Acquire; pairs with the appender's publication in the other order.
+        let sequence = self.log.tail.published_sequence().load(Ordering::Acquire);
+        let address = self.log.tail.published_address().load(Ordering::Acquire);
+        if address == self.flushed {
+            return self.step_idle(sequence, now_ns);
+        }
+        if self.max_flush_delay_ns > 0 && address - self.flushed < self.max_flush_bytes {
+            let since = *self.pending_since_ns.get_or_insert(now_ns);
+            let draining = self.log.stop.load(Ordering::Acquire) == DRAIN;
+            if now_ns - since < self.max_flush_delay_ns && !draining {
+                return Ok(Step::Idle);
+            }
+        }
+        self.pending_since_ns = None;
+        if !self.enter_segment() {
+            return Ok(Step::Idle);
+        }
+        let cut = (chunk_floor(self.flushed) + self.max_flush_bytes).min(self.segment_first + self.log.segment_bytes);
+        let (end, sequence) = if address <= cut { (address, sequence) } else { (cut, self.sequence_before(cut)) };
+        self.flush(end, sequence, now_ns)?;
+        Ok(Step::Flushed)
+    }
+
+    /// Nothing new: the pair may have been a step apart, and the watermark may lag.
+    fn step_idle(&mut self, sequence: u64, now_ns: u64) -> Result<Step, LatchedError> {
+        if sequence > self.log.durable_sequence() {
+            // The address loaded after this sequence is durable, and so is the sequence.
+            self.log.publish_durable(sequence, self.flushed);
+        }
+        let lags = self.slot_watermark < self.log.durable_sequence();
+        let due = now_ns.saturating_sub(self.last_flush_ns) >= self.idle_watermark_ns;
+        if lags && due && self.write_watermark(now_ns)? {
+            return Ok(Step::Watermark);
+        }
+        Ok(Step::Idle)
+    }
+
+    /// Writes the tail slot again with everything durable as its watermark: into the next segment when this one is full. False
+    /// when that one is not ready.
+    pub(crate) fn write_watermark(&mut self, now_ns: u64) -> Result<bool, LatchedError> {
+        if !self.enter_segment() {
+            return Ok(false);
+        }
+        let durable = self.log.durable_sequence();
+        let result = self.write_and_sync(self.flushed, self.flushed);
+        result.map_err(|e| self.log.latch(&e))?;
+        self.slot_watermark = durable;
+        self.last_flush_ns = now_ns;
+        bump(&self.log.stats.0.watermark_flushes, 1);
+        self.log.stats.0.enter(Activity::Idle);
+        Ok(true)
+    }
+
+    /// The last sequence before the chunk at `cut`, which has begun: known without walking. Inside a group: what is durable stays as it
+    /// is, for a group is answered as a whole.
+    fn sequence_before(&self, cut: u64) -> u64 {
+        let mut bytes = [0u8; HEADER_BYTES];
+        self.log.tail.copy_live(cut, 0, &mut bytes);
+        let next = RecordHeader::decode(&bytes);
+        debug_assert_eq!(next.address, cut);
+        if next.group().is_member() { self.log.durable_sequence() } else { next.sequence - 1 }
+    }
+
+    /// Makes sure that the segment of the next byte to write is open. False when it is not ready, which the appender's own check makes
+    /// impossible for published records.
+    fn enter_segment(&mut self) -> bool {
+        if self.segment.is_some() && self.flushed < self.segment_first + self.log.segment_bytes {
+            return true;
+        }
+        self.log.stats.0.enter(Activity::Roll);
+        let Some((first, file)) = lock(&self.ready).pop_front() else { return false };
+        assert_eq!(first, self.flushed - self.flushed % self.log.segment_bytes);
+        if self.segment.is_some() {
+            self.slot_index = 0;
+            bump(&self.log.stats.0.rolls, 1);
+        }
+        self.segment = Some(file);
+        self.segment_first = first;
+        self.log.preparer_bell.ring();
+        true
+    }
+
+    fn flush(&mut self, end: u64, sequence: u64, now_ns: u64) -> Result<(), LatchedError> {
+        let began = Instant::now();
+        let watermark = self.log.durable_sequence();
+        let written = self.write_and_sync(self.flushed, end).map_err(|e| self.log.latch(&e))?;
+        let flushed_bytes = end - self.flushed;
+        self.flushed = end;
+        self.slot_watermark = watermark;
+        self.log.publish_durable(sequence, end);
+        while self.freed + CHUNK_BYTES as u64 <= end {
+            self.log.tail.free_block(self.freed);
+            self.freed += CHUNK_BYTES as u64;
+        }
+        self.last_flush_ns = now_ns;
+        self.log.stats.0.flushed(flushed_bytes, written, began.elapsed().as_nanos() as u64);
+        self.log.stats.0.enter(Activity::Idle);
+        Ok(())
+    }
+
+    /// Full blocks from the block of `from` to that of `to`, the rest into a slot, one sync. Returns the bytes handed to the disk.
+    fn write_and_sync(&mut self, from: u64, to: u64) -> DiskResult<u64> {
+        self.log.stats.0.enter(Activity::Write);
+        let first_block = block_floor(from);
+        let last_block = block_floor(to);
+        let full = (last_block - first_block) as usize;
+        self.copy_stream(first_block, last_block);
+        let segment_end = self.segment_first + self.log.segment_bytes;
+        let with_slot = to < segment_end;
+        if with_slot {
+            self.fill_slot(last_block, to);
+        }
+        let Some(file) = &self.segment else { unreachable!("entered before writing") };
+        let file_offset = HEAD_BYTES as u64 + (first_block - self.segment_first);
+        let mut writes: Vec<WriteAt<'_>> = self.blocks[..full]
+            .chunks(MAX_WRITE_BYTES)
+            .enumerate()
+            .map(|(i, bytes)| WriteAt { offset: file_offset + (i * MAX_WRITE_BYTES) as u64, bytes })
+            .collect();
+        if with_slot {
+            writes.push(WriteAt { offset: SLOT_OFFSETS[self.slot_index], bytes: &self.slot[..SLOT_BYTES] });
+        }
+        file.write_batch(&writes)?;
+        self.log.stats.0.enter(Activity::Sync);
+        file.sync_data()?;
+        if with_slot {
+            self.slot_index ^= 1;
+        }
+        Ok(full as u64 + if with_slot { SLOT_BYTES as u64 } else { 0 })
+    }
+
+    fn copy_stream(&mut self, from: u64, to: u64) {
+        let mut at = from;
+        while at < to {
+            let chunk = chunk_floor(at);
+            let end = to.min(chunk + CHUNK_BYTES as u64);
+            let out = &mut self.blocks[(at - from) as usize..(end - from) as usize];
+            self.log.tail.copy_live(chunk, (at - chunk) as usize, out);
+            at = end;
+        }
+    }
+
+    fn fill_slot(&mut self, block: u64, end: u64) {
+        let length = (end - block) as usize;
+        debug_assert!(length < BLOCK_BYTES);
+        if length > 0 {
+            let chunk = chunk_floor(block);
+            let out = &mut self.slot[SLOT_HEADER_BYTES..SLOT_HEADER_BYTES + length];
+            self.log.tail.copy_live(chunk, (block - chunk) as usize, out);
+        }
+        self.slot_generation += 1;
+        SlotHead {
+            log_id: self.log.log_id,
+            epoch: self.log.epoch,
+            generation: self.slot_generation,
+            address: block,
+            length,
+            durable_sequence: self.log.durable_sequence(),
+            durable_address: self.log.durable_address(),
+        }
+        .seal(&mut self.slot);
+    }
+
+    /// The thread: steps until told to stop or latched.
+    pub(crate) fn run(mut self, wait: WaitStrategy, idle_sleep: Duration) {
+        let clock = Instant::now();
+        let mut idle_rounds = 0u32;
+        loop {
+            let stop = self.log.stop.load(Ordering::Acquire);
+            if stop == STOP {
+                return;
+            }
+            let now_ns = clock.elapsed().as_nanos() as u64;
+            match self.step(now_ns) {
+                Err(_) => return,
+                Ok(Step::Idle) if stop == DRAIN => {
+                    // A last look may have raced with the last publication; after DRAIN nothing new comes.
+                    if self.log.published_address() == self.flushed {
+                        if self.slot_watermark < self.log.durable_sequence() {
+                            let _ = self.write_watermark(now_ns);
+                        }
+                        return;
+                    }
+                }
+                Ok(Step::Idle) => {
+                    idle_rounds = idle_rounds.saturating_add(1);
+                    pause(wait, idle_rounds, idle_sleep);
+                }
+                Ok(Step::Flushed | Step::Watermark) => idle_rounds = 0,
+            }
+            debug_assert!(matches!(stop, RUN | DRAIN));
+        }
+    }
+}
+
+/// One round of waiting.
+fn pause(wait: WaitStrategy, idle_rounds: u32, idle_sleep: Duration) {
+    match wait {
+        WaitStrategy::Spin => std::hint::spin_loop(),
+        WaitStrategy::Yield => std::thread::yield_now(),
+        WaitStrategy::Adaptive if idle_rounds < 32 => std::hint::spin_loop(),
+        WaitStrategy::Adaptive if idle_rounds < 40 => std::thread::yield_now(),
+        WaitStrategy::Adaptive => std::thread::sleep(idle_sleep),
+    }
+}

@@ -1,0 +1,346 @@
+//! Opening a log: lock, read, decide by the table, repair, begin an epoch.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::appender::Appender;
+use crate::chain::{Chain, End};
+use crate::config::LogConfig;
+use crate::disk::{Access, Disk};
+use crate::epoch::{begin_epoch, make_tail};
+use crate::error::OpenError;
+use crate::join::{Joined, TailFile, TailImage, join};
+use crate::limits::chunk_ceil;
+use crate::lock::DirLock;
+use crate::log::Log;
+use crate::meta::{META_NAME, Meta};
+use crate::preparer::make_segment;
+use crate::real_disk::{RealDisk, is_tmpfs};
+use crate::recovery::{Findings, GroupEnd, Row, TailFound, Verdict, decide};
+use crate::repair::{NextSlot, Repair};
+use crate::scan::{DiskSegment, Scan, Stream, load_segments, scan};
+use crate::segment::{SegmentHeader, SlotFound, parse_segment_name, segment_path};
+use crate::tail::{TailIdentity, boot_id, tail_name};
+
+/// Where tails live unless the configuration says otherwise.
+pub(crate) const SHARED_MEMORY: &str = "/dev/shm";
+
+/// An open log.
+#[derive(Debug)]
+pub struct Opened {
+    /// Shared by readers and waiters.
+    pub log: Arc<Log>,
+    /// The one writer.
+    pub appender: Appender,
+    /// What opening found and did.
+    pub report: OpenReport,
+}
+
+/// What opening found and did. Log it once; `lost_from_sequence` loudly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The log.
+    pub log_id: u64,
+    /// The epoch that began.
+    pub epoch: u32,
+    /// The sequence of the next record.
+    pub next_sequence: u64,
+    /// Just past the last recovered record of the epochs before; 0 for a new log.
+    pub end_address: u64,
+    /// The log did not exist.
+    pub created: bool,
+    /// The epoch before was closed in order (or there was none).
+    pub clean: bool,
+    /// Row of the recovery table.
+    pub row: char,
+    /// The row's reason, in words.
+    pub reason: &'static str,
+    /// Bytes of torn writes or of an unfinished group that were cut from the segments.
+    pub cut_bytes: u64,
+    /// Records that only the tail held; durable by now.
+    pub from_tail_records: u64,
+    /// `applied` answers from this sequence on may be lost.
+    pub lost_from_sequence: Option<u64>,
+    /// Fallbacks and oddities.
+    pub notes: Vec<String>,
+}
+
+/// Opens the log in `config.dir` for writing, making it when absent. Everything recovered is durable when this returns.
+pub fn open(config: LogConfig) -> Result<Opened, OpenError> {
+    config.check().map_err(OpenError::Config)?;
+    RealDisk::read_only().create_dir(&config.dir)?;
+    // The lock comes first: probing writes a file.
+    let lock = DirLock::take(&config.dir)?;
+    let disk = Arc::new(RealDisk::probe(&config.dir, config.io, config.direct));
+    open_locked(config, disk, Some(lock))
+}
+
+/// As [`open`], on another disk. The tail and the lock file stay real.
+pub fn open_on(config: LogConfig, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
+    config.check().map_err(OpenError::Config)?;
+    disk.create_dir(&config.dir)?;
+    let lock = if config.dir.is_dir() { Some(DirLock::take(&config.dir)?) } else { None };
+    open_locked(config, disk, lock)
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn wall_clock_ns() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+}
+
+/// What recovery left behind: the facts an epoch begins with.
+pub(crate) struct Recovered {
+    pub(crate) end: End,
+    pub(crate) epoch: u32,
+    pub(crate) next_slot: NextSlot,
+    pub(crate) segments: Vec<DiskSegment>,
+    pub(crate) row: &'static Row,
+    pub(crate) clean: bool,
+    pub(crate) created: bool,
+    pub(crate) cut_bytes: u64,
+    pub(crate) from_tail_records: u64,
+    pub(crate) lost_from_sequence: Option<u64>,
+}
+
+fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Option<DirLock>) -> Result<Opened, OpenError> {
+    let mut notes = disk.notes();
+    let dir = config.dir.clone();
+    remove_leftovers(&*disk, &dir)?;
+    let (meta, created) = load_or_create(&*disk, &config)?;
+    if meta.segment_bytes != config.segment_bytes {
+        notes.push(format!(
+            "segment_bytes is {}, fixed when the log was made; the configured {} is not used",
+            meta.segment_bytes, config.segment_bytes
+        ));
+    }
+    let tail_dir = choose_tail_dir(&config, &mut notes);
+    let recovered = recover(&*disk, &config, &meta, &tail_dir, created, &mut notes)?;
+    let identity = TailIdentity {
+        log_id: meta.log_id,
+        epoch: recovered.epoch,
+        block_count: config.tail_blocks,
+        boot_id: boot_id(),
+        start_address: chunk_ceil(recovered.end.address),
+        start_sequence: recovered.end.sequence + 1,
+        lost_from_sequence: recovered.lost_from_sequence,
+    };
+    let tail = make_tail(&config, &tail_dir, &identity, &mut notes)?;
+    begin_epoch(config, disk, lock, &meta, tail, recovered, notes)
+}
+
+/// Half-made files of a process that died.
+fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    for name in disk.list(dir)? {
+        if name.ends_with(".lotlog.new") || name == "log.meta.new" || name == ".direct-probe" {
+            disk.unlink(&dir.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// A log exists from the moment its meta file does: the first segment is made before it.
+fn load_or_create(disk: &dyn Disk, config: &LogConfig) -> Result<(Meta, bool), OpenError> {
+    let dir = &config.dir;
+    let names: Vec<u64> = disk.list(dir)?.iter().filter_map(|n| parse_segment_name(n)).collect();
+    if let Some(meta) = Meta::load(disk, dir)? {
+        if names.is_empty() {
+            let path = segment_path(dir, 0);
+            return Err(OpenError::MissingSegment { path, address: 0 });
+        }
+        return Ok((meta, false));
+    }
+    if !names.is_empty() {
+        if names != [0] || !never_begun(disk, dir)? {
+            return Err(OpenError::Meta { path: dir.join(META_NAME), what: "missing, but there are segments".into() });
+        }
+        // Making the log was cut short between its first segment and its meta file.
+        disk.unlink(&segment_path(dir, 0))?;
+    }
+    let created_ns = wall_clock_ns();
+    let meta = Meta { log_id: random_id(), segment_bytes: config.segment_bytes, created_ns };
+    let header = SegmentHeader { log_id: meta.log_id, first_address: 0, stream_bytes: meta.segment_bytes, created_ns };
+    make_segment(disk, dir, &header).map_err(|e| space(e, dir, meta.segment_bytes))?;
+    meta.store(disk, dir)?;
+    Ok((meta, true))
+}
+
+fn never_begun(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
+    let file = disk.open(&segment_path(dir, 0), Access::Read)?;
+    let mut head = vec![0u8; crate::limits::HEAD_BYTES + crate::limits::BLOCK_BYTES];
+    file.read_at(0, &mut head)?;
+    Ok(crate::aligned::all_zero(&head[crate::limits::BLOCK_BYTES..]))
+}
+
+fn space(error: crate::disk::DiskError, dir: &Path, needed_bytes: u64) -> OpenError {
+    if error.is_out_of_space() {
+        OpenError::OutOfSpace { dir: dir.to_path_buf(), needed_bytes }
+    } else {
+        OpenError::Disk(error)
+    }
+}
+
+/// Never zero, never twice.
+fn random_id() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    let mut bytes = [0u8; 8];
+    let from_system =
+        std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes)).is_ok();
+    let id = if from_system {
+        u64::from_le_bytes(bytes)
+    } else {
+        let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+        hasher.write_u64(wall_clock_ns());
+        hasher.finish()
+    };
+    id.max(1)
+}
+
+fn choose_tail_dir(config: &LogConfig, notes: &mut Vec<String>) -> PathBuf {
+    if let Some(dir) = &config.tail_dir {
+        if !is_tmpfs(dir) {
+            notes.push(format!("tail_dir {} is not tmpfs: stores may meet pages under write-back", dir.display()));
+        }
+        return dir.clone();
+    }
+    let shared = Path::new(SHARED_MEMORY);
+    if is_tmpfs(shared) {
+        return shared.to_path_buf();
+    }
+    notes.push(format!(
+        "{SHARED_MEMORY} is not tmpfs: the tail lies beside the log, stores may meet pages under write-back"
+    ));
+    config.dir.clone()
+}
+
+/// The first tail file found where one may have been left: the directory in use, shared memory, beside the log.
+pub(crate) fn find_tail(dir: &Path, tail_dir: &Path, log_id: u64) -> Result<TailFile, OpenError> {
+    let name = tail_name(log_id, dir);
+    for place in [tail_dir, Path::new(SHARED_MEMORY), dir] {
+        match TailFile::load(&place.join(&name))? {
+            TailFile::Missing => {}
+            found => return Ok(found),
+        }
+    }
+    Ok(TailFile::Missing)
+}
+
+fn recover(
+    disk: &dyn Disk,
+    config: &LogConfig,
+    meta: &Meta,
+    tail_dir: &Path,
+    created: bool,
+    notes: &mut Vec<String>,
+) -> Result<Recovered, OpenError> {
+    let dir = &config.dir;
+    let mut segments = load_segments(disk, dir, meta.log_id, meta.segment_bytes)?;
+    for segment in &segments {
+        for (i, slot) in segment.slots.iter().enumerate() {
+            if *slot == SlotFound::Bad {
+                let path = segment.file.path().display();
+                notes.push(format!("tail slot {i} of {path} is torn: the other one counts"));
+            }
+        }
+    }
+    let tail_file = find_tail(dir, tail_dir, meta.log_id)?;
+    if let TailFile::Unreadable(reason) = &tail_file {
+        notes.push(format!("the tail file is unreadable ({reason}): treated as missing"));
+    }
+    let mut stream = Stream::new(&segments, meta.segment_bytes);
+    let scan = scan(&mut stream, meta.log_id, &mut |_, _| {})?;
+    let joined = join_tail(&tail_file, &scan, &mut stream, meta.log_id)?;
+    let findings = Findings {
+        ending: scan.ending,
+        place: scan.place,
+        tail: joined.found,
+        group: if joined.chain.in_group() { GroupEnd::Unfinished } else { GroupEnd::Whole },
+    };
+    let row = decide(&findings);
+    let image = match &tail_file {
+        TailFile::Image(image) => Some(image),
+        _ => None,
+    };
+    refuse(row.verdict, &scan, &joined, image, dir, meta)?;
+    let end = joined.chain.whole;
+    if end.sequence == 0 && segments.first().is_some_and(|s| s.first > 0) {
+        // Retention keeps a durable record, so a log whose beginning was dropped is never empty.
+        return Err(OpenError::Corrupt(scan.corrupt(dir, meta.segment_bytes)));
+    }
+    let own_tail = image.filter(|i| i.identity.log_id == meta.log_id);
+    let lost_from_sequence = lost_from(row.verdict, end, &scan, own_tail);
+    let epoch = next_epoch(&segments, &joined.chain, own_tail);
+    let repair = Repair {
+        disk,
+        dir,
+        log_id: meta.log_id,
+        segment_bytes: meta.segment_bytes,
+        epoch,
+        end,
+        disk_end: scan.chain.end.address,
+        nonzero_until: scan.nonzero_until,
+        tail: image.filter(|_| joined.records > 0),
+    };
+    let next_slot = repair.run(&mut segments).map_err(|e| space(e, dir, meta.segment_bytes))?;
+    let seen_until = scan.nonzero_until.max(joined.chain.end.address);
+    let cut_records = joined.chain.end.sequence - end.sequence;
+    Ok(Recovered {
+        end,
+        epoch,
+        next_slot,
+        segments,
+        row,
+        clean: row.verdict == Verdict::StartClean,
+        created,
+        cut_bytes: seen_until.saturating_sub(end.address),
+        from_tail_records: joined.records.saturating_sub(cut_records),
+        lost_from_sequence,
+    })
+}
+
+fn join_tail(tail: &TailFile, scan: &Scan, stream: &mut Stream<'_>, log_id: u64) -> Result<Joined, OpenError> {
+    let absent = |found| Joined { found, chain: scan.chain.clone(), records: 0, at: scan.chain.end.address };
+    Ok(match tail {
+        TailFile::Missing => absent(TailFound::Missing),
+        TailFile::Unreadable(_) => absent(TailFound::Unreadable),
+        TailFile::Image(image) => join(image, &scan.chain, stream, log_id, &boot_id())?,
+    })
+}
+
+fn refuse(
+    verdict: Verdict,
+    scan: &Scan,
+    joined: &Joined,
+    image: Option<&TailImage>,
+    dir: &Path,
+    meta: &Meta,
+) -> Result<(), OpenError> {
+    let path = image.map(|i| i.path.clone()).unwrap_or_default();
+    match verdict {
+        Verdict::RefuseCorrupt => Err(OpenError::Corrupt(scan.corrupt(dir, meta.segment_bytes))),
+        Verdict::RefuseForeign => {
+            Err(OpenError::TailForeign { path, found: image.map_or(0, |i| i.identity.log_id), expected: meta.log_id })
+        }
+        Verdict::RefuseDiffers => Err(OpenError::TailDiffers { path, address: joined.at }),
+        Verdict::RefuseGap => {
+            Err(OpenError::TailGap { path, address: joined.at, sequence: joined.chain.next_sequence() })
+        }
+        Verdict::StartClean | Verdict::StartWhole | Verdict::StartLost => Ok(()),
+    }
+}
+
+/// A loss stays reported until an epoch start that names it is durable: the recovery that found it may have been killed.
+fn lost_from(verdict: Verdict, end: End, scan: &Scan, tail: Option<&TailImage>) -> Option<u64> {
+    let now = (verdict == Verdict::StartLost).then_some(end.sequence + 1);
+    let inherited =
+        tail.filter(|t| t.identity.epoch > scan.chain.end.epoch).and_then(|t| t.identity.lost_from_sequence);
+    now.into_iter().chain(inherited).min()
+}
+
+/// Above every epoch that left a trace.
+fn next_epoch(segments: &[DiskSegment], chain: &Chain, tail: Option<&TailImage>) -> u32 {
+    let slots = segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
+    let in_slots = slots.map(|s| s.epoch).max().unwrap_or(0);
+    let in_tail = tail.map_or(0, |t| t.identity.epoch);
+    chain.end.epoch.max(in_slots).max(in_tail) + 1
+}

@@ -1,0 +1,132 @@
+//! Makes segments ahead of the writer: allocated, zero-filled, synced, named, and the name synced. Zero-filled because an extent that
+//! was only allocated makes every later fdatasync pay for metadata.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::aligned::AlignedBuffer;
+use crate::disk::{Access, Disk, DiskFile, DiskResult};
+use crate::flusher::ReadySegments;
+use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENTS_AHEAD, SPACE_RETRY_MS};
+use crate::log::{Log, RUN, lock};
+use crate::segment::{SegmentHeader, segment_path};
+use crate::stats::bump;
+
+/// Zeros written by one call.
+const ZERO_BYTES: usize = 1 << 20;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Prepared {
+    /// One more segment is ready.
+    One,
+    /// Enough are.
+    Enough,
+    /// There is no room; said to everyone.
+    NoSpace,
+    /// A call failed; the log is latched.
+    Latched,
+}
+
+/// Makes one whole segment file under its final name.
+pub(crate) fn make_segment(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> DiskResult<Arc<dyn DiskFile>> {
+    let path = segment_path(dir, header.first_address);
+    let new = path.with_extension("lotlog.new");
+    let result = fill_segment(disk, dir, header, &new, &path);
+    if result.is_err() {
+        // What is half made only takes room.
+        let _ = disk.unlink(&new);
+    }
+    result
+}
+
+fn fill_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    header: &SegmentHeader,
+    new: &Path,
+    path: &Path,
+) -> DiskResult<Arc<dyn DiskFile>> {
+    let file = disk.open(new, Access::Create)?;
+    let bytes = HEAD_BYTES as u64 + header.stream_bytes;
+    file.preallocate(bytes)?;
+    let zeros = AlignedBuffer::new(ZERO_BYTES);
+    let mut at = BLOCK_BYTES as u64;
+    while at < bytes {
+        let part = (bytes - at).min(ZERO_BYTES as u64) as usize;
+        file.write_at(at, &zeros[..part])?;
+        at += part as u64;
+    }
+    let mut block = AlignedBuffer::new(BLOCK_BYTES);
+    header.encode(&mut block);
+    file.write_at(0, &block)?;
+    file.sync_data()?;
+    disk.rename(new, path)?;
+    disk.sync_dir(dir)?;
+    drop(file);
+    // Under its final name, so that a failure names the file an operator sees.
+    disk.open(path, Access::Write)
+}
+
+/// The preparer's state.
+#[derive(Debug)]
+pub(crate) struct Preparer {
+    pub(crate) log: Arc<Log>,
+    pub(crate) ready: ReadySegments,
+}
+
+impl Preparer {
+    /// Makes at most one segment.
+    pub(crate) fn step(&self) -> Prepared {
+        if self.log.has_latched.0.load(Ordering::Acquire) {
+            return Prepared::Latched;
+        }
+        if lock(&self.ready).len() as u64 >= SEGMENTS_AHEAD {
+            return Prepared::Enough;
+        }
+        let first_address = self.log.prepared_end.0.load(Ordering::Relaxed);
+        let header = SegmentHeader {
+            log_id: self.log.log_id,
+            first_address,
+            stream_bytes: self.log.segment_bytes,
+            created_ns: crate::open::wall_clock_ns(),
+        };
+        match make_segment(&*self.log.disk, &self.log.dir, &header) {
+            Ok(file) => {
+                lock(&self.ready).push_back((first_address, file));
+                self.log.segments.add(first_address);
+                bump(&self.log.stats.0.segments_prepared, 1);
+                self.log.short_of_space.store(false, Ordering::Release);
+                // ORDERING: Release pairs with the appender's Acquire: it takes chunks only of segments that are ready.
+                let end = first_address + self.log.segment_bytes;
+                self.log.prepared_end.0.store(end, Ordering::Release);
+                Prepared::One
+            }
+            Err(error) if error.is_out_of_space() => {
+                // Foreseen: what was taken in fits into the segments that are ready.
+                self.log.short_of_space.store(true, Ordering::Release);
+                Prepared::NoSpace
+            }
+            Err(error) => {
+                self.log.latch(&error);
+                Prepared::Latched
+            }
+        }
+    }
+
+    /// The thread.
+    pub(crate) fn run(self) {
+        while self.log.stop.load(Ordering::Acquire) == RUN {
+            match self.step() {
+                Prepared::One => {}
+                Prepared::Enough => self.log.preparer_bell.wait(Duration::from_secs(1)),
+                Prepared::NoSpace => {
+                    self.log.preparer_bell.wait(Duration::from_millis(SPACE_RETRY_MS));
+                }
+                Prepared::Latched => return,
+            }
+        }
+    }
+}

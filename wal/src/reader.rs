@@ -1,0 +1,359 @@
+//! Readers of a log that is being written: many at once, none able to slow the writer.
+
+use std::sync::Arc;
+
+use crate::aligned::{AlignedBuffer, all_zero};
+use crate::chain::Chain;
+use crate::damage::{Corrupt, What};
+use crate::error::ReadError;
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, block_floor, chunk_floor};
+use crate::log::Log;
+use crate::record::{Record, RecordHeader, read_record};
+use crate::segment::segment_path;
+
+/// Memory alignment of the payloads handed out.
+const PAYLOAD_ALIGN: usize = 16;
+/// How often a reader that lost a race against a recycled block tries again. Once is enough: the bytes are on disk by then.
+const RACE_TRIES: usize = 4;
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The oldest record still here.
+    Start,
+    /// That record; the one after the newest is allowed and means "what comes next".
+    Sequence(u64),
+    /// The record at that stream address.
+    Address(u64),
+}
+
+/// How far a reader may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Only what survives power loss. For everything whose effects leave the process.
+    Durable,
+    /// Also what survives only a killed process.
+    Applied,
+}
+
+/// Reads records in order. Copies from the live tail, reads the segment being written past the page cache, sealed ones in large
+/// pieces; verifies every record alone and along the chain.
+#[derive(Debug)]
+pub struct Reader {
+    log: Arc<Log>,
+    chain: Chain,
+    /// Sequence of the next record.
+    next_sequence: u64,
+    /// Where it is looked for: the end of the last one, or the chunk after that.
+    at: u64,
+    buffer: AlignedBuffer,
+    /// Stream address of the buffer's first byte, a chunk boundary.
+    base: u64,
+    /// The buffer holds the stream from here ...
+    from: u64,
+    /// ... to here.
+    to: u64,
+    aligned: AlignedBuffer,
+}
+
+impl Reader {
+    pub(crate) fn open(log: Arc<Log>, from: From) -> Result<Self, ReadError> {
+        match from {
+            From::Start => {
+                let first = log.first_address();
+                Self::at_address(log, first)
+            }
+            From::Address(address) => Self::at_address(log, address),
+            From::Sequence(sequence) => Self::at_sequence(log, sequence),
+        }
+    }
+
+    fn at_address(log: Arc<Log>, address: u64) -> Result<Self, ReadError> {
+        let mut probe = RecordBuffer::new();
+        read_at(&log, address, &mut probe)?;
+        let chain = if address == 0 { Chain::from_start(log.log_id) } else { Chain::on_trust(log.log_id, address) };
+        Ok(Self {
+            next_sequence: probe.header().sequence,
+            chain,
+            at: address,
+            buffer: AlignedBuffer::new(SCAN_BYTES),
+            base: 0,
+            from: 0,
+            to: 0,
+            aligned: AlignedBuffer::new(CHUNK_BYTES),
+            log,
+        })
+    }
+
+    fn at_sequence(log: Arc<Log>, sequence: u64) -> Result<Self, ReadError> {
+        let last = log.published_sequence();
+        if sequence > last + 1 || sequence == 0 {
+            return Err(ReadError::Beyond { wanted: sequence, last });
+        }
+        // For "what comes next" the newest record is found and stepped over.
+        let target = sequence.min(last);
+        let chunk = find_chunk(&log, target)?;
+        let mut reader = Self::at_address(log, chunk)?;
+        if reader.next_sequence > target {
+            return Err(ReadError::Gone { wanted: sequence, first: reader.next_sequence });
+        }
+        while reader.next_sequence < sequence {
+            if reader.next(Limit::Applied)?.is_none() {
+                return Err(ReadError::Beyond { wanted: sequence, last });
+            }
+        }
+        Ok(reader)
+    }
+
+    /// The sequence that [`Reader::next`] will hand out next.
+    pub fn sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// Where the last record ended (or the reader began).
+    pub fn address(&self) -> u64 {
+        self.chain.end.address
+    }
+
+    /// The next record, the log's own included ([`RecordHeader::is_internal`]); `None` when there is nothing new within
+    /// `limit` yet. Never blocks on the writer; reads files when the reader is behind.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self, limit: Limit) -> Result<Option<Record<'_>>, ReadError> {
+        let available = match limit {
+            Limit::Durable => self.log.durable_sequence(),
+            Limit::Applied => self.log.published_sequence(),
+        };
+        if self.next_sequence > available {
+            return Ok(None);
+        }
+        loop {
+            if CHUNK_BYTES - ((self.at % CHUNK_BYTES as u64) as usize) < HEADER_BYTES {
+                self.at = chunk_floor(self.at) + CHUNK_BYTES as u64;
+            }
+            if self.at < self.from || self.at >= self.to {
+                self.refill()?;
+            }
+            let chunk = chunk_floor(self.at);
+            let to = self.to.min(chunk + CHUNK_BYTES as u64);
+            let start = (chunk - self.base) as usize;
+            let bytes = &self.buffer[start..(to - self.base) as usize];
+            let offset = (self.at - chunk) as usize;
+            match read_record(bytes, offset, self.log.log_id, self.at) {
+                Ok(header) => {
+                    let payload = offset + HEADER_BYTES..offset + header.length as usize;
+                    if let Err(what) = self.chain.accept(&header, &bytes[payload.clone()]) {
+                        return Err(self.corrupt(what));
+                    }
+                    self.next_sequence = header.sequence + 1;
+                    self.at = header.end_address();
+                    let payload = start + payload.start..start + payload.end;
+                    return Ok(Some(self.hand_out(header, payload)));
+                }
+                Err(What::Nothing) if offset > 0 && all_zero(&bytes[offset..]) => {
+                    self.at = chunk + CHUNK_BYTES as u64;
+                }
+                Err(what) => return Err(self.corrupt(what)),
+            }
+        }
+    }
+
+    fn hand_out(&mut self, header: RecordHeader, payload: std::ops::Range<usize>) -> Record<'_> {
+        if payload.start.is_multiple_of(PAYLOAD_ALIGN) {
+            return Record { header, payload: &self.buffer[payload] };
+        }
+        let length = payload.len();
+        self.aligned[..length].copy_from_slice(&self.buffer[payload]);
+        Record { header, payload: &self.aligned[..length] }
+    }
+
+    fn corrupt(&self, what: What) -> ReadError {
+        let log = &self.log;
+        let first = self.at - self.at % log.segment_bytes;
+        ReadError::Corrupt(Corrupt {
+            segment: segment_path(&log.dir, first),
+            offset: HEAD_BYTES as u64 + (self.at - first),
+            address: self.at,
+            sequence: self.next_sequence,
+            what,
+        })
+    }
+
+    /// Brings the bytes at `self.at` into the buffer: from the tail while it has them, else from disk.
+    fn refill(&mut self) -> Result<(), ReadError> {
+        let chunk = chunk_floor(self.at);
+        for _ in 0..RACE_TRIES {
+            let end = self.log.published_address().min(chunk + CHUNK_BYTES as u64);
+            if end > self.at && self.copy_from_tail(chunk, end) {
+                return Ok(());
+            }
+            let on_disk = chunk_floor(self.log.durable_address());
+            if chunk < on_disk {
+                return self.read_from_disk(chunk, on_disk);
+            }
+        }
+        Err(self.corrupt(What::Gap))
+    }
+
+    fn copy_from_tail(&mut self, chunk: u64, end: u64) -> bool {
+        // While following the tail only what is new is copied.
+        let follows = self.base == chunk && self.to == self.at && self.from < self.to;
+        let out = &mut self.buffer[(self.at - chunk) as usize..(end - chunk) as usize];
+        if !self.log.tail.copy(chunk, (self.at - chunk) as usize, out) {
+            return false;
+        }
+        if !follows {
+            self.from = self.at;
+        }
+        self.base = chunk;
+        self.to = end;
+        true
+    }
+
+    fn read_from_disk(&mut self, chunk: u64, on_disk: u64) -> Result<(), ReadError> {
+        let (first, file) = self.log.read_handle(chunk)?;
+        let to = on_disk.min(first + self.log.segment_bytes).min(chunk + SCAN_BYTES as u64);
+        let bytes = (to - chunk) as usize;
+        // Invalid until the read is through.
+        (self.from, self.to) = (0, 0);
+        let offset = HEAD_BYTES as u64 + (chunk - first);
+        let read = file.read_at(offset, &mut self.buffer[..bytes])?;
+        if read < bytes {
+            return Err(self.corrupt(What::Length));
+        }
+        (self.base, self.from, self.to) = (chunk, chunk, to);
+        Ok(())
+    }
+}
+
+/// The last chunk whose first record is not beyond `sequence`: every chunk begins with a record, so a few probes find it.
+fn find_chunk(log: &Log, sequence: u64) -> Result<u64, ReadError> {
+    let chunk_bytes = CHUNK_BYTES as u64;
+    let mut low = log.first_address() / chunk_bytes;
+    let mut high = log.published_address().saturating_sub(1) / chunk_bytes;
+    let mut probe = RecordBuffer::new();
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        read_at(log, middle * chunk_bytes, &mut probe)?;
+        if probe.header().sequence <= sequence {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(low * chunk_bytes)
+}
+
+/// Memory for one record, reused from read to read.
+#[derive(Debug)]
+pub struct RecordBuffer {
+    bytes: AlignedBuffer,
+    header: RecordHeader,
+    payload_at: usize,
+}
+
+impl Default for RecordBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RecordBuffer {
+    /// Room for the largest record.
+    pub fn new() -> Self {
+        Self {
+            // A record of a whole chunk may begin anywhere in its first block.
+            bytes: AlignedBuffer::new(CHUNK_BYTES + BLOCK_BYTES),
+            header: RecordHeader::decode(&[0; HEADER_BYTES]),
+            payload_at: HEADER_BYTES,
+        }
+    }
+
+    /// The header read last; all zeros before the first read.
+    pub fn header(&self) -> &RecordHeader {
+        &self.header
+    }
+
+    /// The record read last. Panics before the first successful read.
+    pub fn record(&self) -> Record<'_> {
+        assert!(self.header.length as usize >= HEADER_BYTES, "nothing was read yet");
+        let payload = self.payload_at..self.payload_at + self.header.payload_bytes();
+        Record { header: self.header, payload: &self.bytes[payload] }
+    }
+}
+
+/// See [`Log::read_at`].
+pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Result<(), ReadError> {
+    let published = log.published_address();
+    let offset = address as usize % CHUNK_BYTES;
+    if !address.is_multiple_of(8) || address >= published || offset + HEADER_BYTES > CHUNK_BYTES {
+        return Err(ReadError::NoRecord { address, what: What::Nothing });
+    }
+    let chunk = chunk_floor(address);
+    buffer.header = RecordHeader::decode(&[0; HEADER_BYTES]);
+    for _ in 0..RACE_TRIES {
+        if let Some(length) = copy_from_tail(log, chunk, offset, published, buffer) {
+            return buffer.check(log, address, 0, length);
+        }
+        if chunk + CHUNK_BYTES as u64 <= log.durable_address() || address < log.start.0 {
+            let (start, length) = read_from_disk(log, address, &mut buffer.bytes)?;
+            return buffer.check(log, address, start, length);
+        }
+    }
+    Err(ReadError::NoRecord { address, what: What::Gap })
+}
+
+impl RecordBuffer {
+    fn check(&mut self, log: &Log, address: u64, start: usize, length: usize) -> Result<(), ReadError> {
+        let header = read_record(&self.bytes[start..start + length], 0, log.log_id, address)
+            .map_err(|what| ReadError::NoRecord { address, what })?;
+        self.payload_at = start + HEADER_BYTES;
+        if !self.payload_at.is_multiple_of(PAYLOAD_ALIGN) {
+            let payload = self.payload_at..self.payload_at + header.payload_bytes();
+            self.payload_at -= 8;
+            self.bytes.copy_within(payload, self.payload_at);
+        }
+        self.header = header;
+        Ok(())
+    }
+}
+
+/// Header first, then as much as it asks for. `None` when the tail does not have it.
+fn copy_from_tail(log: &Log, chunk: u64, offset: usize, published: u64, buffer: &mut RecordBuffer) -> Option<usize> {
+    let end = (published.min(chunk + CHUNK_BYTES as u64) - chunk) as usize;
+    if offset + HEADER_BYTES > end {
+        return None;
+    }
+    if !log.tail.copy(chunk, offset, &mut buffer.bytes[..HEADER_BYTES]) {
+        return None;
+    }
+    let header = RecordHeader::decode(buffer.bytes.first_chunk().expect("64 bytes"));
+    // An address in the middle of a record shows some length; the checksum will refuse it.
+    let padded = header.padded_bytes().clamp(HEADER_BYTES, end - offset);
+    let rest = &mut buffer.bytes[HEADER_BYTES..padded];
+    log.tail.copy(chunk, offset + HEADER_BYTES, rest).then_some(padded)
+}
+
+/// Whole blocks around the record; returns where it starts in `bytes` and how many bytes of it may be there.
+fn read_from_disk(log: &Log, address: u64, bytes: &mut [u8]) -> Result<(usize, usize), ReadError> {
+    let (first, file) = log.read_handle(address)?;
+    let block = block_floor(address);
+    let start = (address - block) as usize;
+    let file_offset = HEAD_BYTES as u64 + (block - first);
+    let chunk_left = (chunk_floor(address) + CHUNK_BYTES as u64 - block) as usize;
+    let fill = |from: usize, to: usize, bytes: &mut [u8]| -> Result<(), ReadError> {
+        let read = file.read_at(file_offset + from as u64, &mut bytes[from..to])?;
+        if read < to - from {
+            return Err(ReadError::NoRecord { address, what: What::Length });
+        }
+        Ok(())
+    };
+    let guess = chunk_left.min(2 * BLOCK_BYTES);
+    fill(0, guess, bytes)?;
+    let header = bytes[start..].first_chunk().expect("a block and a header");
+    let padded = RecordHeader::decode(header).padded_bytes();
+    let needed = (start + padded).next_multiple_of(BLOCK_BYTES).min(chunk_left);
+    if needed > guess {
+        fill(guess, needed, bytes)?;
+    }
+    Ok((start, padded.clamp(HEADER_BYTES, chunk_left - start)))
+}

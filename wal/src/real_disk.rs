@@ -1,0 +1,297 @@
+//! The disk the operating system gives us: direct where it can be, io_uring where several writes go at once.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use io_uring::{IoUring, opcode, types};
+
+use crate::aligned::AlignedBuffer;
+use crate::config::{DirectMode, IoMode};
+use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult, WriteAt};
+use crate::limits::BLOCK_BYTES;
+
+/// Writes in flight in one ring.
+const RING_ENTRIES: u32 = 64;
+
+/// The real disk.
+pub struct RealDisk {
+    ring: Option<Arc<Mutex<IoUring>>>,
+    direct: bool,
+    notes: Vec<String>,
+}
+
+impl std::fmt::Debug for RealDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RealDisk(io_uring: {}, direct: {})", self.ring.is_some(), self.direct)
+    }
+}
+
+impl RealDisk {
+    /// Finds out what the system and the file system under `dir` allow. `dir` must exist and be writable.
+    pub fn probe(dir: &Path, io: IoMode, direct: DirectMode) -> Self {
+        let mut notes = Vec::new();
+        let ring = match io {
+            IoMode::Plain => {
+                notes.push("io_uring is off by configuration: plain pwrite".to_string());
+                None
+            }
+            IoMode::Auto | IoMode::Uring => match open_ring() {
+                Ok(ring) => Some(Arc::new(Mutex::new(ring))),
+                Err(reason) => {
+                    notes.push(format!("io_uring is refused here ({reason}): plain pwrite"));
+                    None
+                }
+            },
+        };
+        let direct = match direct {
+            DirectMode::Never => {
+                notes.push("O_DIRECT is off by configuration: writes go through the page cache".into());
+                false
+            }
+            DirectMode::Auto => match probe_direct(dir) {
+                Ok(()) => true,
+                Err(reason) => {
+                    notes.push(format!(
+                        "O_DIRECT is refused on {} ({reason}): writes go through the page cache",
+                        dir.display()
+                    ));
+                    false
+                }
+            },
+        };
+        Self { ring, direct, notes }
+    }
+
+    /// A disk for reading only: nothing is probed.
+    pub fn read_only() -> Self {
+        Self { ring: None, direct: false, notes: Vec::new() }
+    }
+
+    /// True when io_uring was granted.
+    pub fn has_ring(&self) -> bool {
+        self.ring.is_some()
+    }
+}
+
+fn open_ring() -> io::Result<IoUring> {
+    let ring = IoUring::new(RING_ENTRIES)?;
+    let mut probe = io_uring::Probe::new();
+    ring.submitter().register_probe(&mut probe)?;
+    if !probe.is_supported(opcode::Write::CODE) {
+        return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+    }
+    Ok(ring)
+}
+
+fn probe_direct(dir: &Path) -> io::Result<()> {
+    let path = dir.join(".direct-probe");
+    let result = (|| {
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .custom_flags(libc::O_DIRECT | libc::O_CLOEXEC)
+            .open(&path)?;
+        let block = AlignedBuffer::new(BLOCK_BYTES);
+        file.write_all_at(&block, 0)
+    })();
+    let _ = std::fs::remove_file(&path);
+    result
+}
+
+struct RealFile {
+    file: File,
+    path: PathBuf,
+    ring: Option<Arc<Mutex<IoUring>>>,
+}
+
+impl std::fmt::Debug for RealFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RealFile({})", self.path.display())
+    }
+}
+
+impl RealFile {
+    fn error(&self, call: &'static str, offset: u64, source: io::Error) -> DiskError {
+        DiskError::new(call, &self.path, offset, source)
+    }
+
+    fn write_ring(&self, ring: &mut IoUring, writes: &[WriteAt<'_>]) -> DiskResult<()> {
+        let fd = types::Fd(self.file.as_raw_fd());
+        for (i, write) in writes.iter().enumerate() {
+            let entry = opcode::Write::new(fd, write.bytes.as_ptr(), write.bytes.len() as u32)
+                .offset(write.offset)
+                .build()
+                .user_data(i as u64);
+            // SAFETY: the bytes are borrowed for the whole of this call, which returns only after every submitted write
+            // has completed (the loop below reaps as many completions as were submitted, whatever their results).
+            unsafe { ring.submission().push(&entry) }
+                .map_err(|_| self.error("io_uring push", write.offset, io::Error::other("queue full")))?;
+        }
+        let mut left = writes.len();
+        let mut first_failure: Option<DiskError> = None;
+        while left > 0 {
+            match ring.submit_and_wait(left) {
+                Ok(_) => {}
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)) => {
+                    continue;
+                }
+                Err(e) => {
+                    // Buffers may still be in the kernel's hands: returning would free them under it.
+                    eprintln!("io_uring_enter failed with writes in flight: {e}");
+                    std::process::abort();
+                }
+            }
+            let done: Vec<(u64, i32)> = ring.completion().map(|c| (c.user_data(), c.result())).collect();
+            for (index, result) in done {
+                left -= 1;
+                let write = &writes[index as usize];
+                let failure = if result < 0 {
+                    self.error("io_uring write", write.offset, io::Error::from_raw_os_error(-result))
+                } else if result as usize != write.bytes.len() {
+                    // A short write is a failed one: what the missing part means is not ours to guess.
+                    self.error("io_uring write", write.offset, io::Error::from_raw_os_error(libc::EIO))
+                } else {
+                    continue;
+                };
+                first_failure.get_or_insert(failure);
+            }
+        }
+        first_failure.map_or(Ok(()), Err)
+    }
+}
+
+impl DiskFile for RealFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn len(&self) -> DiskResult<u64> {
+        Ok(self.file.metadata().map_err(|e| self.error("fstat", 0, e))?.len())
+    }
+
+    fn preallocate(&self, bytes: u64) -> DiskResult<()> {
+        // SAFETY: plain system call on an open descriptor.
+        let code = unsafe { libc::posix_fallocate(self.file.as_raw_fd(), 0, bytes as libc::off_t) };
+        match code {
+            0 => Ok(()),
+            code => Err(self.error("fallocate", 0, io::Error::from_raw_os_error(code))),
+        }
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> DiskResult<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.file.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(self.error("pread", offset + done as u64, e)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> DiskResult<()> {
+        self.file.write_all_at(bytes, offset).map_err(|e| self.error("pwrite", offset, e))
+    }
+
+    fn write_batch(&self, writes: &[WriteAt<'_>]) -> DiskResult<()> {
+        // One write gains nothing from the ring, and a ring busy elsewhere is no reason to wait.
+        if let Some(ring) = &self.ring
+            && writes.len() > 1
+            && let Ok(mut ring) = ring.try_lock()
+        {
+            for part in writes.chunks(RING_ENTRIES as usize) {
+                self.write_ring(&mut ring, part)?;
+            }
+            return Ok(());
+        }
+        writes.iter().try_for_each(|w| self.write_at(w.offset, w.bytes))
+    }
+
+    fn sync_data(&self) -> DiskResult<()> {
+        // Not through the ring: the kernel hands an fsync to a worker thread, which only adds a wake-up.
+        self.file.sync_data().map_err(|e| self.error("fdatasync", 0, e))
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, access: Access) -> DiskResult<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let direct = self.direct && !matches!(access, Access::Read | Access::CreateSmall);
+        match access {
+            Access::Read | Access::ReadDirect => options.read(true),
+            Access::Write => options.read(true).write(true),
+            Access::Create | Access::CreateSmall => options.read(true).write(true).create(true).truncate(true),
+        };
+        let flags = if direct { libc::O_DIRECT } else { 0 };
+        let file =
+            options.custom_flags(flags | libc::O_CLOEXEC).open(path).map_err(|e| DiskError::new("open", path, 0, e))?;
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), ring: self.ring.clone() }))
+    }
+
+    fn create_dir(&self, dir: &Path) -> DiskResult<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        std::fs::create_dir_all(dir).map_err(|e| DiskError::new("mkdir", dir, 0, e))?;
+        match dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
+            _ => Ok(()),
+        }
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> DiskResult<()> {
+        std::fs::rename(from, to).map_err(|e| DiskError::new("rename", from, 0, e))
+    }
+
+    fn unlink(&self, path: &Path) -> DiskResult<()> {
+        std::fs::remove_file(path).map_err(|e| DiskError::new("unlink", path, 0, e))
+    }
+
+    fn list(&self, dir: &Path) -> DiskResult<Vec<String>> {
+        let fail = |e| DiskError::new("readdir", dir, 0, e);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(dir).map_err(fail)? {
+            names.push(entry.map_err(fail)?.file_name().to_string_lossy().into_owned());
+        }
+        Ok(names)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> DiskResult<()> {
+        let fail = |e| DiskError::new("fsync directory", dir, 0, e);
+        File::open(dir).map_err(fail)?.sync_all().map_err(fail)
+    }
+
+    fn free_bytes(&self, dir: &Path) -> DiskResult<u64> {
+        let stat = statfs(dir).map_err(|e| DiskError::new("statfs", dir, 0, e))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_bsize as u64))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+/// `statfs(2)` of a path.
+pub(crate) fn statfs(path: &Path) -> io::Result<libc::statfs> {
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: all zeros is a valid `statfs`.
+    let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` is a terminated string and `stat` is writable for the whole call.
+    match unsafe { libc::statfs(name.as_ptr(), &mut stat) } {
+        0 => Ok(stat),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// True when `path` lies in memory.
+pub(crate) fn is_tmpfs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|s| s.f_type == libc::TMPFS_MAGIC)
+}

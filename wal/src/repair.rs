@@ -1,0 +1,190 @@
+//! Making the disk say what recovery decided, before anyone is served. Every step may be repeated: a process killed in here recovers
+//! again to the same end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::aligned::AlignedBuffer;
+use crate::chain::End;
+use crate::disk::{Access, Disk, DiskFile, DiskResult};
+use crate::join::TailImage;
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil, chunk_floor};
+use crate::preparer::make_segment;
+use crate::scan::{DiskSegment, Stream};
+use crate::segment::{SegmentHeader, SlotFound, SlotHead, segment_path};
+
+/// What a repair needs to know.
+pub(crate) struct Repair<'a> {
+    pub(crate) disk: &'a dyn Disk,
+    pub(crate) dir: &'a Path,
+    pub(crate) log_id: u64,
+    pub(crate) segment_bytes: u64,
+    /// The epoch about to begin.
+    pub(crate) epoch: u32,
+    /// Where the log ends from now on.
+    pub(crate) end: End,
+    /// Where the chain on disk ended.
+    pub(crate) disk_end: u64,
+    /// Past the last byte on disk that is not zero.
+    pub(crate) nonzero_until: u64,
+    /// The tail, where records were taken from it.
+    pub(crate) tail: Option<&'a TailImage>,
+}
+
+/// Which slot the log thread writes next, should it go on in this segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NextSlot {
+    pub(crate) segment_first: u64,
+    pub(crate) index: usize,
+    pub(crate) generation: u64,
+}
+
+impl Repair<'_> {
+    /// Runs all steps. `segments` is brought up to date.
+    pub(crate) fn run(&self, segments: &mut Vec<DiskSegment>) -> DiskResult<NextSlot> {
+        let stop = chunk_ceil(self.end.address);
+        self.drop_later_segments(segments, stop)?;
+        self.rewrite(segments, stop)?;
+        self.write_slot(segments, stop)
+    }
+
+    /// Segments that hold only what was cut: part of an unfinished group, or the rest of a flush. Last one first, so that the log stays
+    /// contiguous at every moment.
+    fn drop_later_segments(&self, segments: &mut Vec<DiskSegment>, stop: u64) -> DiskResult<()> {
+        let mut dropped = false;
+        while let Some(last) = segments.last() {
+            let only_cut = last.first >= stop && segments.iter().any(|s| s.begun && s.first >= stop);
+            if !only_cut {
+                break;
+            }
+            self.disk.unlink(&segment_path(self.dir, last.first))?;
+            self.disk.sync_dir(self.dir)?;
+            segments.pop();
+            dropped = true;
+        }
+        debug_assert!(!dropped || segments.iter().all(|s| s.first < stop));
+        Ok(())
+    }
+
+    /// The stream area up to the end of the last chunk: full bytes where a slot held a part, the tail's records, zeros behind the end. Only
+    /// blocks that differ are written.
+    fn rewrite(&self, segments: &mut Vec<DiskSegment>, stop: u64) -> DiskResult<()> {
+        let last_begun = segments.iter().rev().find(|s| s.begun);
+        let slot_from = last_begun
+            .into_iter()
+            .flat_map(|s| &s.slots)
+            .filter_map(SlotFound::valid)
+            .map(|s| s.address)
+            .min()
+            .unwrap_or(stop);
+        let from = chunk_floor(self.disk_end.min(slot_from).min(self.end.address));
+        let to = stop.max(chunk_ceil(self.nonzero_until));
+        let chunk_bytes = CHUNK_BYTES as u64;
+        let mut images = Vec::new();
+        {
+            let mut stream = Stream::new(segments, self.segment_bytes);
+            let mut at = from.max(stream.range().0);
+            while at < to {
+                let mut image = AlignedBuffer::new(CHUNK_BYTES);
+                self.compose(&mut stream, at, &mut image)?;
+                images.push((at, image));
+                at += chunk_bytes;
+            }
+        }
+        let mut at = 0;
+        while at < images.len() {
+            let first = images[at].0 - images[at].0 % self.segment_bytes;
+            let upto = images[at..].partition_point(|(a, _)| *a < first + self.segment_bytes) + at;
+            self.write_images(segments, first, &images[at..upto])?;
+            at = upto;
+        }
+        Ok(())
+    }
+
+    /// The bytes chunk `at` shall hold.
+    fn compose(&self, stream: &mut Stream<'_>, at: u64, image: &mut [u8]) -> DiskResult<()> {
+        let keep = self.end.address.saturating_sub(at).min(CHUNK_BYTES as u64) as usize;
+        // A tail block holds its chunk from the first byte on, and the overlap was compared.
+        let from_tail = self.tail.filter(|_| at + keep as u64 > self.disk_end).and_then(|tail| tail.chunk(at));
+        if let Some(bytes) = from_tail {
+            image[..keep].copy_from_slice(&bytes[..keep]);
+        } else if keep > 0
+            && let Some(bytes) = stream.chunk(at)?
+        {
+            image[..keep].copy_from_slice(&bytes[..keep]);
+        }
+        Ok(())
+    }
+
+    fn write_images(
+        &self,
+        segments: &mut Vec<DiskSegment>,
+        first: u64,
+        images: &[(u64, AlignedBuffer)],
+    ) -> DiskResult<()> {
+        if !segments.iter().any(|s| s.first == first) {
+            // Beyond the segments only zeros are left to write, or records of a tail whose segment is gone.
+            if images.iter().all(|(_, image)| crate::aligned::all_zero(image)) {
+                return Ok(());
+            }
+            segments.push(self.new_segment(first)?);
+        }
+        let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
+        let mut current = AlignedBuffer::new(CHUNK_BYTES);
+        let mut wrote = false;
+        for (at, image) in images {
+            let offset = HEAD_BYTES as u64 + (at - first);
+            file.read_at(offset, &mut current)?;
+            for block in (0..CHUNK_BYTES).step_by(BLOCK_BYTES) {
+                let range = block..block + BLOCK_BYTES;
+                if current[range.clone()] != image[range.clone()] {
+                    file.write_at(offset + block as u64, &image[range])?;
+                    wrote = true;
+                }
+            }
+        }
+        if wrote {
+            file.sync_data()?;
+        }
+        Ok(())
+    }
+
+    fn new_segment(&self, first: u64) -> DiskResult<DiskSegment> {
+        let header = SegmentHeader {
+            log_id: self.log_id,
+            first_address: first,
+            stream_bytes: self.segment_bytes,
+            created_ns: crate::open::wall_clock_ns(),
+        };
+        let file: Arc<dyn DiskFile> = make_segment(self.disk, self.dir, &header)?;
+        Ok(DiskSegment { first, header, file, slots: [SlotFound::Empty, SlotFound::Empty], begun: false })
+    }
+
+    /// A slot of the new epoch in the segment where the old one ends. From here on the slots of the old epoch count for nothing: they
+    /// may hold bytes that were cut.
+    fn write_slot(&self, segments: &[DiskSegment], stop: u64) -> DiskResult<NextSlot> {
+        let newest = segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
+        let generation = newest.map(|s| s.generation).max().unwrap_or(0) + 1;
+        if self.end.address == 0 {
+            return Ok(NextSlot { segment_first: 0, index: 0, generation });
+        }
+        let first = (self.end.address - 1) - (self.end.address - 1) % self.segment_bytes;
+        let index =
+            segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot).map_or(0, |(i, _)| i ^ 1);
+        let mut slot = AlignedBuffer::new(SLOT_BYTES);
+        SlotHead {
+            log_id: self.log_id,
+            epoch: self.epoch,
+            generation,
+            address: stop,
+            length: 0,
+            durable_sequence: self.end.sequence,
+            durable_address: self.end.address,
+        }
+        .seal(&mut slot);
+        let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
+        file.write_at(SLOT_OFFSETS[index], &slot)?;
+        file.sync_data()?;
+        Ok(NextSlot { segment_first: first, index: index ^ 1, generation })
+    }
+}

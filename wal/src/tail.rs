@@ -1,0 +1,359 @@
+//! The mapped tail: blocks in shared memory that the appender stores into and the log thread writes on from.
+//!
+//! It is a file so that what a killed process has appended outlives it, and on tmpfs so that no store ever meets a page under
+//! write-back. Drawn in `docs/wal-format.md`. All of it is allocated at open: a store into it cannot raise SIGBUS.
+//!
+//! Who touches what:
+//! - block bytes: stored by the appender only; read by the log thread below the published address; copied by readers, who check the
+//!   block's generation before and after (a seqlock) and the record's checksum.
+//! - directory entries: stored by the appender when it takes a block.
+//! - the free list: popped by the appender, pushed by the log thread; last in, first out, so that a quiet disk keeps few blocks hot.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use memmap2::{MmapOptions, MmapRaw};
+
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, NO_ADDRESS};
+use crate::padded::CachePadded;
+
+pub(crate) const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LOTTAIL\x01");
+pub(crate) const PUBLISHED_ADDRESS_OFFSET: usize = 128;
+pub(crate) const PUBLISHED_SEQUENCE_OFFSET: usize = 256;
+pub(crate) const DIRECTORY_OFFSET: usize = BLOCK_BYTES;
+pub(crate) const ENTRY_BYTES: usize = 16;
+pub(crate) const IDENTITY_BYTES: usize = 80;
+
+/// The end of the free list.
+const NO_BLOCK: u32 = u32::MAX;
+
+/// What the first page says for good.
+///
+/// ```text
+/// offset  bytes  field
+///      0      8  magic               "LOTTAIL", 1
+///      8      4  format_version
+///     12      4  checksum            CRC32C of bytes 16..80
+///     16      8  log_id
+///     24      4  epoch
+///     28      4  block_count
+///     32     16  boot_id
+///     48      8  start_address       of the epoch
+///     56      8  start_sequence      the first the epoch may use
+///     64      8  lost_from_sequence  found by the recovery that made this file; all ones: none
+///     72      8  zero
+///    128      8  published_address   atomic
+///    256      8  published_sequence  atomic
+///   4096         directory: per block the stream address of its chunk (u64) and its generation (u64), atomic
+///      .         blocks of 65536 bytes, from the next multiple of 4096
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TailIdentity {
+    pub(crate) log_id: u64,
+    pub(crate) epoch: u32,
+    pub(crate) block_count: u32,
+    pub(crate) boot_id: [u8; 16],
+    pub(crate) start_address: u64,
+    pub(crate) start_sequence: u64,
+    pub(crate) lost_from_sequence: Option<u64>,
+}
+
+impl TailIdentity {
+    fn encode(&self) -> [u8; IDENTITY_BYTES] {
+        let mut bytes = [0u8; IDENTITY_BYTES];
+        bytes[0..8].copy_from_slice(&TAIL_MAGIC.to_le_bytes());
+        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.log_id.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.epoch.to_le_bytes());
+        bytes[28..32].copy_from_slice(&self.block_count.to_le_bytes());
+        bytes[32..48].copy_from_slice(&self.boot_id);
+        bytes[48..56].copy_from_slice(&self.start_address.to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.start_sequence.to_le_bytes());
+        bytes[64..72].copy_from_slice(&self.lost_from_sequence.unwrap_or(u64::MAX).to_le_bytes());
+        let checksum = crc32c::crc32c(&bytes[16..]);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+}
+
+/// Where the blocks begin.
+pub(crate) fn blocks_offset(block_count: u32) -> usize {
+    (DIRECTORY_OFFSET + block_count as usize * ENTRY_BYTES).next_multiple_of(BLOCK_BYTES)
+}
+
+/// Bytes of the whole file.
+pub(crate) fn tail_bytes(block_count: u32) -> usize {
+    blocks_offset(block_count) + block_count as usize * CHUNK_BYTES
+}
+
+/// `lotbook-<log id>-<hash of the directory>.tail`: two logs, or two copies of one, never meet in one file.
+pub(crate) fn tail_name(log_id: u64, dir: &Path) -> String {
+    let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+    let hash = crc32c::crc32c(dir.as_os_str().as_encoded_bytes());
+    format!("lotbook-{log_id:016x}-{hash:08x}.tail")
+}
+
+/// The mapped tail of a log being written.
+#[derive(Debug)]
+pub(crate) struct Tail {
+    map: MmapRaw,
+    path: PathBuf,
+    block_count: u32,
+    blocks_offset: usize,
+    /// Which block holds the chunk with number `n`, at `n % block_count`: live chunks are contiguous and at most that many.
+    index: Box<[AtomicU32]>,
+    free_next: Box<[AtomicU32]>,
+    free_head: CachePadded<AtomicU32>,
+}
+
+impl Tail {
+    /// Makes the file beside its final name, fully allocated and mapped; [`Tail::install`] puts it in place.
+    pub(crate) fn create(path: &Path, identity: &TailIdentity) -> io::Result<Self> {
+        let bytes = tail_bytes(identity.block_count);
+        let new = path.with_extension("tail.new");
+        // Shared memory is a public place: a name of our own making, for our eyes only.
+        match std::fs::remove_file(&new) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new)?;
+        // SAFETY: plain system call on an open descriptor.
+        let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
+        if code != 0 {
+            let _ = std::fs::remove_file(&new);
+            return Err(io::Error::from_raw_os_error(code));
+        }
+        let map = MmapOptions::new().len(bytes).populate().map_raw(&file)?;
+        for page in (0..bytes).step_by(BLOCK_BYTES) {
+            // Populating a shared mapping only reads the pages in. A store makes each writable now rather than under a record.
+            // SAFETY: inside the mapping; the file is new, zero is what is there.
+            unsafe { map.as_mut_ptr().add(page).write_volatile(0) };
+        }
+        let count = identity.block_count;
+        let atomics = |f: &dyn Fn(u32) -> u32| (0..count).map(|i| AtomicU32::new(f(i))).collect();
+        let tail = Self {
+            map,
+            path: path.to_path_buf(),
+            block_count: count,
+            blocks_offset: blocks_offset(count),
+            index: atomics(&|_| NO_BLOCK),
+            free_next: atomics(&|i| if i + 1 == count { NO_BLOCK } else { i + 1 }),
+            free_head: CachePadded(AtomicU32::new(0)),
+        };
+        let header = identity.encode();
+        // SAFETY: the mapping is longer than the header and nobody else knows of it yet.
+        unsafe { std::ptr::copy_nonoverlapping(header.as_ptr(), tail.map.as_mut_ptr(), header.len()) };
+        for block in 0..count {
+            tail.entry_address(block).store(NO_ADDRESS, Ordering::Relaxed);
+        }
+        tail.published_address().store(identity.start_address, Ordering::Relaxed);
+        tail.published_sequence().store(identity.start_sequence - 1, Ordering::Release);
+        Ok(tail)
+    }
+
+    /// Replaces the tail of the epoch before, whose records are durable on disk by now.
+    pub(crate) fn install(&self) -> io::Result<()> {
+        std::fs::rename(self.path.with_extension("tail.new"), &self.path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn atomic(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset.is_multiple_of(8) && offset + 8 <= self.blocks_offset);
+        // SAFETY: inside the mapping, aligned (the mapping starts on a page), and these words are only ever touched as atomics
+        // while the mapping lives.
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) }
+    }
+
+    /// End of the last published record. Stored before the sequence: whoever loads the sequence first finds an address that
+    /// covers it.
+    pub(crate) fn published_address(&self) -> &AtomicU64 {
+        self.atomic(PUBLISHED_ADDRESS_OFFSET)
+    }
+
+    pub(crate) fn published_sequence(&self) -> &AtomicU64 {
+        self.atomic(PUBLISHED_SEQUENCE_OFFSET)
+    }
+
+    fn entry_address(&self, block: u32) -> &AtomicU64 {
+        self.atomic(DIRECTORY_OFFSET + block as usize * ENTRY_BYTES)
+    }
+
+    fn entry_generation(&self, block: u32) -> &AtomicU64 {
+        self.atomic(DIRECTORY_OFFSET + block as usize * ENTRY_BYTES + 8)
+    }
+
+    /// The first byte of a block.
+    fn block_start(&self, block: u32) -> *mut u8 {
+        assert!(block < self.block_count);
+        // SAFETY: inside the mapping by the assertion.
+        unsafe { self.map.as_mut_ptr().add(self.blocks_offset + block as usize * CHUNK_BYTES) }
+    }
+
+    /// Appender only: takes the most recently freed block for the chunk at `chunk_address`. Its bytes are stale.
+    pub(crate) fn take_block(&self, chunk_address: u64) -> Option<*mut u8> {
+        let mut head = self.free_head.0.load(Ordering::Acquire);
+        let block = loop {
+            if head == NO_BLOCK {
+                return None;
+            }
+            // Only this thread pops, so `head` cannot leave the list and come back between load and exchange (no ABA).
+            let next = self.free_next[head as usize].load(Ordering::Relaxed);
+            // ORDERING: Acquire pairs with the Release in `free_block`: the log thread's reads of the block are over.
+            match self.free_head.0.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => break head,
+                Err(seen) => head = seen,
+            }
+        };
+        let generation = self.entry_generation(block);
+        let odd = generation.load(Ordering::Relaxed) | 1;
+        // ORDERING: the odd generation is visible before any new byte of the block (Release fence here, Acquire fence in `copy`).
+        generation.store(odd, Ordering::Relaxed);
+        fence(Ordering::Release);
+        self.entry_address(block).store(chunk_address, Ordering::Relaxed);
+        generation.store(odd + 1, Ordering::Release);
+        // ORDERING: found by the log thread after it has seen a record of this chunk published (Release in the appender).
+        self.index[self.index_of(chunk_address)].store(block, Ordering::Release);
+        Some(self.block_start(block))
+    }
+
+    /// Appender only: true when at least `wanted` blocks are free. Only the appender takes blocks, so a yes stays true.
+    pub(crate) fn has_free(&self, wanted: u64) -> bool {
+        let mut block = self.free_head.0.load(Ordering::Acquire);
+        for _ in 0..wanted {
+            if block == NO_BLOCK {
+                return false;
+            }
+            block = self.free_next[block as usize].load(Ordering::Relaxed);
+        }
+        true
+    }
+
+    fn index_of(&self, chunk_address: u64) -> usize {
+        (chunk_address / CHUNK_BYTES as u64 % self.block_count as u64) as usize
+    }
+
+    fn block_of(&self, chunk_address: u64) -> Option<u32> {
+        let block = self.index[self.index_of(chunk_address)].load(Ordering::Acquire);
+        (block != NO_BLOCK && self.entry_address(block).load(Ordering::Acquire) == chunk_address).then_some(block)
+    }
+
+    /// Log thread only: gives back the block of a chunk that is durable as a whole. Its bytes and its directory entry stay until it is
+    /// taken again, so readers may go on copying from it.
+    pub(crate) fn free_block(&self, chunk_address: u64) {
+        let block = self.block_of(chunk_address).expect("a live chunk has a block");
+        let mut head = self.free_head.0.load(Ordering::Relaxed);
+        loop {
+            self.free_next[block as usize].store(head, Ordering::Relaxed);
+            // ORDERING: Release pairs with the Acquire in `take_block`.
+            match self.free_head.0.compare_exchange_weak(head, block, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Log thread only: published bytes of a live chunk.
+    pub(crate) fn copy_live(&self, chunk_address: u64, from: usize, out: &mut [u8]) {
+        assert!(from + out.len() <= CHUNK_BYTES);
+        let block = self.block_of(chunk_address).expect("a live chunk has a block");
+        // SAFETY: inside the block by the assertion; the bytes are below the published address, which was loaded with Acquire, and
+        // the appender never stores below it; the block is not freed by anyone but the caller.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.block_start(block).add(from), out.as_mut_ptr(), out.len());
+        }
+    }
+
+    /// Readers: copies bytes of a chunk, false when its block is gone or was taken again meanwhile. `from` and the length are multiples
+    /// of eight; the caller stays below the published address.
+    pub(crate) fn copy(&self, chunk_address: u64, from: usize, out: &mut [u8]) -> bool {
+        assert!(from.is_multiple_of(8) && out.len().is_multiple_of(8));
+        assert!(from + out.len() <= CHUNK_BYTES);
+        let Some(block) = self.block_of(chunk_address) else { return false };
+        let generation = self.entry_generation(block);
+        let before = generation.load(Ordering::Acquire);
+        if before & 1 == 1 || self.entry_address(block).load(Ordering::Relaxed) != chunk_address {
+            return false;
+        }
+        // SAFETY: inside the block by the assertions, aligned to eight.
+        let start = unsafe { self.block_start(block).add(from) }.cast::<u64>();
+        for (i, word) in out.chunks_exact_mut(8).enumerate() {
+            // SAFETY: as above. The appender may be storing plain bytes here when the block has been taken again; a word then holds
+            // some mixture, which the generation check below throws away.
+            let value = unsafe { AtomicU64::from_ptr(start.add(i)) }.load(Ordering::Relaxed);
+            word.copy_from_slice(&value.to_ne_bytes());
+        }
+        // ORDERING: pairs with the Release fence in `take_block`: had a byte been new, the generation would be seen changed.
+        fence(Ordering::Acquire);
+        generation.load(Ordering::Relaxed) == before
+    }
+
+    /// Takes the name away: the log was closed in order.
+    pub(crate) fn remove(&self) -> io::Result<()> {
+        std::fs::remove_file(&self.path)
+    }
+}
+
+/// The machine's boot id; zeros where it cannot be read.
+pub(crate) fn boot_id() -> [u8; 16] {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    let mut id = [0u8; 16];
+    for (i, byte) in id.iter_mut().enumerate() {
+        *byte = digits.get(i * 2..i * 2 + 2).and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or(0);
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(blocks: u32) -> (tempfile::TempDir, Tail) {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = TailIdentity {
+            log_id: 1,
+            epoch: 1,
+            block_count: blocks,
+            boot_id: [0; 16],
+            start_address: 0,
+            start_sequence: 1,
+            lost_from_sequence: None,
+        };
+        let tail = Tail::create(&dir.path().join("t.tail"), &identity).unwrap();
+        (dir, tail)
+    }
+
+    #[test]
+    fn the_most_recently_freed_block_comes_first() {
+        let (_dir, tail) = tail(4);
+        let chunk = |n: u64| n * CHUNK_BYTES as u64;
+        let blocks: Vec<_> = (0..4).map(|n| tail.take_block(chunk(n)).unwrap()).collect();
+        assert_eq!(tail.take_block(chunk(4)), None);
+        tail.free_block(chunk(0));
+        tail.free_block(chunk(1));
+        assert_eq!(tail.take_block(chunk(4)), Some(blocks[1]));
+        assert_eq!(tail.take_block(chunk(5)), Some(blocks[0]));
+    }
+
+    #[test]
+    fn a_reader_notices_that_a_block_was_taken_again() {
+        let (_dir, tail) = tail(4);
+        let start = tail.take_block(0).unwrap();
+        // SAFETY: the block is ours alone in this test.
+        unsafe { start.write_bytes(7, 64) };
+        let mut out = [0u8; 64];
+        assert!(tail.copy(0, 0, &mut out));
+        assert_eq!(out, [7; 64]);
+        tail.free_block(0);
+        assert!(tail.copy(0, 0, &mut out), "a freed block keeps its bytes until it is taken");
+        tail.take_block(CHUNK_BYTES as u64 * 4);
+        assert!(!tail.copy(0, 0, &mut out));
+    }
+}
