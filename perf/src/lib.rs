@@ -7,6 +7,7 @@
 //!                               |
 //!         schedule -> driver -> fixclient -> host under test (or control: an echo without an engine)
 //!                               |
+//!                               |  answers (settle)
 //!                     ledger -> oracle -> verdict -> report, page, hgrm
 //! ```
 //!
@@ -14,6 +15,7 @@
 //! of its own ledger a second time with the simplest code that can be right (`oracle`). If the engine and the oracle agree, they agree
 //! because the figures are right and not because they share a function.
 
+pub mod answer;
 pub mod burst;
 pub mod chart;
 pub mod compare;
@@ -34,6 +36,7 @@ pub mod poll;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+pub mod settle;
 pub mod text;
 pub mod universe;
 pub mod verdict;
