@@ -1,0 +1,156 @@
+use super::super::fixtures::{parsed, shown};
+use super::super::message::{MsgType, Tag};
+use super::*;
+use proptest::prelude::*;
+
+const NOW: i64 = 1_583_418_600_123_456_789;
+
+fn ack() -> TradeAck<'static> {
+    TradeAck {
+        trade_id: "T-1",
+        account: "A1",
+        instrument: "AAPL",
+        correlation_id: "C-1",
+        transact_utc_ns: NOW,
+        outcome: AckOutcome::Applied,
+        log_seq: 42,
+        position_version: 7,
+        ack: AckPolicy::Durable,
+    }
+}
+
+fn encoded(seq: u64, first_sent_utc_ns: Option<i64>, what: &Outbound<'_>) -> (Vec<u8>, Encoded) {
+    let mut out = b"before".to_vec();
+    let encoded = Encoder::new("LOTBOOK", "CLIENT").encode(&mut out, seq, NOW, first_sent_utc_ns, what);
+    assert_eq!(encoded.message, 6..out.len());
+    (out, encoded)
+}
+
+/// The message without BeginString, BodyLength, ids, SendingTime and CheckSum.
+fn essence(what: &Outbound<'_>) -> String {
+    let (out, _) = encoded(5, None, what);
+    let message = parsed(&out[6..]);
+    assert_eq!(message.fault(), None);
+    let text = shown(&out[6..]);
+    let (msg_type, rest) = text.split_once("|35=").unwrap().1.split_once('|').unwrap();
+    let rest = rest.strip_prefix("49=LOTBOOK|56=CLIENT|34=5|52=20200305-14:30:00.123|").unwrap();
+    format!("{msg_type}: {}", rest.rsplit_once("10=").unwrap().0)
+}
+
+#[test]
+fn every_message() {
+    let fault = Fault { tag: 54, reason: RejectReason::ValueIncorrect };
+    let reject = |tag, text| Outbound::Reject {
+        ref_seq: 9,
+        ref_msg_type: b"8",
+        fault: Fault { tag, ..fault },
+        code: "SIDE",
+        text,
+    };
+    let business = |trade_id| Outbound::BusinessReject {
+        ref_seq: 9,
+        ref_msg_type: b"8",
+        trade_id,
+        reason: BusinessReason::ConditionallyRequiredFieldMissing,
+        code: "ACCOUNT_MISSING",
+        text: "no account",
+    };
+    let duplicate = TradeAck { outcome: AckOutcome::Duplicate { first_seq: 40 }, ack: AckPolicy::Applied, ..ack() };
+    let rejected = TradeAck { outcome: AckOutcome::Rejected { code: "OVERSELL" }, ..ack() };
+    let table: &[(Outbound<'_>, &str)] = &[
+        (Outbound::Logon { heartbeat_s: 30, reset: false }, "A: 98=0|108=30|"),
+        (Outbound::Logon { heartbeat_s: 30, reset: true }, "A: 98=0|108=30|141=Y|"),
+        (Outbound::Heartbeat { test_req_id: None }, "0: "),
+        (Outbound::Heartbeat { test_req_id: Some(b"ping") }, "0: 112=ping|"),
+        (Outbound::TestRequest { test_req_id: b"ping" }, "1: 112=ping|"),
+        (Outbound::ResendRequest { begin_seq: 17 }, "2: 7=17|16=0|"),
+        (Outbound::SequenceReset { new_seq: 12, gap_fill: true }, "4: 123=Y|36=12|"),
+        (Outbound::SequenceReset { new_seq: 12, gap_fill: false }, "4: 123=N|36=12|"),
+        (Outbound::Logout { text: "" }, "5: "),
+        (Outbound::Logout { text: "bye" }, "5: 58=bye|"),
+        (reject(54, "no such side"), "3: 45=9|371=54|372=8|373=5|58=code=SIDE no such side|"),
+        (reject(0, "a\u{1}b=é"), "3: 45=9|372=8|373=5|58=code=SIDE a?b=??|"),
+        (business(Some("T-1")), "j: 45=9|372=8|379=T-1|380=5|58=code=ACCOUNT_MISSING no account|"),
+        (business(None), "j: 45=9|372=8|380=5|58=code=ACCOUNT_MISSING no account|"),
+        (
+            Outbound::TradeAck(&ack()),
+            "AR: 571=T-1|150=F|939=0|818=C-1|17=T-1|527=42|55=AAPL|60=20200305-14:30:00.123|\
+             58=outcome=applied seq=42 ver=7 ack=durable|1=A1|",
+        ),
+        (
+            Outbound::TradeAck(&duplicate),
+            "AR: 571=T-1|150=F|939=0|818=C-1|17=T-1|527=42|55=AAPL|60=20200305-14:30:00.123|\
+             58=outcome=duplicate seq=42 ver=7 ack=applied first=40|1=A1|",
+        ),
+        (
+            Outbound::TradeAck(&rejected),
+            "AR: 571=T-1|150=F|939=1|751=99|818=C-1|17=T-1|527=42|55=AAPL|60=20200305-14:30:00.123|\
+             58=outcome=rejected seq=42 ver=7 ack=durable code=OVERSELL|1=A1|",
+        ),
+    ];
+    for (what, expected) in table {
+        assert_eq!(essence(what), *expected);
+    }
+}
+
+#[test]
+fn a_stored_body_sent_again_differs_in_its_header_only() {
+    let (out, first) = encoded(5, None, &Outbound::TradeAck(&ack()));
+    let stored = Outbound::Stored { msg_type: b"AR", body: &out[first.body.clone()] };
+    let (again, second) = encoded(5, Some(NOW - 1_000_000_000), &stored);
+    assert_eq!(out[first.body], again[second.body]);
+    let message = parsed(&again[6..]);
+    assert_eq!(message.get(Tag::PossDup), Some(&b"Y"[..]));
+    assert_eq!(message.get(Tag::OrigSendingTime), Some(&b"20200305-14:29:59.123"[..]));
+    assert_eq!(message.fault(), None);
+}
+
+#[test]
+fn numbers() {
+    for value in [0, 1, 9, 10, 99, 100, 12_345, u64::MAX] {
+        let mut out = Vec::new();
+        number(&mut out, value);
+        assert_eq!(out, value.to_string().into_bytes());
+    }
+}
+
+#[test]
+fn long_text_is_cut() {
+    let text = "x".repeat(TEXT_BYTES_MAX + 1);
+    let (out, _) = encoded(5, None, &Outbound::Logout { text: &text });
+    assert_eq!(parsed(&out[6..]).get(Tag::Text).unwrap().len(), TEXT_BYTES_MAX);
+}
+
+proptest! {
+    /// BodyLength takes two, three or four digits; in each the message frames, parses and names its body rightly.
+    #[test]
+    fn what_is_written_reads_back(
+        body_fields in 0_usize..400,
+        seq in 1_u64..1_000_000_000,
+        resend in any::<bool>(),
+    ) {
+        let body = "9=xxx\u{1}".replace('9', "9999").repeat(body_fields);
+        let what = Outbound::Stored { msg_type: b"AR", body: body.as_bytes() };
+        let (out, encoded) = encoded(seq, resend.then_some(NOW), &what);
+        let message = parsed(&out[6..]);
+        prop_assert_eq!(message.fault(), None);
+        prop_assert_eq!(message.msg_type(), MsgType::Other);
+        let seq = seq.to_string();
+        prop_assert_eq!(message.get(Tag::MsgSeqNum), Some(seq.as_bytes()));
+        prop_assert_eq!(&out[encoded.body], body.as_bytes());
+    }
+
+    #[test]
+    fn an_ack_reads_back(trade_id in "[!-~]{1,64}", account in "[!-~]{1,32}", instrument in "[!-~]{1,32}", log_seq in any::<u64>()) {
+        let ack = TradeAck { trade_id: &trade_id, account: &account, instrument: &instrument, log_seq, ..ack() };
+        let (out, _) = encoded(1, None, &Outbound::TradeAck(&ack));
+        let message = parsed(&out[6..]);
+        prop_assert_eq!(message.fault(), None);
+        prop_assert_eq!(message.get(Tag::TradeReportId), Some(trade_id.as_bytes()));
+        prop_assert_eq!(message.get(Tag::ExecId), Some(trade_id.as_bytes()));
+        prop_assert_eq!(message.get(Tag::Account), Some(account.as_bytes()));
+        prop_assert_eq!(message.get(Tag::Symbol), Some(instrument.as_bytes()));
+        let log_seq = log_seq.to_string();
+        prop_assert_eq!(message.get(Tag::SecondaryExecId), Some(log_seq.as_bytes()));
+    }
+}
