@@ -1,0 +1,441 @@
+//! The command line: what can be asked for, and the exit codes that answer.
+//!
+//! Only definitions: what the commands do is elsewhere. Every example of the help is parsed by a test.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use lotbook_core::amount::parse_e8;
+use lotbook_core::rules::LotMethod;
+
+use crate::config::{Ack, Config, ConfigError, Listen};
+use crate::input::text::{check_id, check_name};
+use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
+
+macro_rules! exit_codes {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $code:literal,)+) => {
+        /// How a command ended. The numbers are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum ExitCode {
+            $($(#[doc = $meaning])+ $variant = $code,)+
+        }
+
+        impl ExitCode {
+            /// All codes, ascending.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// What it means, in one sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+
+                }
+            }
+        }
+    };
+}
+
+exit_codes! {
+    /// Done.
+    Ok = 0,
+    /// A verdict is broken (burst), or the log ends in a torn tail that a start would cut (wal verify).
+    Broken = 1,
+    /// Wrong usage, unreadable input (file and line are named), or damage found (wal verify).
+    Unreadable = 2,
+    /// The configuration is invalid; file, key and value are named.
+    BadConfig = 3,
+    /// The data directory is held by another process.
+    Locked = 4,
+    /// The data directory or an output cannot be written or read.
+    Io = 5,
+    /// An address to listen on is in use.
+    AddressInUse = 6,
+    /// Out of disk space.
+    NoSpace = 7,
+    /// A write to the log failed; it is latched, and outstanding answers are unknown: resend them.
+    Latched = 8,
+    /// The log is damaged below its durable watermark; nothing was started.
+    Damaged = 9,
+    /// A fault of the program itself; please report it.
+    Internal = 10,
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+fn exit_code_help() -> String {
+    let mut text = String::from("Exit codes:\n");
+    for code in ExitCode::ALL {
+        text.push_str(&format!("  {:>2}  {}\n", *code as u8, code.meaning()));
+    }
+    text
+}
+
+/// The whole command line.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "lotbook",
+    version,
+    about = "Positions, tax lots and P&L in memory, with a write-ahead log that loses nothing",
+    long_about = "Positions, tax lots and P&L in memory, with a write-ahead log that loses nothing.\n\n\
+                  One pinned thread decides every trade; what it decided is in the log before it is \
+                  acknowledged. A killed process comes back with exactly what it acknowledged.\n\n\
+                  First steps:\n  \
+                  lotbook burst                     a market close on this machine, with a verdict\n  \
+                  lotbook replay trades.jsonl       the book that a file of trades gives\n  \
+                  lotbook serve                     a host with FIX and HTTP doors",
+    after_help = exit_code_help(),
+    arg_required_else_help = true,
+    subcommand_required = true
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Run a host: FIX acceptor, HTTP, engine and log
+    Serve(ServeArgs),
+    /// Load a host as a market close does, and judge it
+    Burst(BurstArgs),
+    /// Feed files through the engine and print the book
+    Replay(ReplayArgs),
+    /// Look into a log: inspect, verify, dump
+    Wal(WalArgs),
+}
+
+/// `lotbook serve`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Run a host: FIX acceptor, HTTP, engine and log, until Ctrl-C or SIGTERM.\n\n\
+                  What the command line does not say comes from the configuration file, and what that does not \
+                  say from the defaults; --print-config shows the result.",
+    after_help = "Examples:\n  \
+                  lotbook serve\n  \
+                  lotbook serve --data-dir /srv/book --fix-listen 127.0.0.1:9878 --http-listen off\n  \
+                  lotbook serve --config lotbook.toml --print-config"
+)]
+pub struct ServeArgs {
+    /// Configuration file [default: lotbook.toml in this directory, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of log and checkpoints (data.dir)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of the mapped tail, on tmpfs (data.tail_dir)
+    #[arg(long, value_name = "DIR")]
+    pub tail_dir: Option<PathBuf>,
+    /// Address of the FIX acceptor, or off (fix.listen)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub fix_listen: Option<Listen>,
+    /// Address of the HTTP door, or off (http.listen)
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub http_listen: Option<Listen>,
+    /// When trades are answered, for sessions without an ack of their own (fix.ack)
+    #[arg(long, value_enum)]
+    pub ack: Option<Ack>,
+    /// Print the effective configuration as TOML and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// Where `serve` looks for its configuration when none is named.
+pub const CONFIG_FILE: &str = "lotbook.toml";
+
+impl ServeArgs {
+    /// The effective configuration: defaults, below the file, below the command line.
+    ///
+    /// # Errors
+    /// What is wrong with the file. A named file must exist; the default one need not.
+    pub fn effective_config(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?,
+            None if std::path::Path::new(CONFIG_FILE).exists() => Config::load(CONFIG_FILE.as_ref())?,
+            None => Config::default(),
+        };
+        if let Some(dir) = &self.data_dir {
+            config.data.dir.clone_from(dir);
+        }
+        if let Some(dir) = &self.tail_dir {
+            config.data.tail_dir = Some(dir.clone());
+        }
+        config.fix.listen = self.fix_listen.unwrap_or(config.fix.listen);
+        config.http.listen = self.http_listen.unwrap_or(config.http.listen);
+        config.fix.ack = self.ack.unwrap_or(config.fix.ack);
+        Ok(config)
+    }
+}
+
+/// A fault that `burst` plants to show that its verdict can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Plant {
+    /// An acknowledged trade is missing from the log.
+    Drop,
+    /// A trade is booked twice.
+    Double,
+    /// A trade closes another lot than it should.
+    WrongLot,
+    /// A trade is acknowledged before it is in the log.
+    AckBeforeLog,
+}
+
+/// `lotbook burst`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Load an embedded host over real FIX sessions as a market close does: a base rate, then a \
+                  multiplied burst, with shorts, backdated trades, duplicates and invalid ones among them.\n\n\
+                  Latencies count from the moment at which each message was scheduled, so a stall is not hidden. \
+                  At the end every acknowledged trade is looked up in the log, and every position is recomputed by \
+                  a separate program from the senders' own ledger; the exit code is 1 where anything differs. The \
+                  flow is the same for the same seed.",
+    after_help = "Examples:\n  \
+                  lotbook burst\n  \
+                  lotbook burst --rate 2000 --seconds 10 --ack applied\n  \
+                  lotbook burst --seed 7 --json result.json --report result.html"
+)]
+pub struct BurstArgs {
+    /// Trades a second before and after the burst
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub rate: u64,
+    /// How many times the base rate the burst offers
+    #[arg(long, value_name = "TIMES", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub burst_multiplier: u64,
+    /// Length of the run
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub seconds: u64,
+    /// Positions that the flow spreads over
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub positions: u64,
+    /// Seed of the flow
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// When trades are answered: in the mapped tail (survives kill -9), or after fdatasync (a power cut too)
+    #[arg(long, value_enum, default_value = "durable")]
+    pub ack: Ack,
+    /// Accounts
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub accounts: u64,
+    /// Instruments, of skewed popularity
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub instruments: u64,
+    /// FIX sessions
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub sessions: u64,
+    /// Share of backdated trades, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = parse_percent)]
+    pub backdated: Ppm,
+    /// Share of duplicates, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "1", value_parser = parse_percent)]
+    pub duplicates: Ppm,
+    /// Share of invalid trades, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "0.5", value_parser = parse_percent)]
+    pub invalid: Ppm,
+    /// Keep log and checkpoints here [default: a temporary directory, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of the mapped tail, on tmpfs [default: chosen]
+    #[arg(long, value_name = "DIR")]
+    pub tail_dir: Option<PathBuf>,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the result as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Plant a fault: the verdict must be "broken"
+    #[arg(long, value_enum, hide = true)]
+    pub plant: Option<Plant>,
+}
+
+/// A share in parts per million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ppm(pub u32);
+
+fn parse_percent(text: &str) -> Result<Ppm, String> {
+    // 10^-8 of one percent in, 10^-6 of the whole out: four decimals of a percent are exact.
+    parse_e8(text, false)
+        .ok()
+        .filter(|percent_e8| (0..=100 * 100_000_000).contains(percent_e8) && percent_e8 % 10_000 == 0)
+        .and_then(|percent_e8| u32::try_from(percent_e8 / 10_000).ok())
+        .map(Ppm)
+        .ok_or_else(|| "a percentage from 0 to 100 with at most four decimals is wanted".to_owned())
+}
+
+/// `lotbook replay`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Feed files through the same engine, log and coldpath as a host, and print the book.\n\n\
+                  JSON lines, CSV and raw FIX messages are read, also compressed by gzip; `-` is standard input. \
+                  With no contract in force lots are used first in, first out, and no position may be short. An \
+                  unreadable line stops the run with file and line (exit code 2). docs/replay.md describes the \
+                  formats.",
+    after_help = "Examples:\n  \
+                  lotbook replay trades.jsonl\n  \
+                  lotbook replay --json --allow-short --lot-method HIFO monday.jsonl.gz tuesday.jsonl.gz\n  \
+                  lotbook replay --round --allow-short --map preset:pyfolio fills_pyfolio.csv.gz\n  \
+                  lotbook replay --allow-short --map preset:taq --where CORR=0 taq_trades.csv.gz\n  \
+                  lotbook replay --map side=sign:amount --map quantity=abs:amount fills.csv"
+)]
+pub struct ReplayArgs {
+    /// Files in the order of reading; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Format of all files [default: told from each file's name or first bytes]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub input_format: Option<Format>,
+    /// JSON lines of contracts and instruments, fed before the files
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
+    /// Positions may be short where no contract is in force
+    #[arg(long)]
+    pub allow_short: bool,
+    /// Lot method where no contract is in force
+    #[arg(long, value_name = "METHOD", default_value = "FIFO", ignore_case = true, value_parser = lot_method_parser())]
+    pub lot_method: LotMethod,
+    /// Round what has more than eight decimals, half to even, instead of refusing it
+    #[arg(long)]
+    pub round: bool,
+    /// Pass over unreadable lines and list them, instead of stopping at the first
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Keep log and checkpoints here [default: a temporary directory, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of the mapped tail, on tmpfs [default: chosen]
+    #[arg(long, value_name = "DIR")]
+    pub tail_dir: Option<PathBuf>,
+    /// Print one JSON document instead of tables
+    #[arg(long)]
+    pub json: bool,
+    /// CSV: say what a field is made of, such as side=sign:amount or preset:taq; repeatable
+    #[arg(long, value_name = "FIELD=FORM")]
+    pub map: Vec<String>,
+    /// CSV: take only rows with this value in this column; repeatable, all must hold
+    #[arg(long = "where", value_name = "COLUMN=VALUE")]
+    pub filters: Vec<Filter>,
+}
+
+fn lot_method_parser() -> impl clap::builder::TypedValueParser<Value = LotMethod> {
+    PossibleValuesParser::new(LotMethod::ALL.map(LotMethod::as_str))
+        .try_map(|name| LotMethod::parse(&name.to_ascii_uppercase()).ok_or("no lot method"))
+}
+
+impl ReplayArgs {
+    /// How the files are read.
+    ///
+    /// # Errors
+    /// A `--map` that cannot be understood: wrong usage.
+    pub fn input_options(&self) -> Result<InputOptions, MapError> {
+        Ok(InputOptions {
+            format: self.input_format,
+            round: self.round,
+            mapping: Mapping::parse(&self.map)?,
+            filters: self.filters.clone(),
+        })
+    }
+}
+
+/// `lotbook wal`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Look into a log. Nothing is changed, and a running host is not disturbed.",
+    after_help = "Examples:\n  \
+                  lotbook wal inspect lotbook-data\n  \
+                  lotbook wal verify --json lotbook-data\n  \
+                  lotbook wal dump lotbook-data --position A1/AAPL --kind trade --from-sequence 1000"
+)]
+pub struct WalArgs {
+    /// What to look for.
+    #[command(subcommand)]
+    pub command: WalCommand,
+}
+
+/// What to look for in a log.
+#[derive(Clone, Debug, Subcommand)]
+pub enum WalCommand {
+    /// Print segments, epochs, sequences, watermarks and sizes
+    Inspect(WalDirArgs),
+    /// Check every checksum, chain and back-link; exit code 1 for a torn tail, 2 for damage
+    Verify(WalDirArgs),
+    /// Print records, one a line
+    Dump(WalDumpArgs),
+}
+
+/// A log's directory.
+#[derive(Clone, Debug, Args)]
+pub struct WalDirArgs {
+    /// Data directory of the log
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Directory of the mapped tail [default: the one that the log names]
+    #[arg(long, value_name = "DIR")]
+    pub tail_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Kinds of events, as `wal dump --kind` names them.
+pub const EVENT_KINDS: [&str; 8] =
+    ["defined", "instrument", "contract", "business_date", "mark", "trade", "corrected", "digests"];
+
+/// `lotbook wal dump`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "All filters given must hold.")]
+pub struct WalDumpArgs {
+    /// Where the log is.
+    #[command(flatten)]
+    pub log: WalDirArgs,
+    /// Only this position; the first slash divides account and instrument
+    #[arg(long, value_name = "ACCOUNT/INSTRUMENT")]
+    pub position: Option<PositionName>,
+    /// Only events of this kind; repeatable
+    #[arg(long, value_parser = PossibleValuesParser::new(EVENT_KINDS))]
+    pub kind: Vec<String>,
+    /// Only from this sequence on
+    #[arg(long, value_name = "SEQUENCE")]
+    pub from_sequence: Option<u64>,
+    /// Only up to and with this sequence
+    #[arg(long, value_name = "SEQUENCE")]
+    pub to_sequence: Option<u64>,
+    /// Only with this correlation id
+    #[arg(long, value_name = "ID", value_parser = parse_correlation)]
+    pub correlation: Option<String>,
+}
+
+fn parse_correlation(text: &str) -> Result<String, String> {
+    check_id(text.as_bytes()).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+/// A position by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PositionName {
+    /// Account.
+    pub account: String,
+    /// Instrument; may hold slashes, such as EUR/USD.
+    pub instrument: String,
+}
+
+impl std::str::FromStr for PositionName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (account, instrument) = text.split_once('/').ok_or("ACCOUNT/INSTRUMENT is wanted")?;
+        for name in [account, instrument] {
+            check_name(name.as_bytes()).map_err(|error| format!("\"{name}\" {error}"))?;
+        }
+        Ok(Self { account: account.to_owned(), instrument: instrument.to_owned() })
+    }
+}
+
+#[cfg(test)]
+#[path = "cli_tests.rs"]
+mod tests;

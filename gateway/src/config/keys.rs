@@ -1,0 +1,343 @@
+//! The table of keys: name, meaning, what is allowed, how it is set and shown.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use lotbook_core::date::Date;
+use lotbook_core::rules::LotMethod;
+
+use super::{Ack, BusinessDate, Config, FixSession, LISTEN_FORM, UNSET, Wait};
+use crate::input::text::check_id;
+
+/// A value of the file, of a type that keys take.
+pub(super) enum Value {
+    Integer(u64),
+    Text(String),
+    Bool(bool),
+}
+
+impl Value {
+    fn integer(&self) -> u64 {
+        match self {
+            Self::Integer(value) => *value,
+            _ => unreachable!("admitted as an integer"),
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(value) => value,
+            _ => unreachable!("admitted as a text"),
+        }
+    }
+}
+
+/// What a key takes; its words are those of messages and documentation.
+pub(super) enum Allowed {
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    OneOf(&'static [&'static str]),
+    Bool,
+    Path,
+    /// A core's number or this word.
+    Core(&'static str),
+    Listen,
+    Id,
+    Date,
+}
+
+/// Highest core number.
+const CORE_MAX: u64 = 1023;
+
+impl Allowed {
+    /// The value if it has the right type and range.
+    pub(super) fn admit(&self, value: Value) -> Option<Value> {
+        let is_admitted = match (self, &value) {
+            (Self::Integer { min, max }, Value::Integer(n)) => (min..=max).contains(&n),
+            (Self::OneOf(names), Value::Text(text)) => names.contains(&text.as_str()),
+            (Self::Bool, Value::Bool(_)) | (Self::Listen, Value::Text(_)) => true,
+            (Self::Path, Value::Text(text)) => !text.is_empty() && !text.contains('\0'),
+            (Self::Core(word), Value::Text(text)) => text == word,
+            (Self::Core(_), Value::Integer(core)) => *core <= CORE_MAX,
+            (Self::Id, Value::Text(text)) => check_id(text.as_bytes()).is_ok(),
+            (Self::Date, Value::Text(text)) => text == "today" || Date::parse(text).is_some(),
+            _ => false,
+        };
+        is_admitted.then_some(value)
+    }
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer { min, max } => write!(f, "must be a whole number from {min} to {max}"),
+            Self::OneOf(names) => {
+                let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+                write!(f, "must be one of {}", quoted.join(", "))
+            }
+            Self::Bool => write!(f, "must be true or false"),
+            Self::Path => write!(f, "must be a path, in quotes"),
+            Self::Core(word) => write!(f, "must be \"{word}\" or a core's number from 0 to {CORE_MAX}"),
+            Self::Listen => f.write_str(LISTEN_FORM),
+            Self::Id => write!(f, "must be 1 to 64 characters of printable ASCII, in quotes"),
+            Self::Date => write!(f, "must be \"today\" or a date such as \"2026-03-05\""),
+        }
+    }
+}
+
+/// One key of a `T`.
+pub(super) struct Key<T: 'static> {
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) allowed: Allowed,
+    /// Words for a default that is no value; empty where the value itself says it.
+    pub(super) default_words: &'static str,
+    /// Takes an admitted value; an error says what is allowed.
+    pub(super) set: fn(&mut T, Value) -> Result<(), String>,
+    /// The value as TOML.
+    pub(super) show: fn(&T) -> String,
+}
+
+/// One `[section]`.
+pub(super) struct Section {
+    pub(super) name: &'static str,
+    pub(super) keys: &'static [Key<Config>],
+}
+
+macro_rules! key {
+    ($name:literal, $meaning:literal, $allowed:expr, $set:expr, $show:expr) => {
+        Key {
+            name: $name,
+            meaning: $meaning,
+            allowed: $allowed,
+            default_words: "",
+            set: |target, value| {
+                let set: fn(&mut Config, Value) = $set;
+                set(target, value);
+                Ok(())
+            },
+            show: $show,
+        }
+    };
+}
+
+macro_rules! limit {
+    ($name:literal, $meaning:literal, $max:expr, $($field:ident).+) => {
+        key!(
+            $name,
+            $meaning,
+            Allowed::Integer { min: 1, max: $max },
+            |c, v| c.$($field).+ = usize::try_from(v.integer()).unwrap_or(usize::MAX),
+            |c| c.$($field).+.to_string()
+        )
+    };
+}
+
+fn text(value: impl fmt::Display) -> String {
+    toml::Value::String(value.to_string()).to_string()
+}
+
+fn core(value: &Value) -> Option<u16> {
+    match value {
+        Value::Integer(core) => u16::try_from(*core).ok(),
+        _ => None,
+    }
+}
+
+fn show_core(core: Option<u16>, word: &str) -> String {
+    core.map_or_else(|| text(word), |core| core.to_string())
+}
+
+fn ack(value: &Value) -> Ack {
+    if value.text() == Ack::Applied.as_str() { Ack::Applied } else { Ack::Durable }
+}
+
+/// All sections in the order of the documentation.
+pub(super) const SECTIONS: &[Section] = &[
+    Section { name: "data", keys: DATA },
+    Section { name: "engine", keys: ENGINE },
+    Section { name: "engine.limits", keys: LIMITS },
+    Section { name: "fix", keys: FIX },
+    Section { name: "http", keys: HTTP },
+    Section { name: "business", keys: BUSINESS },
+    Section { name: "checkpoint", keys: CHECKPOINT },
+];
+
+const DATA: &[Key<Config>] = &[
+    key!(
+        "dir",
+        "Directory of log, checkpoints and side log; made where missing, one process at a time.",
+        Allowed::Path,
+        |c, v| c.data.dir = PathBuf::from(v.text()),
+        |c| text(c.data.dir.display())
+    ),
+    key!(
+        "tail_dir",
+        "Directory of the mapped tail, on tmpfs; `auto` takes /dev/shm where it outlives the process.",
+        Allowed::Path,
+        |c, v| c.data.tail_dir = (v.text() != "auto").then(|| PathBuf::from(v.text())),
+        |c| c.data.tail_dir.as_ref().map_or_else(|| text("auto"), |dir| text(dir.display()))
+    ),
+    key!(
+        "segment_mib",
+        "Size of a log segment in MiB, preallocated.",
+        Allowed::Integer { min: 1, max: 4096 },
+        |c, v| c.data.segment_mib = u32::try_from(v.integer()).unwrap_or(u32::MAX),
+        |c| c.data.segment_mib.to_string()
+    ),
+    key!(
+        "tail_mib",
+        "Size of the mapped tail in MiB: what may be accepted and not yet be on the disk.",
+        Allowed::Integer { min: 1, max: 4096 },
+        |c, v| c.data.tail_mib = u32::try_from(v.integer()).unwrap_or(u32::MAX),
+        |c| c.data.tail_mib.to_string()
+    ),
+];
+
+const ENGINE: &[Key<Config>] = &[
+    key!(
+        "core",
+        "Core of the shard thread; `auto` takes the last one.",
+        Allowed::Core("auto"),
+        |c, v| c.engine.core = core(&v),
+        |c| show_core(c.engine.core, "auto")
+    ),
+    key!(
+        "log_core",
+        "Core of the log thread, another than `core`; `none` does not pin it.",
+        Allowed::Core("none"),
+        |c, v| c.engine.log_core = core(&v),
+        |c| show_core(c.engine.log_core, "none")
+    ),
+    key!(
+        "wait",
+        "How pinned threads wait: `auto` spins only where cores are to spare.",
+        Allowed::OneOf(&["auto", "spin", "yield", "park"]),
+        |c, v| {
+            c.engine.wait = [Wait::Spin, Wait::Yield, Wait::Park]
+                .into_iter()
+                .find(|wait| wait.as_str() == v.text())
+                .unwrap_or(Wait::Auto);
+        },
+        |c| text(c.engine.wait.as_str())
+    ),
+];
+
+const LIMITS: &[Key<Config>] = &[
+    limit!("positions_max", "Positions, open or closed.", 1 << 26, engine.limits.positions_max),
+    limit!("lots_max", "Open lots of all positions, with the slack of their blocks.", 1 << 30, engine.limits.lots_max),
+    limit!(
+        "names_max",
+        "Names of each class: accounts, instruments, contracts, users.",
+        1 << 24,
+        engine.limits.names_max
+    ),
+    limit!("forwards_max", "Forward-dated trades that wait for their date.", 1 << 24, engine.limits.forwards_max),
+    limit!("contracts_max", "Contract versions.", 1 << 24, engine.limits.contracts_max),
+    limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
+];
+
+const FIX: &[Key<Config>] = &[
+    Key {
+        name: "listen",
+        meaning: "Address of the FIX acceptor; `off` keeps it shut.",
+        allowed: Allowed::Listen,
+        default_words: "",
+        set: |c, v| v.text().parse().map(|listen| c.fix.listen = listen),
+        show: |c| text(c.fix.listen),
+    },
+    key!(
+        "comp_id",
+        "Our CompID, which initiators send as TargetCompID.",
+        Allowed::Id,
+        |c, v| c.fix.comp_id = v.text().to_owned(),
+        |c| text(&c.fix.comp_id)
+    ),
+    key!(
+        "ack",
+        "When a trade is answered: `applied` survives a killed process, `durable` a power cut.",
+        Allowed::OneOf(&["applied", "durable"]),
+        |c, v| c.fix.ack = ack(&v),
+        |c| text(c.fix.ack.as_str())
+    ),
+];
+
+const HTTP: &[Key<Config>] = &[Key {
+    name: "listen",
+    meaning: "Address of the HTTP door; `off` keeps it shut.",
+    allowed: Allowed::Listen,
+    default_words: "",
+    set: |c, v| v.text().parse().map(|listen| c.http.listen = listen),
+    show: |c| text(c.http.listen),
+}];
+
+const BUSINESS: &[Key<Config>] = &[
+    key!(
+        "date",
+        "Business date of a new log; an existing log goes on with its own. `today` is the UTC date.",
+        Allowed::Date,
+        |c, v| c.business.date = Date::parse(v.text()).map_or(BusinessDate::Today, BusinessDate::Fixed),
+        |c| text(c.business.date)
+    ),
+    key!(
+        "allow_short",
+        "Whether positions may be short where no contract is in force.",
+        Allowed::Bool,
+        |c, v| c.business.allow_short = matches!(v, Value::Bool(true)),
+        |c| c.business.allow_short.to_string()
+    ),
+    key!(
+        "lot_method",
+        "Lot method where no contract is in force.",
+        Allowed::OneOf(&["FIFO", "LIFO", "HIFO"]),
+        |c, v| c.business.lot_method = LotMethod::parse(v.text()).unwrap_or(LotMethod::Fifo),
+        |c| text(c.business.lot_method.as_str())
+    ),
+];
+
+const CHECKPOINT: &[Key<Config>] = &[key!(
+    "every_records",
+    "A checkpoint after so many log records; 0 makes one at a clean stop only.",
+    Allowed::Integer { min: 0, max: 1_000_000_000 },
+    |c, v| c.checkpoint.every_records = v.integer(),
+    |c| c.checkpoint.every_records.to_string()
+)];
+
+/// Keys of `[[fix.session]]`.
+pub(super) const SESSION_KEYS: &[Key<FixSession>] = &[
+    Key {
+        name: "comp_id",
+        meaning: "The counterparty's CompID, which it sends as SenderCompID; one table each.",
+        allowed: Allowed::Id,
+        default_words: "(required)",
+        set: |s, v| {
+            s.comp_id = v.text().to_owned();
+            Ok(())
+        },
+        show: |s| text(&s.comp_id),
+    },
+    Key {
+        name: "ack",
+        meaning: "When its trades are answered.",
+        allowed: Allowed::OneOf(&["applied", "durable"]),
+        default_words: "as `fix.ack`",
+        set: |s, v| {
+            s.ack = Some(ack(&v));
+            Ok(())
+        },
+        show: |s| s.ack.map_or_else(|| UNSET.to_owned(), |ack| text(ack.as_str())),
+    },
+    Key {
+        name: "namespace",
+        meaning: "Namespace in which its trade ids are unique; sessions may share one.",
+        allowed: Allowed::Id,
+        default_words: "CompID and trade date",
+        set: |s, v| {
+            s.namespace = Some(v.text().to_owned());
+            Ok(())
+        },
+        show: |s| s.namespace.as_ref().map_or_else(|| UNSET.to_owned(), text),
+    },
+];

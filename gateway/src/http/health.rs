@@ -1,0 +1,214 @@
+//! Health: is the process alive, may it be given work, and what a person wants to know.
+//!
+//! Ready means: trades are taken in and acknowledged. A latched log, a disk without room, an engine
+//! that stopped, and a host on its way down are not ready. Reads go on in all of these.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use lotbook_engine::{Host, HostError};
+use lotbook_wal::{Log, OpenReport};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::HttpState;
+
+/// What only the owner of the host knows.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// Why the engine does not work any more.
+    pub error: Option<String>,
+    /// What works but wants an operator: a checkpoint that could not be written.
+    pub warnings: Vec<String>,
+    /// The host is on its way down.
+    pub stopping: bool,
+    /// More for `/health/detailed`, by name: the sessions of the doors, for one.
+    pub details: Map<String, Value>,
+}
+
+impl Health {
+    /// What a host says of itself. A checkpoint that was not written is a warning: the log goes on.
+    #[must_use]
+    pub fn of(host: &Host) -> Self {
+        match host.error() {
+            None => Self::default(),
+            Some(error @ HostError::Checkpoint(_)) => Self { warnings: vec![error.to_string()], ..Self::default() },
+            Some(error) => Self { error: Some(error.to_string()), ..Self::default() },
+        }
+    }
+}
+
+/// One word for all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    /// Ready, nothing to tell.
+    Ok,
+    /// Ready, and an operator should look.
+    Degraded,
+    /// Not ready.
+    Failing,
+}
+
+/// The verdict and its reasons.
+#[derive(Debug)]
+struct Verdict {
+    ready: bool,
+    problems: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Verdict {
+    fn of(state: &HttpState, health: &Health) -> Self {
+        let mut problems: Vec<String> = health.error.iter().cloned().collect();
+        for (name, log) in [("log", &state.log), ("side log", &state.side)] {
+            let latched = log.latched().map(|error| format!("the {name} is latched: {error}"));
+            problems.extend(latched);
+            if log.out_of_space() {
+                problems.push(format!("the {name} has no room for its next segment"));
+            }
+        }
+        if health.stopping {
+            problems.push("the host is stopping".into());
+        }
+        let mut warnings = health.warnings.clone();
+        for (name, report) in [("log", &state.report.log), ("side log", &state.report.side)] {
+            let lost = report.lost_from_sequence;
+            warnings.extend(lost.map(|from| {
+                format!("the tail of the {name} was lost: answers \"applied\" from sequence {from} on may be lost")
+            }));
+        }
+        let dead = state.coldpath.dead_letters().len();
+        if dead > 0 {
+            warnings.push(format!("{dead} positions cannot be reconciled without a person"));
+        }
+        Self { ready: problems.is_empty(), problems, warnings }
+    }
+
+    fn word(&self) -> Word {
+        match (self.ready, self.warnings.is_empty()) {
+            (false, _) => Word::Failing,
+            (true, false) => Word::Degraded,
+            (true, true) => Word::Ok,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+    }
+}
+
+/// The process answers: that is all. A process that is alive and not ready wants a person, or its
+/// supervisor, and the answers of `readiness` say why.
+pub(super) async fn liveness() -> Json<Value> {
+    Json(json!({ "alive": true }))
+}
+
+pub(super) async fn readiness(State(state): State<Arc<HttpState>>) -> Response {
+    let verdict = Verdict::of(&state, &(state.health)());
+    (verdict.status(), Json(json!({ "ready": verdict.ready, "problems": verdict.problems }))).into_response()
+}
+
+pub(super) async fn summary(State(state): State<Arc<HttpState>>) -> Response {
+    let verdict = Verdict::of(&state, &(state.health)());
+    let body = json!({
+        "status": verdict.word(),
+        "ready": verdict.ready,
+        "problems": verdict.problems,
+        "warnings": verdict.warnings,
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    (verdict.status(), Json(body)).into_response()
+}
+
+pub(super) async fn detailed(State(state): State<Arc<HttpState>>) -> Response {
+    let health = (state.health)();
+    let verdict = Verdict::of(&state, &health);
+    let model = &state.model;
+    // Read in the order in which they grow, so that no lag comes out negative.
+    let (published, applied) = (model.published_sequence(), model.sequence());
+    let in_log = state.log.published_sequence();
+    let dead = state.coldpath.dead_letters();
+    let mut body = json!({
+        "status": verdict.word(),
+        "ready": verdict.ready,
+        "problems": verdict.problems,
+        "warnings": verdict.warnings,
+        "version": env!("CARGO_PKG_VERSION"),
+        "log": log_details(&state.log),
+        "side_log": log_details(&state.side),
+        "read_model": {
+            "applied_sequence": applied,
+            "published_sequence": published,
+            "lag_records": in_log.saturating_sub(published),
+            "positions": model.len(),
+            "provisional_positions": model.provisional_positions(),
+            "business_date": model.business_date().map(|date| date.to_string()),
+            "economic_digest": format!("{:016x}", model.economic_digest()),
+        },
+        "checkpoint": {
+            "sequence": model.checkpoint_sequence(),
+            "records_since": applied.saturating_sub(model.checkpoint_sequence()),
+        },
+        "coldpath": {
+            "queue": state.coldpath.len(),
+            "dead_letters": dead.iter().map(|letter| json!({
+                "position": letter.position,
+                "version": letter.version,
+                "error": letter.error,
+            })).collect::<Vec<_>>(),
+        },
+        "recovery": {
+            "took_ms": u64::try_from(state.report.took.as_millis()).unwrap_or(u64::MAX),
+            "checkpoint_sequence": state.report.checkpoint_sequence,
+            "records": state.report.records,
+            "notes": state.report.notes,
+            "log": opened(&state.report.log),
+            "side_log": opened(&state.report.side),
+        },
+    });
+    if let Value::Object(body) = &mut body {
+        for (name, value) in health.details {
+            // The door's own keys stand.
+            body.entry(name).or_insert(value);
+        }
+    }
+    (verdict.status(), Json(body)).into_response()
+}
+
+fn log_details(log: &Log) -> Value {
+    // Durable first: it never passes what is published.
+    let durable = log.durable_sequence();
+    let published = log.published_sequence();
+    let stats = log.stats();
+    json!({
+        "log_id": format!("{:016x}", log.log_id()),
+        "epoch": log.epoch(),
+        "dir": log.dir().display().to_string(),
+        "tail": log.tail_path().display().to_string(),
+        "durable_sequence": durable,
+        "published_sequence": published,
+        "lag_records": published.saturating_sub(durable),
+        "lag_bytes": stats.pending_bytes,
+        "segments": stats.segments,
+        "out_of_space": log.out_of_space(),
+        "latched": log.latched().map(|error| error.to_string()),
+    })
+}
+
+fn opened(report: &OpenReport) -> Value {
+    json!({
+        "epoch": report.epoch,
+        "created": report.created,
+        "clean": report.clean,
+        "row": report.row.to_string(),
+        "reason": report.reason,
+        "next_sequence": report.next_sequence,
+        "cut_bytes": report.cut_bytes,
+        "from_tail_records": report.from_tail_records,
+        "lost_from_sequence": report.lost_from_sequence,
+    })
+}

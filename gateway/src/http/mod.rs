@@ -1,0 +1,169 @@
+//! The HTTP door: health, metrics, positions. Reads only.
+//!
+//! It serves from the read model and from counters; no request ever reaches the shard. A runtime of
+//! its own keeps it apart from the doors that trade. There are no credentials yet, so the
+//! configuration admits loopback addresses only, and so does [`serve`].
+
+pub mod health;
+pub mod metrics;
+mod positions;
+mod problem;
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use lotbook_engine::coldpath::ColdQueue;
+use lotbook_engine::host::StartReport;
+use lotbook_engine::shard::Counters;
+use lotbook_engine::{Directory, Host, ReadModel};
+use lotbook_wal::Log;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
+
+pub use health::Health;
+
+/// Threads that serve requests. One is enough for people and scrapers; long lists go to another.
+const WORKERS: usize = 1;
+/// Threads that build long answers, so that health is answered meanwhile.
+const BUILDERS_MAX: usize = 2;
+/// How long a stop waits for requests under way.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the door reads from.
+#[derive(Clone)]
+pub struct HttpState {
+    /// Published positions.
+    pub model: Arc<ReadModel>,
+    /// Names to numbers.
+    pub directory: Arc<Directory>,
+    /// The shard's log.
+    pub log: Arc<Log>,
+    /// The side log.
+    pub side: Arc<Log>,
+    /// The shard's counters.
+    pub counters: Arc<Counters>,
+    /// The coldpath's queue.
+    pub coldpath: Arc<ColdQueue>,
+    /// What the start found.
+    pub report: Arc<StartReport>,
+    /// What only the owner of the host knows. Called for each request about health.
+    pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+}
+
+impl HttpState {
+    /// Of a host.
+    #[must_use]
+    pub fn of(host: &Host, health: Arc<dyn Fn() -> Health + Send + Sync>) -> Self {
+        Self {
+            model: host.model().clone(),
+            directory: host.directory().clone(),
+            log: host.log().clone(),
+            side: host.side_log().clone(),
+            counters: host.counters().clone(),
+            coldpath: host.coldpath().clone(),
+            report: Arc::new(host.report().clone()),
+            health,
+        }
+    }
+}
+
+impl fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpState").field("log", &self.log.dir()).finish_non_exhaustive()
+    }
+}
+
+/// A serving door. Dropping it stops it.
+#[derive(Debug)]
+pub struct HttpServer {
+    /// Where it listens.
+    pub local_addr: SocketAddr,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    runtime: Runtime,
+    stop: oneshot::Sender<()>,
+    done: oneshot::Receiver<()>,
+}
+
+/// Starts the door. It is bound when this returns, so a busy port is an error here.
+///
+/// # Errors
+/// The address cannot be bound or is no loopback address, or a thread cannot be started.
+pub fn serve(listen: SocketAddr, state: HttpState) -> io::Result<HttpServer> {
+    if !listen.ip().is_loopback() {
+        let why = format!("{listen} is no loopback address; without credentials nothing else is served");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
+    let listener = TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    let local_addr = listener.local_addr()?;
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BUILDERS_MAX)
+        .thread_name("lb-http")
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let (stop, stopped) = oneshot::channel();
+    let (finished, done) = oneshot::channel();
+    let app = router(state);
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    runtime.spawn(async move {
+        let served = axum::serve(listener, app).with_graceful_shutdown(async {
+            // A dropped sender means stop as well.
+            let _ = stopped.await;
+        });
+        if let Err(error) = served.await {
+            tracing::error!(%error, "the HTTP door stopped");
+        }
+        let _ = finished.send(());
+    });
+    Ok(HttpServer { local_addr, running: Some(Running { runtime, stop, done }) })
+}
+
+impl HttpServer {
+    /// Stops: takes no more requests, ends those under way, and waits a short time for them. Blocks;
+    /// not to be called from an asynchronous task.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        let Some(Running { runtime, stop, done }) = self.running.take() else { return };
+        let _ = stop.send(());
+        // An idle connection is closed at once; one that never ends is cut with the runtime.
+        let _ = runtime.block_on(async { tokio::time::timeout(STOP_PATIENCE, done).await });
+        runtime.shutdown_timeout(Duration::from_millis(100));
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn router(state: HttpState) -> Router {
+    Router::new()
+        .route("/health", get(health::summary))
+        .route("/health/liveness", get(health::liveness))
+        .route("/health/readiness", get(health::readiness))
+        .route("/health/detailed", get(health::detailed))
+        .route("/metrics", get(metrics::scrape))
+        .route("/v1/positions", get(positions::list))
+        .route("/v1/positions/{account}/{*instrument}", get(positions::one))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .with_state(Arc::new(state))
+}

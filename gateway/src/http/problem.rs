@@ -1,0 +1,86 @@
+//! Errors as `application/problem+json` (RFC 9457).
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// An error as its sender sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Problem {
+    /// A stable code, as a relative reference.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "status_number")]
+    status: StatusCode,
+    /// What is wrong with this request.
+    detail: String,
+    /// The parameter concerned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+}
+
+fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}
+
+impl Problem {
+    pub(super) fn bad_parameter(parameter: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "/problems/bad-parameter",
+            title: "A parameter cannot be understood",
+            status: StatusCode::BAD_REQUEST,
+            detail: detail.into(),
+            parameter: Some(parameter.into()),
+        }
+    }
+
+    pub(super) fn unknown_position(account: &str, instrument: &str) -> Self {
+        Self {
+            kind: "/problems/unknown-position",
+            title: "No such position",
+            status: StatusCode::NOT_FOUND,
+            detail: format!("account \"{account}\" has never held instrument \"{instrument}\""),
+            parameter: None,
+        }
+    }
+
+    pub(super) fn internal(detail: impl Into<String>) -> Self {
+        Self {
+            kind: "/problems/internal",
+            title: "A fault of the server",
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            detail: detail.into(),
+            parameter: None,
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        // Its fields are texts and a number: they always serialize.
+        let body = serde_json::to_vec(&self).unwrap_or_default();
+        (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+    }
+}
+
+pub(super) async fn no_such_path(uri: Uri) -> Problem {
+    Problem {
+        kind: "/problems/unknown-path",
+        title: "No such path",
+        status: StatusCode::NOT_FOUND,
+        detail: format!("nothing is served at {}", uri.path()),
+        parameter: None,
+    }
+}
+
+pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem {
+        kind: "/problems/method-not-allowed",
+        title: "Method not allowed",
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        detail: format!("{method} is not served at {}; GET is", uri.path()),
+        parameter: None,
+    }
+}

@@ -1,0 +1,174 @@
+//! Files in, lines out: the readers behind `lotbook replay`.
+//!
+//! The way of the bytes: `source` opens, decompresses and frames; `jsonl`, `csv` and
+//! `fix_stream` find the fields; `fields` checks them and makes a [`Line`]. `reader` walks the
+//! files. Nothing here knows the engine: a line holds names as text and numbers as exact integers.
+//!
+//! What is refused here is a *form*: what cannot be read at all. A quantity of zero or a negative
+//! price is readable; it passes, and the gate answers it with a reason, so that it is counted.
+//! The formats are documented in `docs/replay.md`.
+
+mod csv;
+mod error;
+mod fields;
+mod fix_stream;
+mod jsonl;
+mod map;
+mod reader;
+mod source;
+pub mod text;
+pub mod time;
+
+use std::sync::Arc;
+
+use lotbook_core::command::{MarkKind, Side, TradeType};
+use lotbook_core::date::Date;
+use lotbook_core::rules::LotMethod;
+
+pub use error::{Code, LineError, quoted};
+pub use fix_stream::FixDecoder;
+pub use jsonl::parse_line;
+pub use map::{FORMS, Filter, MapError, Mapping, PRESETS};
+pub use reader::{InputOptions, Reader, Stats, read_rules};
+pub use source::LINE_BYTES_MAX;
+
+/// Format of an input file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated trades with a header row.
+    Csv,
+    /// Raw FIX messages, one a line or back to back.
+    Fix,
+}
+
+/// One thing that a file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A trade.
+    Trade(TradeLine),
+    /// A contract's rules from a date on.
+    Contract(ContractLine),
+    /// An instrument's terms.
+    Instrument(InstrumentLine),
+    /// The business date moves on.
+    BusinessDate(Date),
+    /// A price for valuation.
+    Mark(MarkLine),
+}
+
+/// A trade as a file gives it; what is missing is stamped by the door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TradeLine {
+    /// Unique within the replay.
+    pub trade_id: String,
+    /// Account.
+    pub account: String,
+    /// Instrument.
+    pub instrument: String,
+    /// Side.
+    pub side: Side,
+    /// What the sender says that it does; [`TradeType::Any`] where nothing is said.
+    pub trade_type: TradeType,
+    /// Quantity at 10^-8; any sign, for the gate judges it.
+    pub quantity_e8: i64,
+    /// Price at 10^-8; any sign, for the gate judges it.
+    pub price_e8: i64,
+    /// Fees at 10^-8, 0 where none are given; any sign, for the gate judges them.
+    pub fees_e8: i64,
+    /// Date on which it takes effect.
+    pub effective_date: Date,
+    /// Execution time, UTC nanoseconds.
+    pub executed_at_ns: Option<i64>,
+    /// Order within the source; the line number where absent.
+    pub source_order: Option<u64>,
+    /// Id of the trade that opened the lot to use.
+    pub lot: Option<String>,
+    /// Contract whose rules apply.
+    pub contract_id: Option<String>,
+    /// Correlation id.
+    pub correlation_id: Option<String>,
+    /// User.
+    pub user_id: Option<String>,
+}
+
+/// A contract's rules from a date on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContractLine {
+    /// Contract.
+    pub contract_id: String,
+    /// Account, `None` for all.
+    pub account: Option<String>,
+    /// Instrument, `None` for all.
+    pub instrument: Option<String>,
+    /// Lot method; `None`: what holds without a contract.
+    pub lot_method: Option<LotMethod>,
+    /// Whether the position may be short; `None`: what holds without a contract.
+    pub allow_short: Option<bool>,
+    /// From this date on.
+    pub effective_date: Date,
+}
+
+/// An instrument's terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstrumentLine {
+    /// Instrument.
+    pub instrument: String,
+    /// Currency.
+    pub currency: Option<String>,
+    /// Money per unit of price and quantity at 10^-8; one where absent.
+    pub multiplier_e8: Option<i64>,
+    /// Smallest price step at 10^-8.
+    pub tick_e8: Option<i64>,
+    /// ISIN, form checked.
+    pub isin: Option<[u8; 12]>,
+    /// CUSIP, form checked.
+    pub cusip: Option<[u8; 9]>,
+    /// Lowest admissible price at 10^-8.
+    pub price_min_e8: Option<i64>,
+    /// Highest admissible price at 10^-8.
+    pub price_max_e8: Option<i64>,
+}
+
+/// A price for valuation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkLine {
+    /// Instrument.
+    pub instrument: String,
+    /// Kind.
+    pub kind: MarkKind,
+    /// The price, or the bid, at 10^-8.
+    pub price_e8: i64,
+    /// The ask for [`MarkKind::BidAsk`], else 0, at 10^-8.
+    pub ask_e8: i64,
+    /// Time of the price, UTC nanoseconds.
+    pub at_ns: i64,
+}
+
+/// A line and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// The file as named by the user; `-` for standard input.
+    pub file: Arc<str>,
+    /// Which file of the list, from 0.
+    pub file_index: u32,
+    /// Line in the file from 1; for FIX the number of the message. 0 where the file as a whole is meant.
+    pub line: u64,
+    /// Hash of the raw bytes of the line (for CSV of its cells), 0 where there are none.
+    pub raw_hash: u64,
+    /// What it says, or why it cannot be read.
+    pub line_result: Result<Line, LineError>,
+}
+
+impl Located {
+    /// `FILE:LINE`, or `FILE` where the file as a whole is meant.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if self.line == 0 { self.file.to_string() } else { format!("{}:{}", self.file, self.line) }
+    }
+}
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;

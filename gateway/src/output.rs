@@ -1,0 +1,451 @@
+//! What `lotbook replay` prints: one JSON document, or tables for people.
+//!
+//! The shape is a contract (`docs/replay.md`, `docs/replay-output.schema.json`): keys may be added, none
+//! is renamed or removed. Numbers that must be exact are decimal strings.
+//!
+//! Order: positions by account, then instrument, as bytes; trades as they were read (file, then
+//! line); corrections by position, then version; skipped lines as they were read.
+
+mod table;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use lotbook_core::date::Date;
+use serde::{Serialize, Serializer};
+
+pub use table::{Colours, write_table};
+
+/// A number at 10^-8, written as the shortest exact decimal string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct E8(pub i64);
+
+/// An amount of money at 10^-16, written as the shortest exact decimal string.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct E16(pub i128);
+
+/// A date, written `YYYY-MM-DD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(pub Date);
+
+impl fmt::Display for E8 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scaled(f, i128::from(self.0), 8)
+    }
+}
+
+impl fmt::Display for E16 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_scaled(f, self.0, 16)
+    }
+}
+
+impl fmt::Display for Day {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// As `lotbook_core::amount::format_scaled`, without its `String`: a document holds millions of numbers.
+fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, decimals: usize) -> fmt::Result {
+    let scale = 10u128.pow(decimals as u32);
+    let (whole, mut fraction) = (value.unsigned_abs() / scale, value.unsigned_abs() % scale);
+    let sign = if value < 0 { "-" } else { "" };
+    if fraction == 0 {
+        return write!(f, "{sign}{whole}");
+    }
+    let mut width = decimals;
+    while fraction % 10 == 0 {
+        fraction /= 10;
+        width -= 1;
+    }
+    write!(f, "{sign}{whole}.{fraction:0width$}")
+}
+
+macro_rules! serialize_as_text {
+    ($($name:ident),+) => {
+        $(impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        })+
+    };
+}
+
+serialize_as_text!(E8, E16, Day);
+
+/// The name of a file is shared by all its lines.
+fn shared_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+/// Whether a position holds anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PositionStatus {
+    /// Its quantity is not zero.
+    Open,
+    /// Its quantity is zero.
+    Closed,
+}
+
+/// How far a position's figures can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Reconciliation {
+    /// Equal to the chronological replay of the accepted trades.
+    Reconciled,
+    /// An estimate that waits for its replay.
+    Provisional,
+    /// Replayed; a break waits for a person.
+    Pending,
+}
+
+/// What became of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Booked; its figures are final or reconciled.
+    Applied,
+    /// Booked as an estimate; `reconciled` says whether the replay has come since.
+    Provisional,
+    /// Its id was accepted before.
+    Duplicate,
+    /// Refused, with a reason.
+    Rejected,
+    /// Accepted and kept apart: forward-dated, or (later) waiting for its target.
+    Held,
+}
+
+/// A lot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LotRow {
+    /// The trade that opened it.
+    pub trade_id: String,
+    /// `long` or `short`.
+    pub side: LotSide,
+    /// Open quantity, positive.
+    pub quantity: E8,
+    /// Opening price.
+    pub price: E8,
+    /// Remaining cost (for a short lot: remaining proceeds), positive.
+    pub cost: E16,
+    /// Date of opening.
+    pub acquired: Day,
+}
+
+/// Side of a lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LotSide {
+    /// Bought.
+    Long,
+    /// Sold short.
+    Short,
+}
+
+/// The price that a position is valued at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MarkRow {
+    /// Price; the middle for bid and ask, rounded half to even.
+    pub price: E8,
+    /// Which step of the waterfall: `official_close`, `last`, `bid_ask` or `previous_close`.
+    pub source: &'static str,
+    /// Its age in milliseconds at the time of the newest input; never negative.
+    pub age_ms: u64,
+}
+
+/// A position.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PositionRow {
+    /// Account.
+    pub account: String,
+    /// Instrument.
+    pub instrument: String,
+    /// Net quantity, negative when short.
+    pub quantity: E8,
+    /// Whether it holds anything.
+    pub status: PositionStatus,
+    /// How far its figures can be trusted.
+    pub reconciliation_status: Reconciliation,
+    /// Number of changes.
+    pub version: u64,
+    /// Realized since inception, without fees.
+    pub realized_pnl: E16,
+    /// Unrealized at the mark; zero when closed, null where there is no mark.
+    pub unrealized_pnl: Option<E16>,
+    /// Cost of the open lots by quantity and multiplier, half to even at eight decimals; zero when closed.
+    pub average_cost: E8,
+    /// Quantity at the mark, with multiplier; zero when closed, null where there is no mark.
+    pub exposure: Option<E16>,
+    /// Currency of the instrument, null where none is known.
+    pub currency: Option<String>,
+    /// Business date of the last applied trade.
+    pub last_effective_date: Option<Day>,
+    /// Accepted trades that wait for the replay.
+    pub provisional_trade_ids: Vec<String>,
+    /// Signed quantity of forward-dated trades, kept apart.
+    pub forward_quantity: E8,
+    /// Unique transaction identifier, null where none was made.
+    pub uti: Option<String>,
+    /// What it is valued at, null where there is no mark.
+    pub mark: Option<MarkRow>,
+    /// Fees since inception, kept apart from cost and P&L.
+    pub fees: E16,
+    /// Accepted trades that break a rule at their place in history; with any the status is PENDING.
+    pub breaks: Vec<BreakRow>,
+    /// Open lots in the order of opening.
+    pub lots: Vec<LotRow>,
+}
+
+/// A trade that breaks a rule at its place in history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BreakRow {
+    /// The trade.
+    pub trade_id: String,
+    /// The rule, as a reason code.
+    pub reason: &'static str,
+}
+
+/// A part of a reduction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AllocationRow {
+    /// The trade that opened the lot.
+    pub lot_trade_id: String,
+    /// Quantity taken, positive.
+    pub quantity: E8,
+    /// The lot's opening price.
+    pub price: E8,
+    /// Realized by this part.
+    pub realized_pnl: E16,
+}
+
+/// A trade as it stands after reconciliation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TradeRow {
+    /// Trade id as given.
+    pub trade_id: String,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why it was refused, a stable code; null otherwise.
+    pub reason: Option<&'static str>,
+    /// Realized by it; zero for what is not booked.
+    pub realized_pnl: E16,
+    /// Which lots it reduced.
+    pub allocations: Vec<AllocationRow>,
+    /// Account as given.
+    pub account: String,
+    /// Instrument as given.
+    pub instrument: String,
+    /// Fees as given.
+    pub fees: E8,
+    /// Correlation id, made by the door where the sender gave none.
+    pub correlation_id: String,
+    /// File as named on the command line.
+    #[serde(serialize_with = "shared_text")]
+    pub file: Arc<str>,
+    /// Line in that file.
+    pub line: u64,
+}
+
+/// A position's figures before or after a correction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FiguresRow {
+    /// Net quantity.
+    pub quantity: E8,
+    /// Realized since inception.
+    pub realized_pnl: E16,
+    /// Remaining cost of the open lots.
+    pub cost: E16,
+    /// Open lots.
+    pub lot_count: u64,
+    /// Exposure at the mark of the moment, null where there was none.
+    pub exposure: Option<E16>,
+}
+
+/// After less before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeltaRow {
+    /// Of the net quantity.
+    pub quantity: E8,
+    /// Of realized P&L.
+    pub realized_pnl: E16,
+    /// Of the number of lots.
+    pub lot_count: i64,
+    /// Of the exposure, null where one of the two is.
+    pub exposure: Option<E16>,
+}
+
+/// A correction of a position's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CorrectionRow {
+    /// `account/instrument`, for reading; the two keys below are exact.
+    pub position: String,
+    /// Account.
+    pub account: String,
+    /// Instrument.
+    pub instrument: String,
+    /// The first late trade that caused it.
+    pub trade_id: String,
+    /// The position's version after it.
+    pub version: u64,
+    /// Late trades that it reconciles.
+    pub late_trades: u64,
+    /// Before.
+    pub before: FiguresRow,
+    /// After.
+    pub after: FiguresRow,
+    /// After less before.
+    pub delta: DeltaRow,
+}
+
+impl CorrectionRow {
+    /// The differences of two sets of figures; `None` where one leaves its exact range.
+    #[must_use]
+    pub fn delta_of(before: &FiguresRow, after: &FiguresRow) -> Option<DeltaRow> {
+        let exposure = match (before.exposure, after.exposure) {
+            (Some(before), Some(after)) => Some(E16(after.0.checked_sub(before.0)?)),
+            _ => None,
+        };
+        Some(DeltaRow {
+            quantity: E8(after.quantity.0.checked_sub(before.quantity.0)?),
+            realized_pnl: E16(after.realized_pnl.0.checked_sub(before.realized_pnl.0)?),
+            lot_count: i64::try_from(after.lot_count).ok()?.checked_sub(i64::try_from(before.lot_count).ok()?)?,
+            exposure,
+        })
+    }
+}
+
+/// A line that was passed over by `--skip-bad`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedRow {
+    /// File as named on the command line.
+    #[serde(serialize_with = "shared_text")]
+    pub file: Arc<str>,
+    /// Line, 0 where the file as a whole is meant.
+    pub line: u64,
+    /// The stable code.
+    pub code: &'static str,
+    /// The field concerned.
+    pub field: Option<String>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl SkippedRow {
+    /// From an unreadable line; `None` for a readable one.
+    #[must_use]
+    pub fn of(located: &crate::input::Located) -> Option<Self> {
+        let error = located.line_result.as_ref().err()?;
+        Some(Self {
+            file: located.file.clone(),
+            line: located.line,
+            code: error.code.as_str(),
+            field: error.field.as_ref().map(|field| field.clone().into_owned()),
+            message: error.message.clone(),
+        })
+    }
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Lines, rows or messages read, whatever they were.
+    pub lines: u64,
+    /// Trades read; the sum of the five outcomes.
+    pub trades: u64,
+    /// Trades with outcome applied.
+    pub applied: u64,
+    /// Trades with outcome provisional.
+    pub provisional: u64,
+    /// Trades with outcome duplicate.
+    pub duplicate: u64,
+    /// Trades with outcome rejected.
+    pub rejected: u64,
+    /// Trades with outcome held.
+    pub held: u64,
+    /// Lines passed over by `--skip-bad`.
+    pub skipped: u64,
+    /// CSV rows passed over by `--where`.
+    pub filtered: u64,
+    /// Positions, open or closed.
+    pub positions: u64,
+    /// Open lots.
+    pub lots: u64,
+    /// Corrections.
+    pub corrections: u64,
+}
+
+/// The document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReplayDocument {
+    /// By account, then instrument, as bytes.
+    pub positions: Vec<PositionRow>,
+    /// As they were read.
+    pub trades: Vec<TradeRow>,
+    /// By position, then version.
+    pub corrections: Vec<CorrectionRow>,
+    /// As they were read.
+    pub skipped: Vec<SkippedRow>,
+    /// How many of what.
+    pub counts: Counts,
+}
+
+impl ReplayDocument {
+    /// Puts everything in the stated order and counts it. `counts.lines` and `counts.filtered` are the reader's.
+    pub fn finish(&mut self) {
+        self.positions.sort_by(|a, b| position_key(a).cmp(&position_key(b)));
+        self.corrections.sort_by(|a, b| correction_key(a).cmp(&correction_key(b)));
+        let of = |outcome| self.trades.iter().filter(|t| t.outcome == outcome).count() as u64;
+        self.counts = Counts {
+            lines: self.counts.lines,
+            filtered: self.counts.filtered,
+            trades: self.trades.len() as u64,
+            applied: of(Outcome::Applied),
+            provisional: of(Outcome::Provisional),
+            duplicate: of(Outcome::Duplicate),
+            rejected: of(Outcome::Rejected),
+            held: of(Outcome::Held),
+            skipped: self.skipped.len() as u64,
+            positions: self.positions.len() as u64,
+            lots: self.positions.iter().map(|p| p.lots.len() as u64).sum(),
+            corrections: self.corrections.len() as u64,
+        };
+    }
+
+    fn assert_finished(&self) {
+        assert!(self.positions.is_sorted_by(|a, b| position_key(a) < position_key(b)), "positions in order, each once");
+        assert!(self.corrections.is_sorted_by(|a, b| correction_key(a) < correction_key(b)), "corrections in order");
+        assert_eq!(self.counts.trades, self.trades.len() as u64, "counted");
+        assert_eq!(self.counts.positions, self.positions.len() as u64, "counted");
+    }
+}
+
+fn position_key(row: &PositionRow) -> (&[u8], &[u8]) {
+    (row.account.as_bytes(), row.instrument.as_bytes())
+}
+
+fn correction_key(row: &CorrectionRow) -> (&[u8], &[u8], u64) {
+    (row.account.as_bytes(), row.instrument.as_bytes(), row.version)
+}
+
+/// Writes the document and a line end, without building it in memory first.
+///
+/// # Errors
+/// Those of the writer.
+///
+/// # Panics
+/// When [`ReplayDocument::finish`] was not called: the order is part of the contract.
+pub fn write_json(document: &ReplayDocument, out: impl Write) -> io::Result<()> {
+    const BUFFER_BYTES: usize = 64 << 10;
+    document.assert_finished();
+    let mut out = io::BufWriter::with_capacity(BUFFER_BYTES, out);
+    serde_json::to_writer(&mut out, document)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+#[cfg(test)]
+#[path = "output_tests.rs"]
+mod tests;

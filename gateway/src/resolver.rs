@@ -1,0 +1,187 @@
+//! From a door's words to a command: names to numbers, identities, stamps for what the sender left out.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lotbook_core::command::{NameClass, Side, TradeInput, TradeType};
+use lotbook_core::date::Date;
+use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
+use lotbook_engine::{Directory, NameError};
+
+/// A trade in a door's words.
+#[derive(Clone, Copy, Debug)]
+pub struct TradeWords<'a> {
+    /// Trade id.
+    pub trade_id: &'a str,
+    /// Namespace of the trade id.
+    pub namespace: &'a str,
+    /// Account.
+    pub account: &'a str,
+    /// Instrument.
+    pub instrument: &'a str,
+    /// Contract id.
+    pub contract: Option<&'a str>,
+    /// User.
+    pub user: Option<&'a str>,
+    /// Correlation id; made here where there is none.
+    pub correlation: Option<&'a str>,
+    /// Trade id of the lot to use.
+    pub lot: Option<&'a str>,
+    /// Side.
+    pub side: Side,
+    /// Trade type.
+    pub trade_type: TradeType,
+    /// Quantity.
+    pub quantity_e8: i64,
+    /// Price.
+    pub price_e8: i64,
+    /// Fees.
+    pub fees_e8: i64,
+    /// Effective date.
+    pub effective_date: Date,
+    /// Execution time.
+    pub executed_at_ns: i64,
+    /// Order within the source.
+    pub source_order: u64,
+}
+
+/// Resolves words for one door. Keeps the names it has met, so that in steady state nothing is shared.
+#[derive(Debug)]
+pub struct Resolver {
+    directory: Arc<Directory>,
+    met: [HashMap<Box<str>, NameId>; NameClass::COUNT],
+    correlations: Correlations,
+}
+
+impl Resolver {
+    /// A resolver that signs correlation ids with a service id.
+    #[must_use]
+    pub fn new(directory: Arc<Directory>, service_id: &str) -> Self {
+        Self { directory, met: Default::default(), correlations: Correlations::new(service_id) }
+    }
+
+    /// The number of a name; defines it where it is new.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn name(&mut self, class: NameClass, text: &str) -> Result<NameId, NameError> {
+        if let Some(id) = self.met[class as usize].get(text) {
+            return Ok(*id);
+        }
+        let id = self.directory.resolve(class, text)?;
+        self.met[class as usize].insert(text.into(), id);
+        Ok(id)
+    }
+
+    /// As [`Self::name`]; no text is no name.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn optional(&mut self, class: NameClass, text: Option<&str>) -> Result<NameId, NameError> {
+        text.map_or(Ok(NO_NAME), |text| self.name(class, text))
+    }
+
+    /// The command for a trade. `now_ns` stamps the correlation id that is made where none was given.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn trade(&mut self, words: &TradeWords<'_>, now_ns: i64) -> Result<TradeInput, NameError> {
+        let hash = |id: &str| TradeHash::new(words.namespace.as_bytes(), id.as_bytes());
+        let correlation = match words.correlation {
+            Some(given) => TradeId::new(given.as_bytes()).ok_or(NameError::Length)?,
+            None => self.correlations.next(now_ns),
+        };
+        Ok(TradeInput {
+            trade_id: TradeId::new(words.trade_id.as_bytes()).ok_or(NameError::Length)?,
+            hash: hash(words.trade_id),
+            namespace: self.name(NameClass::Namespace, words.namespace)?,
+            account: self.name(NameClass::Account, words.account)?,
+            instrument: self.name(NameClass::Instrument, words.instrument)?,
+            contract: self.optional(NameClass::Contract, words.contract)?,
+            side: words.side,
+            trade_type: words.trade_type,
+            quantity_e8: words.quantity_e8,
+            price_e8: words.price_e8,
+            fees_e8: words.fees_e8,
+            effective_date: words.effective_date,
+            executed_at_ns: words.executed_at_ns,
+            source_order: words.source_order,
+            lot: words.lot.map_or(TradeHash::NONE, hash),
+            user: self.optional(NameClass::User, words.user)?,
+            correlation,
+        })
+    }
+
+    /// The execution time of a trade that gave none: now on the business date, else the date's end.
+    #[must_use]
+    pub fn stamp(effective: Date, business_date: Option<Date>, now_ns: i64) -> i64 {
+        if business_date == Some(effective) { now_ns } else { effective.end_ns() }
+    }
+}
+
+/// Makes correlation ids: a UUID of version 7, '@', and the service id.
+///
+/// The random bits come from a generator that is seeded once from the system; ids must be unique, not secret.
+#[derive(Debug)]
+struct Correlations {
+    suffix: String,
+    state: u64,
+}
+
+/// Longest service id: a UUID has 36 characters and a correlation id 64.
+pub const SERVICE_ID_BYTES_MAX: usize = 27;
+
+impl Correlations {
+    fn new(service_id: &str) -> Self {
+        assert!(service_id.len() <= SERVICE_ID_BYTES_MAX);
+        let seed = uuid::Uuid::now_v7().as_u64_pair();
+        Self { suffix: format!("@{service_id}"), state: seed.0 ^ seed.1.rotate_left(32) }
+    }
+
+    fn random(&mut self) -> u64 {
+        // SplitMix64 (Steele, Lea, Flood 2014).
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn next(&mut self, now_ns: i64) -> TradeId {
+        let mut random = [0; 10];
+        random[..8].copy_from_slice(&self.random().to_le_bytes());
+        random[8..].copy_from_slice(&self.random().to_le_bytes()[..2]);
+        let uuid = uuid::Builder::from_unix_timestamp_millis(now_ns.max(0) as u64 / 1_000_000, &random).into_uuid();
+        let mut text = [0; 64];
+        uuid.hyphenated().encode_lower(&mut text);
+        let len = 36 + self.suffix.len();
+        text[36..len].copy_from_slice(self.suffix.as_bytes());
+        // 36 and at most 28 bytes.
+        TradeId::new(&text[..len]).unwrap_or(TradeId::EMPTY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn correlation_ids_are_uuid_v7_and_differ() {
+        let mut made = Correlations::new("lotbook");
+        let (first, second) = (made.next(1_600_000_000_000_000_000), made.next(1_600_000_000_000_000_000));
+        assert_ne!(first, second);
+        let (uuid, service) = first.as_str().split_once('@').expect("a service id");
+        assert_eq!(service, "lotbook");
+        let parsed = uuid::Uuid::parse_str(uuid).expect("a UUID");
+        assert_eq!(parsed.get_version_num(), 7);
+        assert_eq!(parsed.get_timestamp().map(|t| t.to_unix().0), Some(1_600_000_000));
+    }
+
+    #[test]
+    fn missing_times_are_stamped() {
+        let day = Date(10);
+        assert_eq!(Resolver::stamp(day, Some(day), 77), 77);
+        assert_eq!(Resolver::stamp(day, Some(Date(11)), 77), day.end_ns());
+        assert_eq!(Resolver::stamp(day, None, 77), day.end_ns());
+    }
+}

@@ -1,0 +1,3 @@
+//! Commands that look at files and need no host.
+
+pub mod wal;

@@ -1,0 +1,343 @@
+//! `lotbook wal verify`: is every byte what was written, and does every reference lead somewhere.
+//!
+//! First the log itself: checksums, chain, watermarks, tail. Then what the records say of each other:
+//! each payload decodes, each event of a position names the one before, and each correction names a
+//! body in the side log that is whole and has the digest.
+
+use std::collections::HashMap;
+use std::io::Write;
+
+use lotbook_archiver::json::KIND_OUTCOME_BODY;
+use lotbook_core::codec::Decoder;
+use lotbook_core::digest;
+use lotbook_core::event::Event;
+use lotbook_core::outcome::Outcome;
+use lotbook_wal::{NO_ADDRESS, ReadOnlyLog, RecordHeader, VerifyOutcome, VerifyReport};
+use serde::Serialize;
+
+use super::{Target, WalError, bar, bytes, failed, open, targets};
+use crate::cli::{ExitCode, WalDirArgs};
+
+/// Findings that are listed; the rest is counted.
+const LISTED_MAX: usize = 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Whole,
+    Torn,
+    Damaged,
+}
+
+#[derive(Serialize)]
+struct LogRow {
+    name: &'static str,
+    dir: String,
+    verdict: Verdict,
+    damage: Option<DamageRow>,
+    torn: Option<TornRow>,
+    records: u64,
+    bytes: u64,
+    first_sequence: u64,
+    last_sequence: u64,
+    watermark_sequence: u64,
+    epoch: u32,
+    closed: bool,
+    tail: &'static str,
+    tail_records: u64,
+    /// Events whose references were followed.
+    references: u64,
+    /// References that lead nowhere, and payloads that cannot be read: the first few of them.
+    findings: Vec<Finding>,
+    findings_count: u64,
+}
+
+#[derive(Serialize)]
+struct DamageRow {
+    segment: String,
+    offset: u64,
+    address: u64,
+    sequence: u64,
+    what: String,
+}
+
+#[derive(Serialize)]
+struct TornRow {
+    address: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    sequence: u64,
+    address: u64,
+    what: String,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    verdict: Verdict,
+    logs: &'a [LogRow],
+}
+
+pub(super) fn run(args: &WalDirArgs, out: &mut dyn Write) -> Result<ExitCode, WalError> {
+    let mut rows = Vec::new();
+    let mut references = References::default();
+    for target in targets(&args.dir) {
+        let mut log = open(args, &target)?;
+        let progress = bar("checking", &target);
+        let report = log.verify(&mut |done, all| {
+            progress.set_length(all);
+            progress.set_position(done);
+        });
+        progress.finish_and_clear();
+        let report = report.map_err(|source| failed(&target, source))?;
+        // Behind damage nothing can be followed; the place is named already.
+        if !matches!(report.outcome, VerifyOutcome::Damaged(_)) {
+            references.follow(&mut log, &target, &report)?;
+        }
+        rows.push(row(&target, report));
+    }
+    references.settle(rows.len() > 1 && rows.iter().all(|row| row.verdict != Verdict::Damaged));
+    for row in &mut rows {
+        let found = if row.name == "side" { &references.side } else { &references.main };
+        row.references = found.followed;
+        row.findings_count = found.count;
+        row.findings.clone_from(&found.listed);
+        if found.count > 0 {
+            row.verdict = Verdict::Damaged;
+        }
+    }
+    let verdict = rows.iter().map(|row| row.verdict).max().unwrap_or(Verdict::Whole);
+    if args.json {
+        serde_json::to_writer_pretty(&mut *out, &Document { verdict, logs: &rows }).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        rows.iter().try_for_each(|row| print(row, out))?;
+    }
+    Ok(match verdict {
+        Verdict::Whole => ExitCode::Ok,
+        Verdict::Torn => ExitCode::Broken,
+        Verdict::Damaged => ExitCode::Unreadable,
+    })
+}
+
+fn row(target: &Target, report: VerifyReport) -> LogRow {
+    let (verdict, damage, torn) = match report.outcome {
+        VerifyOutcome::Whole => (Verdict::Whole, None, None),
+        // The tail goes on where the segments end in the middle of a record: nothing is torn.
+        VerifyOutcome::TornTail { .. } if report.tail == "extends" => (Verdict::Whole, None, None),
+        VerifyOutcome::TornTail { address, bytes } => (Verdict::Torn, None, Some(TornRow { address, bytes })),
+        VerifyOutcome::Damaged(place) => {
+            let row = DamageRow {
+                segment: place.segment.display().to_string(),
+                offset: place.offset,
+                address: place.address,
+                sequence: place.sequence,
+                what: place.what.to_string(),
+            };
+            (Verdict::Damaged, Some(row), None)
+        }
+    };
+    LogRow {
+        name: target.name,
+        dir: target.dir.display().to_string(),
+        verdict,
+        damage,
+        torn,
+        records: report.records,
+        bytes: report.bytes,
+        first_sequence: report.first_sequence,
+        last_sequence: report.last_sequence,
+        watermark_sequence: report.watermark_sequence,
+        epoch: report.epoch,
+        closed: report.closed,
+        tail: report.tail,
+        tail_records: report.tail_records,
+        references: 0,
+        findings: Vec::new(),
+        findings_count: 0,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Findings {
+    followed: u64,
+    count: u64,
+    listed: Vec<Finding>,
+}
+
+impl Findings {
+    fn add(&mut self, header: &RecordHeader, what: impl Into<String>) {
+        self.count += 1;
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(Finding { sequence: header.sequence, address: header.address, what: what.into() });
+        }
+    }
+}
+
+/// A body that a correction names, or one that the side log holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BodyKey {
+    log_id: u64,
+    address: u64,
+    sequence: u64,
+    bytes: u32,
+    digest: u64,
+}
+
+/// What the records say of each other.
+#[derive(Debug, Default)]
+struct References {
+    main: Findings,
+    side: Findings,
+    /// Address of each position's newest event.
+    heads: HashMap<u32, u64>,
+    wanted: Vec<(RecordHeader, BodyKey)>,
+    /// Bodies by their address.
+    bodies: HashMap<u64, BodyKey>,
+}
+
+impl References {
+    fn follow(&mut self, log: &mut ReadOnlyLog, target: &Target, report: &VerifyReport) -> Result<(), WalError> {
+        let bar = bar("following references in", target);
+        bar.set_length(report.bytes);
+        let from_start = report.first_sequence <= 1;
+        let mut decoder = Decoder::new();
+        let mut body: Option<(RecordHeader, Vec<u8>)> = None;
+        while let Some(record) = log.next().map_err(|source| failed(target, source))? {
+            let header = record.header;
+            if header.sequence.is_multiple_of(4_096) {
+                bar.set_position(header.address);
+            }
+            if header.is_internal() {
+                continue;
+            }
+            if header.kind == KIND_OUTCOME_BODY {
+                let (first, mut bytes) = body.take().unwrap_or((header, Vec::new()));
+                bytes.extend_from_slice(record.payload);
+                if header.group().continues() {
+                    body = Some((first, bytes));
+                } else {
+                    self.body(&first, &bytes);
+                }
+                continue;
+            }
+            match decoder.decode(header.kind, header.version, record.payload) {
+                Ok(event) => self.event(&header, &event, from_start),
+                Err(error) => self.main.add(&header, error.to_string()),
+            }
+        }
+        bar.finish_and_clear();
+        Ok(())
+    }
+
+    fn event(&mut self, header: &RecordHeader, event: &Event<'_>, from_start: bool) {
+        let moved = match event {
+            Event::Trade(trade) if trade.class.is_accepted() => Some(trade.position),
+            Event::Corrected(corrected) => {
+                let key = BodyKey {
+                    log_id: corrected.body_log_id,
+                    address: corrected.body_address,
+                    sequence: corrected.body_sequence,
+                    bytes: corrected.body_bytes,
+                    digest: corrected.body_digest,
+                };
+                self.wanted.push((*header, key));
+                Some(corrected.position)
+            }
+            _ => None,
+        };
+        let Some(position) = moved else {
+            if header.previous != NO_ADDRESS {
+                self.main.add(header, "it changes no position and names an event before it");
+            }
+            return;
+        };
+        self.main.followed += 1;
+        let before = self.heads.insert(position, header.address);
+        match before {
+            // Where retention has removed the start, a position's first event here is taken on trust.
+            None if !from_start => {}
+            _ if before.unwrap_or(NO_ADDRESS) == header.previous => {}
+            _ => {
+                let shown = |address| if address == NO_ADDRESS { "none".into() } else { format!("{address:#x}") };
+                let (named, wanted) = (shown(header.previous), shown(before.unwrap_or(NO_ADDRESS)));
+                let what = format!("position {position}: the event before is at {wanted}, and {named} is named");
+                self.main.add(header, what);
+            }
+        }
+    }
+
+    fn body(&mut self, first: &RecordHeader, bytes: &[u8]) {
+        self.side.followed += 1;
+        if Outcome::decode(bytes).is_err() {
+            self.side.add(first, "it is no body of an outcome");
+        }
+        let key = BodyKey {
+            log_id: first.log_id,
+            address: first.address,
+            sequence: first.sequence,
+            // A body's length was written from 32 bits.
+            bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            digest: digest::bytes(bytes),
+        };
+        self.bodies.insert(first.address, key);
+    }
+
+    /// Compares what corrections name with what the side log holds. It was read after the main log, so
+    /// whatever that names is in it, also while the host runs.
+    fn settle(&mut self, has_side: bool) {
+        if !has_side {
+            return;
+        }
+        for (header, wanted) in std::mem::take(&mut self.wanted) {
+            match self.bodies.get(&wanted.address) {
+                Some(found) if *found == wanted => {}
+                Some(_) => self.main.add(&header, format!("the body at {:#x} is another one", wanted.address)),
+                None => self.main.add(&header, format!("the side log has no body at {:#x}", wanted.address)),
+            }
+        }
+    }
+}
+
+fn print(row: &LogRow, out: &mut dyn Write) -> Result<(), WalError> {
+    let verdict = match row.verdict {
+        Verdict::Whole => "whole",
+        Verdict::Torn => "whole, with a torn tail behind it",
+        Verdict::Damaged => "DAMAGED",
+    };
+    writeln!(out, "{} {}: {verdict}", row.name, row.dir)?;
+    let end = if row.closed { "closed" } else { "not closed" };
+    writeln!(
+        out,
+        "  {} records ({} to {}), {}, durable at least up to {}, epoch {} {end}",
+        row.records,
+        row.first_sequence,
+        row.last_sequence,
+        bytes(row.bytes),
+        row.watermark_sequence,
+        row.epoch
+    )?;
+    writeln!(out, "  tail: {}, {} records beyond the segments", row.tail, row.tail_records)?;
+    writeln!(out, "  {} references followed", row.references)?;
+    if let Some(torn) = &row.torn {
+        writeln!(
+            out,
+            "  behind address {:#x} lie {} bytes of a write that never completed; a start cuts them",
+            torn.address, torn.bytes
+        )?;
+    }
+    if let Some(damage) = &row.damage {
+        let DamageRow { segment, offset, address, sequence, what } = damage;
+        writeln!(out, "  {segment}: {what} at offset {offset} (address {address:#x}, sequence {sequence})")?;
+    }
+    for Finding { sequence, address, what } in &row.findings {
+        writeln!(out, "  sequence {sequence} (address {address:#x}): {what}")?;
+    }
+    let unlisted = row.findings_count - row.findings.len() as u64;
+    if unlisted > 0 {
+        writeln!(out, "  and {unlisted} more")?;
+    }
+    Ok(())
+}
