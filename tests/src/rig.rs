@@ -64,6 +64,12 @@ impl Rig {
     pub fn start(config: &EngineConfig) -> Self {
         let mut host = Host::start(config).unwrap_or_else(|error| panic!("start: {error}"));
         let door = host.open_door().expect("a first door");
+        Self::over(host, door)
+    }
+
+    /// A rig over a host that was started otherwise.
+    #[must_use]
+    pub fn over(host: Host, door: Door) -> Self {
         Self { host, door, next_token: 0 }
     }
 

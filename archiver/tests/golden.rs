@@ -1,0 +1,392 @@
+//! One event of every kind, as bytes and as a line, against files that were written once.
+//!
+//! `golden/events_v1.hex` is the guard of the format: today's encoder must still produce these
+//! bytes, and today's decoder must still read them. It is never rewritten: a change in layout is a
+//! new schema version with a file of its own. `golden/events.jsonl` may be written anew with
+//! `LOTBOOK_GOLDEN=write`, which must only ever add keys.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use lotbook_archiver::LearnedNames;
+use lotbook_archiver::json::{Content, KIND_OUTCOME_BODY, Line, to_line};
+use lotbook_core::amount::ONE_E16;
+use lotbook_core::codec::{self, Decoder, SCHEMA_VERSION, kind};
+use lotbook_core::command::{
+    InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType,
+};
+use lotbook_core::date::Date;
+use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
+use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
+use lotbook_core::lots::Lot;
+use lotbook_core::outcome::{Allocation, Outcome, TradeFigures};
+use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
+use lotbook_wal::{EpochStart, Group, KIND_CLOSE, KIND_EPOCH_START, NO_ADDRESS, RecordHeader};
+
+const E8: i64 = 100_000_000;
+const AT_NS: i64 = 1_583_418_600_000_000_001;
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn origin() -> Origin {
+    Origin {
+        source: 0,
+        source_offset: 42,
+        received_at_ns: AT_NS,
+        occurred_at_ns: AT_NS + 1_500,
+        raw_hash: 0x0123_4567_89ab_cdef,
+        trace_id: 0xfeed_face,
+        causation: 0,
+    }
+}
+
+fn input() -> TradeInput {
+    TradeInput {
+        trade_id: TradeId::new(b"t-1001").expect("short"),
+        hash: TradeHash::new(b"desk", b"t-1001"),
+        namespace: 0,
+        account: 0,
+        instrument: 0,
+        contract: 0,
+        side: Side::Sell,
+        trade_type: TradeType::Decrease,
+        quantity_e8: 150 * E8 + 1,
+        price_e8: 167 * E8 + 63_000_000,
+        fees_e8: E8 / 4,
+        effective_date: Date(18_326),
+        executed_at_ns: AT_NS,
+        source_order: 17,
+        lot: TradeHash::new(b"desk", b"t-1000"),
+        user: 0,
+        correlation: TradeId::new(b"0198c1c5-7a3e-7000-8000-000000000001@desk").expect("short"),
+    }
+}
+
+const RUNS: [Run; 2] = [
+    Run { from: 0, count: 2, part_quantity_e8: 0, part_cost_e16: 0 },
+    Run { from: 2, count: 1, part_quantity_e8: 25 * E8 + 1, part_cost_e16: 4_000 * ONE_E16 + 7 },
+];
+
+fn trade(class: Class) -> TradeEvent<'static> {
+    let base = TradeEvent {
+        input: input(),
+        origin: origin(),
+        class,
+        reason: Reason::None,
+        position: 3,
+        version: 12,
+        method: LotMethod::Fifo,
+        on_provisional: false,
+        backdated: false,
+        closed_quantity_e8: 150 * E8 + 1,
+        opened_quantity_e8: 0,
+        opened_cost_e16: 0,
+        closed_cost_e16: 24_000 * ONE_E16 + 7,
+        realized_e16: 1_144 * ONE_E16 + 5_000_000_000_000_000,
+        first_class: class,
+        first_sequence: 0,
+        first_address: u64::MAX,
+        runs: &RUNS,
+    };
+    let nothing = TradeEvent { closed_quantity_e8: 0, closed_cost_e16: 0, realized_e16: 0, runs: &[], ..base };
+    match class {
+        Class::Applied => base,
+        Class::Provisional => TradeEvent { on_provisional: true, backdated: true, method: LotMethod::Hifo, ..base },
+        Class::Forward => nothing,
+        Class::Matured => TradeEvent {
+            reason: Reason::Oversell,
+            first_sequence: 7,
+            first_address: 4_096,
+            opened_quantity_e8: 10 * E8,
+            opened_cost_e16: 1_676 * ONE_E16,
+            method: LotMethod::Lifo,
+            ..base
+        },
+        Class::Rejected => {
+            let input = TradeInput {
+                lot: TradeHash::NONE,
+                contract: NO_NAME,
+                user: NO_NAME,
+                trade_type: TradeType::Any,
+                side: Side::SellShort,
+                correlation: TradeId::EMPTY,
+                ..input()
+            };
+            TradeEvent { input, reason: Reason::TradeTypeMismatch, position: u32::MAX, version: 0, ..nothing }
+        }
+        Class::Duplicate => {
+            TradeEvent { first_class: Class::Applied, first_sequence: 9, first_address: 8_192, ..nothing }
+        }
+    }
+}
+
+fn defined(class: NameClass, text: &'static [u8]) -> Event<'static> {
+    Event::Defined { origin: origin(), class, id: 0, reason: Reason::None, text }
+}
+
+/// One of every kind, and the definitions that give them their names first.
+fn events() -> Vec<Event<'static>> {
+    let mut events = vec![
+        defined(NameClass::Account, b"A1"),
+        defined(NameClass::Instrument, b"EUR/USD"),
+        defined(NameClass::Contract, b"C-7"),
+        defined(NameClass::User, b"jo"),
+        defined(NameClass::Source, b"FIX:DESK->LOTBOOK"),
+        defined(NameClass::Namespace, b"desk"),
+        defined(NameClass::Currency, b"USD"),
+        Event::Instrument {
+            origin: origin(),
+            reason: Reason::None,
+            terms: InstrumentTerms {
+                instrument: 0,
+                currency: 0,
+                multiplier_e8: 50 * E8,
+                tick_e8: E8 / 4,
+                price_min_e8: 0,
+                price_max_e8: 9_999 * E8,
+                isin: *b"US0378331005",
+                cusip: *b"037833100",
+            },
+        },
+        Event::Contract {
+            origin: origin(),
+            reason: Reason::RetroactiveRules,
+            terms: ContractTerms {
+                contract: 0,
+                account: 0,
+                instrument: NO_NAME,
+                rules: Rules { method: LotMethod::Hifo, allow_short: true },
+                effective_date: Date(18_000),
+            },
+        },
+        Event::BusinessDate { origin: origin(), reason: Reason::None, date: Date(18_326) },
+        Event::Mark {
+            origin: origin(),
+            reason: Reason::None,
+            mark: Mark {
+                instrument: 0,
+                kind: MarkKind::BidAsk,
+                price_e8: 167 * E8,
+                ask_e8: 168 * E8,
+                at_ns: AT_NS,
+            },
+        },
+    ];
+    events.extend(Class::ALL.map(|class| Event::Trade(trade(class))));
+    let before = Figures { quantity_e8: -5 * E8, realized_e16: -ONE_E16, cost_e16: 500 * ONE_E16, lot_count: 3 };
+    events.push(Event::Corrected(CorrectedEvent {
+        origin: Origin::INTERNAL,
+        position: 3,
+        account: 0,
+        instrument: 0,
+        version: 14,
+        base_version: 13,
+        cause: TradeHash::new(b"desk", b"t-1001"),
+        cause_sequence: 12,
+        late_trades: 2,
+        breaks: 1,
+        before,
+        after: Figures { quantity_e8: 5 * E8, realized_e16: ONE_E16 / 2, cost_e16: 0, lot_count: 1 },
+        body_log_id: 0xabcd,
+        body_address: 65_536,
+        body_sequence: 2,
+        body_bytes: 640,
+        body_digest: 0x1122_3344_5566_7788,
+    }));
+    events.push(Event::Digests { origin: Origin::INTERNAL, economic: 1, full: u64::MAX });
+    events
+}
+
+fn outcome() -> Outcome {
+    let hash = |id: &[u8]| TradeHash::new(b"desk", id);
+    let taken = Allocation {
+        lot: hash(b"t-1000"),
+        quantity_e8: 2 * E8,
+        price_e8: 100 * E8,
+        cost_e16: 200 * ONE_E16,
+        realized_e16: -3 * ONE_E16 / 4,
+    };
+    let sold = TradeFigures {
+        hash: hash(b"t-1001"),
+        realized_e16: -3 * ONE_E16 / 4,
+        reason: Reason::Oversell,
+        allocations: vec![taken],
+    };
+    let lot = Lot {
+        origin: hash(b"t-1001"),
+        quantity_e8: 5 * E8,
+        cost_e16: 0,
+        price_e8: 167 * E8,
+        acquired: Date(18_326),
+    };
+    Outcome {
+        after: Figures { quantity_e8: 5 * E8, realized_e16: ONE_E16 / 2, cost_e16: 0, lot_count: 1 },
+        lots: vec![lot],
+        trades: vec![sold],
+        breaks: vec![(hash(b"t-1001"), Reason::Oversell)],
+    }
+}
+
+fn encode(event: &Event<'_>) -> Vec<u8> {
+    let mut payload = vec![0; codec::payload_bytes(event)];
+    codec::encode(event, &mut payload);
+    payload
+}
+
+/// Bytes whose first one lies at a multiple of sixteen, as readers of a log hand them out.
+struct Aligned {
+    room: Vec<u8>,
+    range: std::ops::Range<usize>,
+}
+
+impl Aligned {
+    fn new(bytes: &[u8]) -> Self {
+        let mut room = vec![0; bytes.len() + 16];
+        let start = room.as_ptr().align_offset(16);
+        room[start..start + bytes.len()].copy_from_slice(bytes);
+        Self { room, range: start..start + bytes.len() }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.room[self.range.clone()]
+    }
+}
+
+fn header(sequence: u64, kind: u16, payload_bytes: usize, previous: u64) -> RecordHeader {
+    RecordHeader {
+        checksum: 0xc0ff_ee00 + sequence as u32,
+        length: 64 + payload_bytes as u32,
+        log_id: 0xabcd,
+        sequence,
+        address: sequence * 1_024,
+        previous,
+        durable_sequence: sequence.saturating_sub(4),
+        epoch: 2,
+        previous_checksum: 0,
+        kind,
+        partition: (sequence % 16) as u16,
+        version: SCHEMA_VERSION,
+        flags: Group::Single.flags(),
+    }
+}
+
+#[test]
+fn every_kind_as_a_line() {
+    let mut out = Vec::new();
+    let mut names = LearnedNames::new();
+    let mut decoder = Decoder::new();
+    let mut sequence = 0;
+    let mut seen = Vec::new();
+    let start = EpochStart {
+        epoch: 2,
+        clean: false,
+        end_address: 960,
+        end_sequence: 0,
+        end_checksum: 0xdead_beef,
+        wall_clock_ns: AT_NS as u64,
+        boot_id: [9; 16],
+        lost_from_sequence: Some(1),
+    };
+    let close = (AT_NS as u64).to_le_bytes();
+    let mut line = |kind, content: Content<'_>, names: &LearnedNames, payload_bytes, previous| {
+        sequence += 1;
+        let header = header(sequence, kind, payload_bytes, previous);
+        to_line(&Line { header: &header, content, names }, &mut out).expect("memory takes everything");
+    };
+    line(KIND_EPOCH_START, Content::Internal(&start.encode()), &names, 64, NO_ADDRESS);
+    for event in events() {
+        let payload = Aligned::new(&encode(&event));
+        let kind = codec::kind_of(&event);
+        let again = decoder.decode(kind, SCHEMA_VERSION, payload.bytes()).expect("today's own bytes");
+        assert_eq!(again, event, "encoded and decoded again");
+        names.learn(&again);
+        seen.push(kind);
+        let previous = if matches!(event, Event::Trade(_) | Event::Corrected(_)) { 512 } else { NO_ADDRESS };
+        line(kind, Content::Event(&again), &names, payload.bytes().len(), previous);
+    }
+    let (body, nobody) = (outcome(), LearnedNames::new());
+    line(KIND_OUTCOME_BODY, Content::Outcome(&body), &names, body.encode().len(), NO_ADDRESS);
+    // The start of the log is gone: numbers stay numbers.
+    line(kind::TRADE_APPLIED, Content::Event(&Event::Trade(trade(Class::Applied))), &nobody, 272, 512);
+    line(99, Content::Unreadable(&[1, 2, 255], "unknown event kind 99"), &names, 3, NO_ADDRESS);
+    line(KIND_CLOSE, Content::Internal(&close), &names, 8, NO_ADDRESS);
+    for (kind, name) in kind::ALL {
+        assert!(seen.contains(&kind), "no golden event of kind {name}");
+    }
+
+    let text = String::from_utf8(out).expect("JSON is text");
+    for line in text.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).expect("each line is one JSON value");
+        assert_no_float(&value, line);
+    }
+    let path = golden("events.jsonl");
+    if std::env::var_os("LOTBOOK_GOLDEN").is_some_and(|how| how == "write") {
+        std::fs::write(&path, &text).expect("written");
+    }
+    let wanted = std::fs::read_to_string(&path).expect("the golden file");
+    for (got, wanted) in text.lines().zip(wanted.lines()) {
+        assert_eq!(got, wanted);
+    }
+    assert_eq!(text.lines().count(), wanted.lines().count());
+}
+
+fn assert_no_float(value: &serde_json::Value, line: &str) {
+    match value {
+        serde_json::Value::Number(number) => assert!(number.is_u64() || number.is_i64(), "a float in {line}"),
+        serde_json::Value::Array(items) => items.iter().for_each(|item| assert_no_float(item, line)),
+        serde_json::Value::Object(map) => map.values().for_each(|item| assert_no_float(item, line)),
+        _ => {}
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let pair = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("two digits");
+    (0..text.len()).step_by(2).map(pair).collect()
+}
+
+/// Bytes that were written once by a release are read and written by every later one.
+#[test]
+fn every_kind_as_bytes() {
+    let path = golden("events_v1.hex");
+    let mut produced = String::from("# kind version payload; written once, never rewritten: see tests/golden.rs\n");
+    for event in events() {
+        let _ = writeln!(produced, "{} 1 {}", codec::kind_of(&event), hex(&encode(&event)));
+    }
+    let _ = writeln!(produced, "{KIND_OUTCOME_BODY} 1 {}", hex(&outcome().encode()));
+    if !path.exists() && std::env::var_os("LOTBOOK_GOLDEN").is_some_and(|how| how == "first") {
+        std::fs::write(&path, &produced).expect("written");
+    }
+    let kept = std::fs::read_to_string(&path).expect("the golden file");
+    let mut events = events().into_iter();
+    let mut decoder = Decoder::new();
+    let mut lines = 0;
+    for line in kept.lines().filter(|line| !line.starts_with('#')) {
+        let mut fields = line.split(' ');
+        let mut field = || fields.next().expect("three fields");
+        let (kind, version) = (field().parse::<u16>().expect("a kind"), field().parse::<u8>().expect("a version"));
+        let payload = Aligned::new(&unhex(field()));
+        lines += 1;
+        match events.next() {
+            Some(event) => {
+                let read = decoder.decode(kind, version, payload.bytes()).expect("yesterday's bytes");
+                assert_eq!(read, event, "kind {kind} reads as it was written");
+                assert_eq!(hex(&encode(&event)), hex(payload.bytes()), "kind {kind} is written as it was");
+            }
+            None => {
+                assert_eq!(kind, KIND_OUTCOME_BODY);
+                assert_eq!(Outcome::decode(payload.bytes()), Ok(outcome()));
+                assert_eq!(hex(&outcome().encode()), hex(payload.bytes()));
+            }
+        }
+    }
+    assert_eq!(lines, produced.lines().count() - 1, "every kind has its line");
+}
