@@ -45,12 +45,7 @@ impl LogPosition {
     /// The position of a record.
     #[must_use]
     pub fn of(header: &RecordHeader) -> Self {
-        Self {
-            log_id: header.log_id,
-            epoch: header.epoch,
-            sequence: header.sequence,
-            checksum: header.checksum,
-        }
+        Self { log_id: header.log_id, epoch: header.epoch, sequence: header.sequence, checksum: header.checksum }
     }
 
     fn encode(&self) -> [u8; FILE_BYTES] {

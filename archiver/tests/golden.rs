@@ -12,9 +12,7 @@ use lotbook_archiver::LearnedNames;
 use lotbook_archiver::json::{Content, KIND_OUTCOME_BODY, Line, to_line};
 use lotbook_core::amount::ONE_E16;
 use lotbook_core::codec::{self, Decoder, SCHEMA_VERSION, kind};
-use lotbook_core::command::{
-    InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType,
-};
+use lotbook_core::command::{InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
@@ -165,13 +163,7 @@ fn events() -> Vec<Event<'static>> {
         Event::Mark {
             origin: origin(),
             reason: Reason::None,
-            mark: Mark {
-                instrument: 0,
-                kind: MarkKind::BidAsk,
-                price_e8: 167 * E8,
-                ask_e8: 168 * E8,
-                at_ns: AT_NS,
-            },
+            mark: Mark { instrument: 0, kind: MarkKind::BidAsk, price_e8: 167 * E8, ask_e8: 168 * E8, at_ns: AT_NS },
         },
     ];
     events.extend(Class::ALL.map(|class| Event::Trade(trade(class))));
@@ -214,13 +206,8 @@ fn outcome() -> Outcome {
         reason: Reason::Oversell,
         allocations: vec![taken],
     };
-    let lot = Lot {
-        origin: hash(b"t-1001"),
-        quantity_e8: 5 * E8,
-        cost_e16: 0,
-        price_e8: 167 * E8,
-        acquired: Date(18_326),
-    };
+    let lot =
+        Lot { origin: hash(b"t-1001"), quantity_e8: 5 * E8, cost_e16: 0, price_e8: 167 * E8, acquired: Date(18_326) };
     Outcome {
         after: Figures { quantity_e8: 5 * E8, realized_e16: ONE_E16 / 2, cost_e16: 0, lot_count: 1 },
         lots: vec![lot],

@@ -12,7 +12,7 @@ use crossbeam::queue::ArrayQueue;
 use lotbook_core::Scratch;
 use lotbook_core::codec::Decoder;
 use lotbook_core::id::NameId;
-use lotbook_wal::{Appender, From, Log, LogConfig, OpenReport, Opened, RecordBuffer};
+use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenReport, Opened, RecordBuffer};
 use parking_lot::Mutex;
 use rtrb::RingBuffer;
 
@@ -439,7 +439,12 @@ fn open_log(
     wanted.tail_blocks = tail_blocks;
     wanted.log_core = config.log_core;
     wanted.name = name;
-    let _ = phases;
+    wanted.on_activity = phases.cloned().map(|phases| {
+        ActivityHook(Arc::new(move |activity| {
+            phases.set(Phase::Sync, activity == Activity::Sync);
+            phases.set(Phase::Roll, activity == Activity::Roll);
+        }))
+    });
     lotbook_wal::open(wanted).map_err(|source| StartError::Log { dir: dir.into(), source })
 }
 

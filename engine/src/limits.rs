@@ -17,7 +17,7 @@ pub const DIGEST_EVERY: u64 = 65_536;
 pub const PUBLISH_BEHIND_MS: u64 = 100;
 /// Records that the follower applies before it looks at its duties.
 pub const FOLLOWER_BATCH: usize = 1024;
-/// Bytes of a side-log record's payload; longer bodies are groups of records.
+/// Bytes of a side-log record's payload; longer bodies are several records.
 pub const BODY_RECORD_BYTES: usize = 32 * 1024;
 /// Tries to reconcile one position before another one gets its turn.
 pub const RECONCILE_TRIES: u32 = 5;

@@ -122,6 +122,16 @@ impl Phases {
         let _ = std::fs::remove_file(link);
     }
 
+    /// Enters or leaves a phase, whichever is to be.
+    pub fn set(&self, phase: Phase, on: bool) {
+        let is = self.word(phase).load(Ordering::Relaxed) & 1 == 1;
+        match (is, on) {
+            (false, true) => self.enter(phase),
+            (true, false) => self.leave(phase),
+            _ => {}
+        }
+    }
+
     /// Reads a page that another process left or is writing: the phases that are on.
     ///
     /// # Errors

@@ -61,12 +61,12 @@ pub fn apply(
     let sequence = header.sequence;
     let place = Place { sequence, address: header.address };
     if let Event::Trade(trade) = event {
-        // The shard had room, so a state with the same limits has.
-        if trade.class.is_accepted() && !state.ids.has_room(trade.input.trade_id.as_bytes().len()) {
+        // The shard had room, so a state with the same limits has. A matured trade's id is in it already.
+        let new = matches!(trade.class, Class::Applied | Class::Provisional | Class::Forward);
+        if new && !state.ids.has_room(trade.input.trade_id.as_bytes().len()) {
             return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
         }
-        let known = state.ids.first(trade.input.hash).is_some();
-        if known && matches!(trade.class, Class::Applied | Class::Provisional | Class::Forward) {
+        if new && state.ids.first(trade.input.hash).is_some() {
             return Err(Unapplied { sequence, what: format!("trade {} was accepted before", trade.input.trade_id) });
         }
     }

@@ -1,4 +1,4 @@
-//! The side log: bodies of the coldpath's outcomes, each a group of records, durable before it is proposed.
+//! The side log: bodies of the coldpath's outcomes, each a run of records, durable before it is proposed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,23 +60,16 @@ pub enum BodyError {
 pub fn write(appender: &mut Appender, log: &Arc<Log>, outcome: &Outcome) -> Result<BodyRef, BodyError> {
     let body = outcome.encode();
     let bytes = u32::try_from(body.len()).map_err(|_| BodyError::TooLarge(body.len()))?;
-    let pieces = body.len().div_ceil(BODY_RECORD_BYTES);
     let mut first = None;
     let mut last_sequence = 0;
-    for (index, piece) in body.chunks(BODY_RECORD_BYTES).enumerate() {
-        let group = match (index, pieces) {
-            (_, 1) => Group::Single,
-            (0, _) => Group::First,
-            (last, pieces) if last + 1 == pieces => Group::Last,
-            _ => Group::Middle,
-        };
-        let meta = RecordMeta { kind: KIND_BODY, version: 1, partition: 0, previous: NO_ADDRESS, group };
+    // Not a group: nothing names a body before all of it is durable, so a torn one is garbage, and a
+    // group would have to fit the mapped tail whole.
+    let meta = RecordMeta { kind: KIND_BODY, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
+    for piece in body.chunks(BODY_RECORD_BYTES) {
         let appended = loop {
             match appender.append(&meta, piece.len(), |payload| payload.copy_from_slice(piece)) {
                 Ok(appended) => break appended,
                 Err(AppendError::TailFull) => std::thread::sleep(Duration::from_micros(50)),
-                // Inside a group the log would be left torn: wait for room, the operator was told.
-                Err(AppendError::OutOfSpace) if index > 0 => std::thread::sleep(Duration::from_millis(50)),
                 Err(AppendError::OutOfSpace) => return Err(BodyError::OutOfSpace),
                 Err(error) => return Err(BodyError::Latched(error.to_string())),
             }

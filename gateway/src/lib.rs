@@ -1,14 +1,25 @@
-//! Under construction.
+//! The doors: FIX, HTTP, files, command line.
+//!
+//! ```text
+//! socket -> fix (or file -> input) -> resolver -> door -> shard ... -> answer -> fix
+//!                                                  read model -> http
+//! ```
+//! Names become numbers here, times are stamped here, and an answer leaves here when what it promises
+//! is true. The engine's types come in as they are; none of ours go out.
 
+pub mod burst;
 pub mod cli;
 pub mod config;
+pub mod exit;
 pub mod fix;
-pub mod input;
-pub mod output;
-pub mod journal;
-pub mod resolver;
-pub mod burst;
-pub mod server;
+pub mod gate;
 pub mod http;
+pub mod input;
+pub mod journal;
+pub mod output;
+pub mod replay;
+pub mod resolver;
+pub mod serve;
+pub mod server;
 pub mod tools;
 pub mod view;

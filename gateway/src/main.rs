@@ -1,20 +1,94 @@
-//! The `lotbook` binary.
+//! The `lotbook` binary: arguments in, exit codes out. What the commands do is in the library.
+
+use std::io::{IsTerminal, stderr, stdout};
 
 use clap::Parser as _;
-use lotbook_gateway::cli::{Cli, Command, ExitCode};
+use lotbook_gateway::burst::{self, BurstFailure};
+use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
+use lotbook_gateway::serve::{self, ServeFailure};
+use lotbook_gateway::server::ServeError;
+use lotbook_gateway::{exit, replay, tools};
+use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
+    log_to_stderr(&cli.command);
     let code = match &cli.command {
-        Command::Burst(args) => match lotbook_gateway::burst::run(args, &mut std::io::stdout()) {
+        Command::Serve(args) => run_serve(args),
+        Command::Burst(args) => match burst::run(args, &mut stdout()) {
             Ok(true) => ExitCode::Ok,
             Ok(false) => ExitCode::Broken,
-            Err(error) => {
-                eprintln!("lotbook: {error}");
-                ExitCode::Internal
-            }
+            Err(error) => fail(&error, of_burst(&error)),
         },
-        _ => ExitCode::Internal,
+        Command::Replay(args) => replay::run(args, &mut stdout(), &mut stderr()),
+        Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {
+            Ok(code) => code,
+            Err(error) => fail(&error, error.exit_code()),
+        },
     };
     code.into()
+}
+
+fn run_serve(args: &ServeArgs) -> ExitCode {
+    let config = match args.effective_config() {
+        Ok(config) => config,
+        Err(error) => return fail(&error, ExitCode::BadConfig),
+    };
+    if args.print_config {
+        print!("{}", config.to_toml());
+        return ExitCode::Ok;
+    }
+    match serve::run(&config, &mut stdout()) {
+        Ok(()) => ExitCode::Ok,
+        Err(error) => {
+            let code = match &error {
+                ServeFailure::Start(error) => of_serve(error),
+                ServeFailure::Host(error) => exit::of_host(error),
+                ServeFailure::Signals(error) => exit::of_io(error),
+            };
+            fail(&error, code)
+        }
+    }
+}
+
+fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
+    eprintln!("lotbook: {error}");
+    code
+}
+
+fn of_serve(error: &ServeError) -> ExitCode {
+    use lotbook_gateway::journal::JournalError;
+    match error {
+        ServeError::Start(error) => exit::exit_code_of(error),
+        ServeError::Journal(JournalError::Open(error)) => exit::of_open(error),
+        ServeError::Journal(JournalError::Read(error)) => exit::of_read(error),
+        ServeError::Journal(JournalError::Malformed(_)) => ExitCode::Damaged,
+        ServeError::Listen { source, .. } => exit::of_io(source),
+        ServeError::Stopped(error) => error.as_ref().map_or(ExitCode::NoSpace, exit::of_host),
+    }
+}
+
+fn of_burst(error: &BurstFailure) -> ExitCode {
+    match error {
+        BurstFailure::Plan(_) => ExitCode::Unreadable,
+        BurstFailure::Serve(error) => of_serve(error),
+        BurstFailure::Io { source, .. } => exit::of_io(source),
+        // A host that stopped answering while it was loaded has lost the verdict, not the log.
+        BurstFailure::Load(_) => ExitCode::Broken,
+        BurstFailure::ReadBack(_) => ExitCode::Damaged,
+    }
+}
+
+/// Logs go to stderr: JSON lines for `serve`, plain and only warnings for commands that a person watches.
+/// `LOTBOOK_LOG` says otherwise, as `debug` or `lotbook_gateway=debug`.
+fn log_to_stderr(command: &Command) {
+    let serving = matches!(command, Command::Serve(_));
+    let fallback = if serving { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("LOTBOOK_LOG").unwrap_or_else(|_| EnvFilter::new(fallback));
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    if serving {
+        logging.json().flatten_event(true).init();
+    } else {
+        logging.with_ansi(stderr().is_terminal()).init();
+    }
 }

@@ -108,7 +108,7 @@ pub enum Reconciliation {
 pub enum Outcome {
     /// Booked; its figures are final or reconciled.
     Applied,
-    /// Booked as an estimate; `reconciled` says whether the replay has come since.
+    /// Came late and was booked as an estimate; its position's status says whether the replay has come since.
     Provisional,
     /// Its id was accepted before.
     Duplicate,
@@ -375,6 +375,10 @@ pub struct Counts {
     pub lots: u64,
     /// Corrections.
     pub corrections: u64,
+    /// Contracts, instruments, business dates and marks that were read and refused.
+    pub refused_commands: u64,
+    /// FIX messages passed over because they are no trades.
+    pub other_messages: u64,
 }
 
 /// The document.
@@ -393,7 +397,8 @@ pub struct ReplayDocument {
 }
 
 impl ReplayDocument {
-    /// Puts everything in the stated order and counts it. `counts.lines` and `counts.filtered` are the reader's.
+    /// Puts everything in the stated order and counts it. `counts.lines`, `counts.filtered`,
+    /// `counts.refused_commands` and `counts.other_messages` are the caller's.
     pub fn finish(&mut self) {
         self.positions.sort_by(|a, b| position_key(a).cmp(&position_key(b)));
         self.corrections.sort_by(|a, b| correction_key(a).cmp(&correction_key(b)));
@@ -401,6 +406,8 @@ impl ReplayDocument {
         self.counts = Counts {
             lines: self.counts.lines,
             filtered: self.counts.filtered,
+            refused_commands: self.counts.refused_commands,
+            other_messages: self.counts.other_messages,
             trades: self.trades.len() as u64,
             applied: of(Outcome::Applied),
             provisional: of(Outcome::Provisional),

@@ -3,6 +3,7 @@
 mod support;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser as _;
 use lotbook_core::command::Side;
@@ -84,6 +85,40 @@ fn a_live_log_a_stopped_one_and_a_crashed_one_are_whole() {
     Rig::start(dir.path()).host.stop().expect("a clean stop");
 }
 
+/// Pictures of a log that grows meanwhile: each is whole, and none goes back.
+#[test]
+fn a_log_under_way_is_whole_in_every_picture() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut rig = filled(dir.path());
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let trading = scope.spawn(|| {
+            let mut n = 0;
+            while !ended.load(Ordering::Acquire) && n < 10_000 {
+                n += 1;
+                let side = if n % 2 == 0 { Side::Sell } else { Side::Buy };
+                rig.trade(&format!("w{n}"), ("A1", "EUR/USD"), side, 1, 10, (DAY, 1_000 + n));
+            }
+        });
+        let mut last = 0;
+        for _ in 0..15 {
+            let (code, got) = verify(dir.path());
+            let lines = dump(dir.path(), &[]);
+            // The other thread ends whatever is found.
+            ended.store(code != ExitCode::Ok, Ordering::Release);
+            assert_eq!(code, ExitCode::Ok, "{got:#}");
+            let dumped = lines.last().expect("records")["sequence"].as_u64().expect("a number");
+            assert_eq!(lines.len() as u64, dumped, "no gap");
+            assert!(dumped >= last, "{dumped} after {last}");
+            last = dumped;
+        }
+        ended.store(true, Ordering::Release);
+        trading.join().expect("no panic");
+    });
+    rig.host.stop().expect("a clean stop");
+    assert_eq!(verify(dir.path()).0, ExitCode::Ok);
+}
+
 #[test]
 fn inspect_names_segments_and_checkpoints() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -156,10 +191,10 @@ fn damage_below_the_watermark_is_named_and_what_never_completed_is_torn() {
     let segment = first_segment(&log);
     let whole = std::fs::read(&segment).expect("readable");
 
-    // Behind the close record, in the open segment: a write that never completed.
+    // Behind the close record and the block that its tail slot holds: a write that never completed.
     let mut torn = whole.clone();
     let used = torn.iter().rposition(|byte| *byte != 0).expect("records");
-    torn[(used + 1).next_multiple_of(4_096) + 100] = 7;
+    torn[(used + 1).next_multiple_of(4_096) + 4_096 + 100] = 7;
     std::fs::write(&segment, &torn).expect("writable");
     let (code, got) = verify(dir.path());
     assert_eq!(code, ExitCode::Broken, "{got:#}");
@@ -194,6 +229,28 @@ fn damage_below_the_watermark_is_named_and_what_never_completed_is_torn() {
     let (code, got) = verify(dir.path());
     assert_eq!(code, ExitCode::Unreadable, "{got:#}");
     assert_eq!(got["logs"][1]["verdict"], "damaged");
+}
+
+/// What a start would refuse is damage here too, and the tail is named as the cause.
+#[test]
+fn a_tail_that_contradicts_the_segments_is_damage() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let rig = filled(dir.path());
+    let tail = rig.host.log().tail_path().to_path_buf();
+    rig.host.crash();
+    let whole = std::fs::read(&tail).expect("the tail of a crashed host is there");
+    // A record that both hold: one byte of the tail's copy.
+    let needle = b"c-t199";
+    let at = whole.windows(needle.len()).position(|bytes| bytes == needle).expect("in the tail");
+    let mut other = whole.clone();
+    other[at] ^= 1;
+    std::fs::write(&tail, &other).expect("writable");
+    let (code, got) = verify(dir.path());
+    assert_ne!(code, ExitCode::Ok, "{got:#}");
+    assert!(got["logs"][0]["tail_problem"].is_string(), "{got:#}");
+    std::fs::write(&tail, &whole).expect("writable");
+    assert_eq!(verify(dir.path()).0, ExitCode::Ok);
+    Rig::start(dir.path()).host.stop().expect("a clean stop");
 }
 
 #[test]

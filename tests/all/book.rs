@@ -163,8 +163,7 @@ fn total_profit_is_the_same_for_every_method() {
         let mut arrived = history(&mut rng, FLAVOURS[1], 300, NAMES);
         sort_chronologically(&mut arrived);
         for spec in &mut arrived {
-            (spec.trade_type, spec.side) =
-                (TradeType::Any, if spec.side.sign() > 0 { Side::Buy } else { Side::Sell });
+            (spec.trade_type, spec.side) = (TradeType::Any, if spec.side.sign() > 0 { Side::Buy } else { Side::Sell });
         }
         let totals = LotMethod::ALL.map(|method| {
             let mut rig = BookRig::new(Rules { method, allow_short: true }, NAMES, false, LIMITS);

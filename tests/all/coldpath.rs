@@ -26,13 +26,8 @@ use crate::support::{E8, Spec, compare_view, long_form, oracle_books, shuffle, s
 fn trades(rng: &mut Rng, ids: std::ops::Range<u32>, accounts: std::ops::Range<u32>, instruments: u32) -> Vec<Spec> {
     ids.map(|id| {
         let side = if rng.below(2) == 0 { Side::Buy } else { Side::Sell };
-        let mut spec = Spec::new(
-            id,
-            side,
-            rng.between(1, 90 * E8),
-            rng.between(10 * E8, 13 * E8),
-            100 + rng.below(30) as i32,
-        );
+        let mut spec =
+            Spec::new(id, side, rng.between(1, 90 * E8), rng.between(10 * E8, 13 * E8), 100 + rng.below(30) as i32);
         spec.account = rng.between(i64::from(accounts.start), i64::from(accounts.end) - 1) as u32;
         spec.instrument = rng.below(u64::from(instruments)) as u32;
         spec.at_ns = rng.between(0, 3);
@@ -150,8 +145,7 @@ impl Told {
         let realized: i128 = views.iter().map(|view| view.realized_e16).sum();
         assert_eq!(self.estimated_e16 + self.corrected_e16, realized, "corrections are not the difference");
         assert_eq!(self.reconciles, self.late, "every late trade is reconciled by exactly one correction");
-        let mut told: Vec<_> =
-            self.figures.values().map(|f| (f.quantity_e8, f.realized_e16, f.cost_e16)).collect();
+        let mut told: Vec<_> = self.figures.values().map(|f| (f.quantity_e8, f.realized_e16, f.cost_e16)).collect();
         let mut seen: Vec<_> = views.iter().map(|v| (v.quantity_e8, v.realized_e16, v.cost_e16)).collect();
         told.sort_unstable();
         seen.sort_unstable();
@@ -410,4 +404,29 @@ fn breaks_make_pending_and_heal() {
     assert_eq!(send(&mut rig, &list[2]), (Reconciliation::Reconciled, 0));
     equals_oracle(&rig.host, &list, LotMethod::Fifo);
     assert_eq!(list[1].trade_type, TradeType::Any);
+}
+
+/// A body used to be one group of records, and a group must fit the side log's tail whole: from about
+/// 60,000 trades in a position on the coldpath waited for ever, for every position, and the host with it.
+#[test]
+fn a_long_history_does_not_wedge_the_coldpath() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut rig = Rig::start(&config(dir.path()));
+    rig.rules(LotMethod::Fifo, true, 0);
+    let mut list: Vec<Spec> = (0..80_000)
+        .map(|id| {
+            let mut spec = Spec::new(id, if id % 2 == 0 { Side::Buy } else { Side::Sell }, E8, E8, 10);
+            spec.order = u64::from(id);
+            spec
+        })
+        .collect();
+    list.push(Spec::new(90_000, Side::Buy, E8, E8, 9));
+    let inputs: Vec<_> = list.iter().map(|spec| input(&rig.host, spec)).collect();
+    rig.ask_all(inputs);
+    if !rig.host.wait_reconciled(PATIENCE) {
+        // Stopping it would wait for the coldpath.
+        std::mem::forget(rig);
+        panic!("not reconciled");
+    }
+    equals_oracle(&rig.host, &list, LotMethod::Fifo);
 }

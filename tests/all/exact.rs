@@ -12,20 +12,8 @@ use lotbook_perf::rng::Rng;
 
 use crate::support::{BookRig, E8, LIMITS, Spec, hold, long_form, oracle_method};
 
-const EDGES: [i64; 12] = [
-    1,
-    2,
-    3,
-    E8,
-    E8 + 1,
-    i64::MAX,
-    i64::MAX - 1,
-    i64::MAX - 2,
-    i64::MAX / 2,
-    i64::MAX / 2 + 1,
-    i64::MAX / 3,
-    1 << 32,
-];
+const EDGES: [i64; 12] =
+    [1, 2, 3, E8, E8 + 1, i64::MAX, i64::MAX - 1, i64::MAX - 2, i64::MAX / 2, i64::MAX / 2 + 1, i64::MAX / 3, 1 << 32];
 
 fn edge(rng: &mut Rng) -> i64 {
     let edge = EDGES[rng.below(EDGES.len() as u64) as usize];

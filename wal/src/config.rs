@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::stats::ActivityHook;
 use crate::limits::{
     CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES, MIN_TAIL_BLOCKS,
 };
@@ -70,6 +71,8 @@ pub struct LogConfig {
     pub direct: DirectMode,
     /// Prefix of the thread names. Default "lotbook".
     pub name: &'static str,
+    /// Told what the log thread does. Default none.
+    pub on_activity: Option<ActivityHook>,
 }
 
 impl LogConfig {
@@ -89,6 +92,7 @@ impl LogConfig {
             io: IoMode::default(),
             direct: DirectMode::default(),
             name: "lotbook",
+            on_activity: None,
         }
     }
 

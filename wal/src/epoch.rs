@@ -101,7 +101,7 @@ pub(crate) fn begin_epoch(
         latch: Mutex::new(None),
         stop: AtomicU8::new(RUN),
         segments: registry,
-        stats: CachePadded(StatsCells::default()),
+        stats: CachePadded(StatsCells::new(config.on_activity.clone())),
         waiters: Waiters::default(),
         preparer_bell: Bell::default(),
     });

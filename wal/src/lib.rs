@@ -83,4 +83,4 @@ pub use record::{
     KIND_EPOCH_START, Record, RecordHeader, RecordMeta,
 };
 pub use segment::SegmentHeader;
-pub use stats::{Activity, LATENCY_BUCKETS, LogStats};
+pub use stats::{Activity, ActivityHook, LATENCY_BUCKETS, LogStats};

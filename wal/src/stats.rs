@@ -1,5 +1,6 @@
 //! Counters of the log thread: sums and buckets, divided on reading.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// What the log thread is doing.
@@ -27,6 +28,16 @@ impl Activity {
     }
 }
 
+/// Told what the log thread does at each change, on the log thread: for a host that shows it elsewhere. Must not block.
+#[derive(Clone)]
+pub struct ActivityHook(pub Arc<dyn Fn(Activity) + Send + Sync>);
+
+impl std::fmt::Debug for ActivityHook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ActivityHook")
+    }
+}
+
 /// Buckets of flush latency: bucket `i` counts flushes of at least `2^i` and below `2^(i+1)` nanoseconds.
 pub const LATENCY_BUCKETS: usize = 40;
 
@@ -34,6 +45,7 @@ pub const LATENCY_BUCKETS: usize = 40;
 #[derive(Debug)]
 pub(crate) struct StatsCells {
     pub(crate) activity: AtomicU8,
+    pub(crate) hook: Option<ActivityHook>,
     pub(crate) flushes: AtomicU64,
     pub(crate) flushed_bytes: AtomicU64,
     pub(crate) written_bytes: AtomicU64,
@@ -49,6 +61,7 @@ impl Default for StatsCells {
     fn default() -> Self {
         Self {
             activity: AtomicU8::new(0),
+            hook: None,
             flushes: AtomicU64::new(0),
             flushed_bytes: AtomicU64::new(0),
             written_bytes: AtomicU64::new(0),
@@ -68,8 +81,15 @@ pub(crate) fn bump(cell: &AtomicU64, by: u64) {
 }
 
 impl StatsCells {
+    pub(crate) fn new(hook: Option<ActivityHook>) -> Self {
+        Self { hook, ..Self::default() }
+    }
+
     pub(crate) fn enter(&self, activity: Activity) {
         self.activity.store(activity as u8, Ordering::Relaxed);
+        if let Some(hook) = &self.hook {
+            (hook.0)(activity);
+        }
     }
 
     pub(crate) fn flushed(&self, stream_bytes: u64, written_bytes: u64, took_ns: u64) {

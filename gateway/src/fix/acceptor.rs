@@ -746,6 +746,15 @@ impl Work {
             ack: live.ack,
         };
         live.session.answer(&ack, self.clock.now, out);
+        tracing::debug!(
+            correlation_id = ack.correlation_id,
+            trade_id = ack.trade_id,
+            session = live.name,
+            seq = trade.seq,
+            log_seq = ack.log_seq,
+            outcome = outcome.name(),
+            "answered"
+        );
         self.counters.answers.fetch_add(1, Ordering::Relaxed);
     }
 

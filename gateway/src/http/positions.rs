@@ -158,8 +158,7 @@ impl Wanted {
                 }
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                    wanted.limit =
-                        limit.ok_or_else(|| bad(&format!("a number from 1 to {LIMIT_MAX} is wanted")))?;
+                    wanted.limit = limit.ok_or_else(|| bad(&format!("a number from 1 to {LIMIT_MAX} is wanted")))?;
                 }
                 "after" => {
                     let after = read_cursor(value).ok_or_else(|| bad("the value of \"next\" of a page is wanted"))?;
@@ -233,8 +232,7 @@ fn page(state: &HttpState, wanted: &Wanted) -> Result<Page, Problem> {
     let mut found = all.iter().filter(|view| wanted.takes(view));
     let shown: Vec<_> = found.by_ref().take(wanted.limit).collect();
     let next = found.next().and(shown.last()).map(|view| cursor(view));
-    let positions: Result<Vec<_>, _> =
-        shown.iter().map(|view| as_of.position(state, view, wanted.lots)).collect();
+    let positions: Result<Vec<_>, _> = shown.iter().map(|view| as_of.position(state, view, wanted.lots)).collect();
     Ok(Page { positions: positions?, next, as_of_sequence: as_of.published, durable_sequence: as_of.durable })
 }
 

@@ -257,6 +257,7 @@ impl<'a> Fields<'a> {
     fn trade(&mut self) -> Result<TradeLine, LineError> {
         Ok(TradeLine {
             trade_id: self.required_text(Field::TradeId, check_id)?,
+            namespace: None,
             account: self.required_text(Field::Account, check_name)?,
             instrument: self.required_text(Field::Instrument, check_name)?,
             side: self.side()?,

@@ -20,6 +20,7 @@ fn read(text: &str) -> Result<Line, LineError> {
 fn trade() -> TradeLine {
     TradeLine {
         trade_id: "t1".to_owned(),
+        namespace: None,
         account: "A1".to_owned(),
         instrument: "AAPL".to_owned(),
         side: Side::Buy,

@@ -61,8 +61,10 @@ pub enum Line {
 /// A trade as a file gives it; what is missing is stamped by the door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TradeLine {
-    /// Unique within the replay.
+    /// Unique within its namespace.
     pub trade_id: String,
+    /// Namespace of the id; `None`: the one that all JSON lines and CSV rows share.
+    pub namespace: Option<String>,
     /// Account.
     pub account: String,
     /// Instrument.

@@ -1,4 +1,5 @@
 //! An embedded host on a temporary directory, driven through one door.
+#![allow(unreachable_pub, dead_code, reason = "each test crate that includes it uses a part of it")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -88,7 +89,15 @@ impl Rig {
     }
 
     /// A trade of whole units; `seconds` into the day of `date` order it.
-    pub fn trade(&mut self, id: &str, position: (&str, &str), side: Side, units: i64, price: i64, when: (i32, i64)) -> Answer {
+    pub fn trade(
+        &mut self,
+        id: &str,
+        position: (&str, &str),
+        side: Side,
+        units: i64,
+        price: i64,
+        when: (i32, i64),
+    ) -> Answer {
         let (date, seconds) = when;
         let input = TradeInput {
             trade_id: TradeId::new(id.as_bytes()).expect("short"),

@@ -37,7 +37,10 @@ pub(super) fn run(args: &WalDumpArgs, out: &mut dyn Write) -> Result<ExitCode, W
         }
         if header.is_internal() {
             if filter.takes_others(&header) {
-                to_line(&Line { header: &header, content: Content::Internal(record.payload), names: &names }, &mut *out)?;
+                to_line(
+                    &Line { header: &header, content: Content::Internal(record.payload), names: &names },
+                    &mut *out,
+                )?;
             }
             continue;
         }

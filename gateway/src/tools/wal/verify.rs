@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::time::Duration;
 
 use lotbook_archiver::json::KIND_OUTCOME_BODY;
 use lotbook_core::codec::Decoder;
@@ -20,6 +21,10 @@ use crate::cli::{ExitCode, WalDirArgs};
 
 /// Findings that are listed; the rest is counted.
 const LISTED_MAX: usize = 20;
+/// Looks at a log whose end moves.
+const LOOKS_MAX: u32 = 10;
+/// Between two looks; longer than an idle log takes to write its watermark.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,6 +49,8 @@ struct LogRow {
     epoch: u32,
     closed: bool,
     tail: &'static str,
+    /// What is wrong with the tail.
+    tail_problem: Option<&'static str>,
     tail_records: u64,
     /// Events whose references were followed.
     references: u64,
@@ -84,14 +91,7 @@ pub(super) fn run(args: &WalDirArgs, out: &mut dyn Write) -> Result<ExitCode, Wa
     let mut rows = Vec::new();
     let mut references = References::default();
     for target in targets(&args.dir) {
-        let mut log = open(args, &target)?;
-        let progress = bar("checking", &target);
-        let report = log.verify(&mut |done, all| {
-            progress.set_length(all);
-            progress.set_position(done);
-        });
-        progress.finish_and_clear();
-        let report = report.map_err(|source| failed(&target, source))?;
+        let (mut log, report) = settled(args, &target)?;
         // Behind damage nothing can be followed; the place is named already.
         if !matches!(report.outcome, VerifyOutcome::Damaged(_)) {
             references.follow(&mut log, &target, &report)?;
@@ -122,6 +122,53 @@ pub(super) fn run(args: &WalDirArgs, out: &mut dyn Write) -> Result<ExitCode, Wa
     })
 }
 
+/// A report that stands. Segments and tail are read one after the other, so of a log that is being
+/// written their ends may not fit each other; such an end is believed only when a second look finds
+/// it at the same place. Damage below the watermark is believed at once: those bytes never change.
+fn settled(args: &WalDirArgs, target: &Target) -> Result<(ReadOnlyLog, VerifyReport), WalError> {
+    let mut before: Option<VerifyReport> = None;
+    for look in 1.. {
+        let log = open(args, target)?;
+        let progress = bar("checking", target);
+        let report = log.verify(&mut |done, all| {
+            progress.set_length(all);
+            progress.set_position(done);
+        });
+        progress.finish_and_clear();
+        let mut report = report.map_err(|source| failed(target, source))?;
+        let stands = match report.outcome {
+            VerifyOutcome::Damaged(_) => true,
+            VerifyOutcome::TornTail { .. } => report.tail == "extends",
+            VerifyOutcome::Whole => tail_problem(report.tail).is_none(),
+        };
+        if stands || before.as_ref() == Some(&report) {
+            return Ok((log, report));
+        }
+        if look == LOOKS_MAX {
+            // Each look found another end, so what one found torn the next found whole: it is being written.
+            if !matches!(report.outcome, VerifyOutcome::Damaged(_)) {
+                report.outcome = VerifyOutcome::Whole;
+                report.tail = "moving";
+            }
+            return Ok((log, report));
+        }
+        before = Some(report);
+        std::thread::sleep(LOOK_PAUSE);
+    }
+    unreachable!("the last look returns")
+}
+
+/// What a start would refuse, or cut with a loss.
+fn tail_problem(tail: &str) -> Option<(Verdict, &'static str)> {
+    match tail {
+        "foreign" => Some((Verdict::Damaged, "the tail is another log's")),
+        "differs" => Some((Verdict::Damaged, "the tail and the segments hold different bytes for the same addresses")),
+        "gap" => Some((Verdict::Damaged, "records between the end of the segments and the tail are missing")),
+        "damaged" => Some((Verdict::Torn, "the tail stops before what was published: applied answers may be lost")),
+        _ => None,
+    }
+}
+
 fn row(target: &Target, report: VerifyReport) -> LogRow {
     let (verdict, damage, torn) = match report.outcome {
         VerifyOutcome::Whole => (Verdict::Whole, None, None),
@@ -139,10 +186,11 @@ fn row(target: &Target, report: VerifyReport) -> LogRow {
             (Verdict::Damaged, Some(row), None)
         }
     };
+    let tail_problem = tail_problem(report.tail);
     LogRow {
         name: target.name,
         dir: target.dir.display().to_string(),
-        verdict,
+        verdict: tail_problem.map_or(verdict, |(worse, _)| worse.max(verdict)),
         damage,
         torn,
         records: report.records,
@@ -153,6 +201,7 @@ fn row(target: &Target, report: VerifyReport) -> LogRow {
         epoch: report.epoch,
         closed: report.closed,
         tail: report.tail,
+        tail_problem: tail_problem.map(|(_, what)| what),
         tail_records: report.tail_records,
         references: 0,
         findings: Vec::new(),
@@ -304,7 +353,7 @@ impl References {
 fn print(row: &LogRow, out: &mut dyn Write) -> Result<(), WalError> {
     let verdict = match row.verdict {
         Verdict::Whole => "whole",
-        Verdict::Torn => "whole, with a torn tail behind it",
+        Verdict::Torn => "what was durable is whole; the end behind it is torn",
         Verdict::Damaged => "DAMAGED",
     };
     writeln!(out, "{} {}: {verdict}", row.name, row.dir)?;
@@ -320,6 +369,9 @@ fn print(row: &LogRow, out: &mut dyn Write) -> Result<(), WalError> {
         row.epoch
     )?;
     writeln!(out, "  tail: {}, {} records beyond the segments", row.tail, row.tail_records)?;
+    if let Some(problem) = row.tail_problem {
+        writeln!(out, "  {problem}")?;
+    }
     writeln!(out, "  {} references followed", row.references)?;
     if let Some(torn) = &row.torn {
         writeln!(

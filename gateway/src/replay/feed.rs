@@ -1,0 +1,514 @@
+//! Feeds lines to the shard through a door, which is kept full, and collects the answers.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lotbook_core::amount::ONE_E8;
+use lotbook_core::command::{Command, InstrumentTerms, Mark, NameClass, Origin};
+use lotbook_core::date::Date;
+use lotbook_core::event::{Class, Reason};
+use lotbook_core::id::{NO_NAME, NameId, TradeHash};
+use lotbook_core::limits::NAME_BYTES_MAX;
+use lotbook_core::rules::{ContractTerms, Rules};
+use lotbook_engine::{Answer, Door, Host, HostError, NameError, Request, Status};
+use parking_lot::Mutex;
+
+use super::ReplayError;
+use super::fix_lines::NO_DATE;
+use super::ledger::{KnownLog, Ledger};
+use crate::gate::{Gate, GateRefusal};
+use crate::input::{ContractLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
+use crate::output::{E8, E16, Outcome, TradeRow};
+use crate::resolver::{Resolver, TradeWords};
+
+/// Namespace of trade ids in files. It is the same in every run, so that feeding a file again gives duplicates.
+pub(super) const NAMESPACE: &str = "FILE";
+/// Id of the contract that `--allow-short` and `--lot-method` stand for.
+const DEFAULT_CONTRACT: &str = "default";
+/// Bits of the line number in a source order; the file's number stands above.
+const LINE_BITS: u32 = 40;
+/// How long due trades may make no progress before they are left waiting.
+const MATURITY_STALLED: Duration = Duration::from_secs(2);
+
+/// What is kept of a trade until the document is made, beside its row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowKey {
+    pub(super) hash: TradeHash,
+    pub(super) executed_at_ns: i64,
+}
+
+/// The result of feeding.
+#[derive(Debug)]
+pub(super) struct Fed {
+    pub(super) rows: Vec<TradeRow>,
+    pub(super) keys: Vec<RowKey>,
+    /// Time of the newest mark, UTC nanoseconds.
+    pub(super) newest_mark_ns: i64,
+    pub(super) warnings: Vec<String>,
+    pub(super) refused_commands: u64,
+}
+
+/// A request whose answer has not come.
+enum Pending {
+    Trade(usize),
+    Command { place: String, command: Box<Command> },
+}
+
+pub(super) struct Feeder<'h> {
+    host: &'h Host,
+    door: Door,
+    resolver: Resolver,
+    ledger: Arc<Mutex<Ledger>>,
+    defaults: Rules,
+    known: KnownLog,
+    gate: Gate,
+    accepted: HashSet<TradeHash>,
+    pending: VecDeque<Pending>,
+    /// The file that was read last, and its interned name.
+    source: Option<(Arc<str>, NameId)>,
+    today: Option<Date>,
+    /// The same for the decoder of FIX files, which runs inside the reader.
+    today_of_fix: Arc<AtomicI32>,
+    /// Dates of accepted forward-dated trades that may still wait.
+    forward_dates: BTreeSet<Date>,
+    last_sequence: u64,
+    fed: Fed,
+}
+
+impl<'h> Feeder<'h> {
+    pub(super) fn new(
+        host: &'h Host,
+        door: Door,
+        ledger: Arc<Mutex<Ledger>>,
+        defaults: Rules,
+        mut known: KnownLog,
+    ) -> Self {
+        let mut gate = Gate::default();
+        known.instruments.iter().for_each(|terms| gate.set(terms));
+        let accepted = std::mem::take(&mut known.accepted);
+        let today = host.model().business_date();
+        let forward_dates = ledger.lock().waiting_dates().collect();
+        Self {
+            host,
+            door,
+            resolver: Resolver::new(host.directory().clone(), "lotbook"),
+            ledger,
+            defaults,
+            known,
+            gate,
+            accepted,
+            pending: VecDeque::new(),
+            source: None,
+            today,
+            today_of_fix: Arc::new(AtomicI32::new(today.map_or(NO_DATE, |date| date.0))),
+            forward_dates,
+            last_sequence: 0,
+            fed: Fed {
+                rows: Vec::new(),
+                keys: Vec::new(),
+                newest_mark_ns: i64::MIN,
+                warnings: Vec::new(),
+                refused_commands: 0,
+            },
+        }
+    }
+
+    /// The business date as days since 1970, or `NO_DATE`.
+    pub(super) fn business_date_of_fix(&self) -> Arc<AtomicI32> {
+        self.today_of_fix.clone()
+    }
+
+    /// The rules of `--allow-short` and `--lot-method`, as a contract for everything from the first date on.
+    pub(super) fn default_contract(&mut self) -> Result<(), ReplayError> {
+        let held = match self.host.directory().find(NameClass::Contract, DEFAULT_CONTRACT) {
+            Some(id) => {
+                let scope = (id, NO_NAME, NO_NAME);
+                self.known.contracts.iter().rfind(|t| (t.contract, t.account, t.instrument) == scope).map(|t| t.rules)
+            }
+            None => None,
+        };
+        if held.unwrap_or(Rules::DEFAULT) == self.defaults {
+            return Ok(());
+        }
+        let place = "--allow-short and --lot-method".to_owned();
+        let contract = match self.resolver.name(NameClass::Contract, DEFAULT_CONTRACT) {
+            Ok(contract) => contract,
+            Err(error) => return self.name_refused(place, error),
+        };
+        let effective_date = Date::from_ymd(1, 1, 1).unwrap_or(Date::NONE);
+        let (account, instrument) = (NO_NAME, NO_NAME);
+        let terms = ContractTerms { contract, account, instrument, rules: self.defaults, effective_date };
+        self.command(place, Origin::INTERNAL, Command::Contract(terms))
+    }
+
+    /// Feeds one readable line. May wait for answers, for room in the door.
+    pub(super) fn line(&mut self, located: &Located) -> Result<(), ReplayError> {
+        let Ok(line) = &located.line_result else {
+            return Err(ReplayError::Internal("an unreadable line was fed"));
+        };
+        if let Line::Trade(trade) = line {
+            return self.trade(located, trade);
+        }
+        let place = located.place();
+        let origin = match self.origin(located) {
+            Ok(origin) => origin,
+            Err(error) => return self.name_refused(place, error),
+        };
+        let command = match line {
+            Line::Contract(line) => self.contract(line),
+            Line::Instrument(line) => self.instrument(line),
+            Line::Mark(line) => self.mark(line),
+            Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
+            Line::Trade(_) => return Err(ReplayError::Internal("a trade among the commands")),
+        };
+        match command {
+            Ok(command) => self.command(place, origin, command),
+            Err(error) => self.name_refused(place, error),
+        }
+    }
+
+    /// Waits for all answers and for forward-dated trades whose date has come.
+    pub(super) fn finish(&mut self) -> Result<(), ReplayError> {
+        self.drain()?;
+        self.await_matured()
+    }
+
+    pub(super) fn into_fed(self) -> Fed {
+        self.fed
+    }
+
+    fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
+        let source = match &self.source {
+            Some((file, id)) if Arc::ptr_eq(file, &located.file) => *id,
+            _ => {
+                let id = self.resolver.name(NameClass::Source, source_name(&located.file))?;
+                self.source = Some((located.file.clone(), id));
+                id
+            }
+        };
+        Ok(Origin {
+            source,
+            source_offset: located.line,
+            received_at_ns: now_ns(),
+            raw_hash: located.raw_hash,
+            ..Origin::INTERNAL
+        })
+    }
+
+    fn trade(&mut self, located: &Located, line: &TradeLine) -> Result<(), ReplayError> {
+        let executed_at_ns = line.executed_at_ns.unwrap_or_else(|| Resolver::stamp(line.effective_date, None, 0));
+        let words = TradeWords {
+            trade_id: &line.trade_id,
+            namespace: line.namespace.as_deref().unwrap_or(NAMESPACE),
+            account: &line.account,
+            instrument: &line.instrument,
+            contract: line.contract_id.as_deref(),
+            user: line.user_id.as_deref(),
+            correlation: line.correlation_id.as_deref(),
+            lot: line.lot.as_deref(),
+            side: line.side,
+            trade_type: line.trade_type,
+            quantity_e8: line.quantity_e8,
+            price_e8: line.price_e8,
+            fees_e8: line.fees_e8,
+            effective_date: line.effective_date,
+            executed_at_ns,
+            source_order: line.source_order.unwrap_or_else(|| source_order(located)),
+        };
+        let hash = TradeHash::new(words.namespace.as_bytes(), words.trade_id.as_bytes());
+        let row = self.fed.rows.len();
+        self.fed.keys.push(RowKey { hash, executed_at_ns });
+        self.fed.rows.push(TradeRow {
+            trade_id: line.trade_id.clone(),
+            outcome: Outcome::Rejected,
+            reason: None,
+            realized_pnl: E16(0),
+            allocations: Vec::new(),
+            account: line.account.clone(),
+            instrument: line.instrument.clone(),
+            fees: E8(line.fees_e8),
+            correlation_id: String::new(),
+            file: located.file.clone(),
+            line: located.line,
+        });
+        let resolved = self.origin(located).and_then(|origin| Ok((origin, self.resolver.trade(&words, origin.received_at_ns)?)));
+        let (origin, input) = match resolved {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                self.fed.rows[row].correlation_id = line.correlation_id.clone().unwrap_or_default();
+                self.fed.rows[row].reason = Some(self.name_code(error)?);
+                return Ok(());
+            }
+        };
+        self.fed.rows[row].correlation_id = input.correlation.as_str().to_owned();
+        if let Err(refusal) = self.gate.check(input.instrument, input.price_e8)
+            && self.is_refused(hash)?
+        {
+            self.fed.rows[row].reason = Some(GateRefusal::code(refusal));
+            return Ok(());
+        }
+        self.submit(Pending::Trade(row), origin, Command::Trade(input))
+    }
+
+    /// Whether a trade that the gate would refuse is new: one that was accepted before, under other terms, is a
+    /// duplicate all the same.
+    #[cold]
+    fn is_refused(&mut self, hash: TradeHash) -> Result<bool, ReplayError> {
+        self.drain()?;
+        Ok(!self.accepted.contains(&hash))
+    }
+
+    fn contract(&mut self, line: &ContractLine) -> Result<Command, NameError> {
+        let rules = Rules {
+            method: line.lot_method.unwrap_or(self.defaults.method),
+            allow_short: line.allow_short.unwrap_or(self.defaults.allow_short),
+        };
+        Ok(Command::Contract(ContractTerms {
+            contract: self.resolver.name(NameClass::Contract, &line.contract_id)?,
+            account: self.resolver.optional(NameClass::Account, line.account.as_deref())?,
+            instrument: self.resolver.optional(NameClass::Instrument, line.instrument.as_deref())?,
+            rules,
+            effective_date: line.effective_date,
+        }))
+    }
+
+    fn instrument(&mut self, line: &InstrumentLine) -> Result<Command, NameError> {
+        Ok(Command::Instrument(InstrumentTerms {
+            instrument: self.resolver.name(NameClass::Instrument, &line.instrument)?,
+            currency: self.resolver.optional(NameClass::Currency, line.currency.as_deref())?,
+            multiplier_e8: line.multiplier_e8.unwrap_or(ONE_E8),
+            tick_e8: line.tick_e8.unwrap_or(0),
+            price_min_e8: line.price_min_e8.unwrap_or(0),
+            price_max_e8: line.price_max_e8.unwrap_or(0),
+            isin: line.isin.unwrap_or_default(),
+            cusip: line.cusip.unwrap_or_default(),
+        }))
+    }
+
+    fn mark(&mut self, line: &MarkLine) -> Result<Command, NameError> {
+        Ok(Command::Mark(Mark {
+            instrument: self.resolver.name(NameClass::Instrument, &line.instrument)?,
+            kind: line.kind,
+            price_e8: line.price_e8,
+            ask_e8: line.ask_e8,
+            at_ns: line.at_ns,
+        }))
+    }
+
+    fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
+        self.submit(Pending::Command { place, command: Box::new(command) }, origin, command)?;
+        match command {
+            // The gate must know the terms before the next trade.
+            Command::Instrument(_) => self.drain(),
+            Command::BusinessDate(_) => {
+                self.drain()?;
+                self.await_matured()
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
+        while !self.door.has_room() {
+            self.collect()?;
+        }
+        self.pending.push_back(pending);
+        let token = self.pending.len() as u64;
+        match self.door.submit(Request { token, origin, command }) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(ReplayError::Internal("the door had room and took nothing")),
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), ReplayError> {
+        while !self.pending.is_empty() {
+            self.collect()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the answers that are there; waits for the first.
+    fn collect(&mut self) -> Result<(), ReplayError> {
+        let mut idle = 0u32;
+        loop {
+            if let Some(answer) = self.door.poll() {
+                self.take(&answer)?;
+                break;
+            }
+            if self.door.is_abandoned() {
+                return Err(self.host.error().unwrap_or(HostError::Panicked("shard")).into());
+            }
+            idle += 1;
+            if idle < 256 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_micros(50)) }
+        }
+        while let Some(answer) = self.door.poll() {
+            self.take(&answer)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, answer: &Answer) -> Result<(), ReplayError> {
+        let Some(pending) = self.pending.pop_front() else {
+            return Err(ReplayError::Internal("an answer without a request"));
+        };
+        self.last_sequence = self.last_sequence.max(answer.sequence);
+        match (answer.status, pending) {
+            (Status::Trade(class), Pending::Trade(row)) => self.take_trade(answer, class, row),
+            (Status::Done, Pending::Command { command, .. }) => self.take_command(&command),
+            (Status::Refused, Pending::Command { place, command }) => {
+                if !self.is_repeated(&command) {
+                    self.refuse(&place, &command, answer.reason.code());
+                }
+            }
+            (Status::OutOfSpace, Pending::Trade(row)) => {
+                let row = &self.fed.rows[row];
+                return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
+            }
+            (Status::OutOfSpace, Pending::Command { place, .. }) => return Err(ReplayError::NoSpace { place }),
+            (Status::Unknown, _) => {
+                let latched = || HostError::Latched("it takes nothing more".to_owned());
+                return Err(self.host.error().unwrap_or_else(latched).into());
+            }
+            _ => return Err(ReplayError::Internal("an answer to another request")),
+        }
+        Ok(())
+    }
+
+    fn take_trade(&mut self, answer: &Answer, class: Class, row: usize) {
+        let key = self.fed.keys[row];
+        let trade = &mut self.fed.rows[row];
+        trade.outcome = match class {
+            Class::Applied | Class::Matured => Outcome::Applied,
+            Class::Provisional => Outcome::Provisional,
+            Class::Forward => Outcome::Held,
+            Class::Rejected => Outcome::Rejected,
+            Class::Duplicate => Outcome::Duplicate,
+        };
+        if class == Class::Rejected {
+            trade.reason = Some(answer.reason.code());
+        }
+        if class.is_accepted() {
+            self.accepted.insert(key.hash);
+        }
+    }
+
+    fn take_command(&mut self, command: &Command) {
+        match command {
+            Command::Instrument(terms) => self.gate.set(terms),
+            Command::BusinessDate(date) => {
+                self.today = Some(*date);
+                // ORDERING: read by the same thread, inside the reader.
+                self.today_of_fix.store(date.0, Ordering::Relaxed);
+            }
+            Command::Mark(mark) => self.fed.newest_mark_ns = self.fed.newest_mark_ns.max(mark.at_ns),
+            _ => {}
+        }
+    }
+
+    /// Whether an earlier run on this data directory had the same accepted: it is in force or was, so its
+    /// refusal says nothing.
+    fn is_repeated(&self, command: &Command) -> bool {
+        match command {
+            Command::Contract(terms) => self.known.contracts.contains(terms),
+            Command::BusinessDate(date) => self.known.dates.contains(date),
+            _ => false,
+        }
+    }
+
+    fn refuse(&mut self, place: &str, command: &Command, code: &str) {
+        let what = match command {
+            Command::Contract(_) => "contract",
+            Command::Instrument(_) => "instrument",
+            Command::BusinessDate(_) => "business date",
+            Command::Mark(_) => "mark",
+            Command::Trade(_) | Command::Define { .. } => "command",
+        };
+        self.fed.refused_commands += 1;
+        self.fed.warnings.push(format!("{place}: {what} refused: {code}"));
+    }
+
+    fn name_refused(&mut self, place: String, error: NameError) -> Result<(), ReplayError> {
+        let code = self.name_code(error)?;
+        self.fed.refused_commands += 1;
+        self.fed.warnings.push(format!("{place}: refused: {code}"));
+        Ok(())
+    }
+
+    /// The stable code for a name that has no number, or the end of the run.
+    fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
+        match error {
+            NameError::Length => Ok(Reason::UnknownName.code()),
+            NameError::Full => Ok(Reason::NameCapacity.code()),
+            NameError::Unavailable => {
+                let error = self.host.error().unwrap_or(HostError::Latched("it takes no new names".to_owned()));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Waits until the forward-dated trades whose date has come are booked, so that what follows does not
+    /// depend on timing. Those that cannot be booked exactly go on waiting.
+    fn await_matured(&mut self) -> Result<(), ReplayError> {
+        let Some(today) = self.today else { return Ok(()) };
+        if self.forward_dates.first().is_none_or(|first| *first > today) {
+            return Ok(());
+        }
+        let mut last = (0, usize::MAX);
+        let mut since = Instant::now();
+        loop {
+            let sequence = self.host.model().sequence();
+            let due = self.ledger.lock().due(today);
+            let is_followed = sequence >= self.last_sequence;
+            if is_followed && due == 0 {
+                break;
+            }
+            if last != (sequence, due) {
+                (last, since) = ((sequence, due), Instant::now());
+            } else if is_followed && since.elapsed() > MATURITY_STALLED {
+                let warning = format!("{due} forward-dated trades cannot be booked exactly and go on waiting");
+                self.fed.warnings.push(warning);
+                break;
+            }
+            match self.host.error() {
+                None | Some(HostError::Checkpoint(_)) => std::thread::sleep(Duration::from_micros(100)),
+                Some(error) => return Err(error.into()),
+            }
+        }
+        self.forward_dates = self.forward_dates.split_off(&Date(today.0.saturating_add(1)));
+        Ok(())
+    }
+}
+
+/// The line number, below the number of the file: line numbers begin again in every file.
+fn source_order(located: &Located) -> u64 {
+    u64::from(located.file_index) << LINE_BITS | located.line
+}
+
+/// The file's name where it fits a name, else as much of its end as does.
+fn source_name(file: &str) -> &str {
+    let from = file.len().saturating_sub(NAME_BYTES_MAX);
+    (from..file.len()).find(|&at| file.is_char_boundary(at)).map_or("-", |at| &file[at..])
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_names_fit() {
+        assert_eq!(source_name("-"), "-");
+        assert_eq!(source_name("trades.jsonl"), "trades.jsonl");
+        let long = format!("/srv/{}/trades.jsonl", "x".repeat(100));
+        assert!(source_name(&long).ends_with("/trades.jsonl"));
+        assert_eq!(source_name(&long).len(), NAME_BYTES_MAX);
+        let wide = "\u{20ac}".repeat(50);
+        assert!(source_name(&wide).len() <= NAME_BYTES_MAX);
+    }
+}

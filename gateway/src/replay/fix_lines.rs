@@ -1,0 +1,197 @@
+//! Messages of a FIX file as trades: the same reading as the FIX door's, without a session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use lotbook_core::command::{Side, TradeType};
+use lotbook_core::date::Date;
+use lotbook_core::limits::NAME_BYTES_MAX;
+
+use crate::fix::frame::{self, Framed};
+use crate::fix::message::{Message, MsgType, RejectReason, Tag};
+use crate::fix::trade::{FixSide, FixTrade, FixTradeType, Refusal, RefusalAnswer};
+use crate::input::text::check_name;
+use crate::input::{Code, FixDecoder, Line, LineError, TradeLine};
+
+/// "No business date yet".
+pub(super) const NO_DATE: i32 = i32::MIN;
+
+/// A decoder for the reader. `today` is the business date for trades that give no date.
+pub(super) fn decoder(today: Arc<AtomicI32>) -> FixDecoder {
+    Box::new(move |bytes| {
+        // ORDERING: written by the same thread, between two messages.
+        let today = today.load(Ordering::Relaxed);
+        decode(bytes, (today != NO_DATE).then_some(Date(today))).transpose()
+    })
+}
+
+/// A trade, or nothing for a message that says nothing about the book.
+fn decode(bytes: &[u8], today: Option<Date>) -> Result<Option<Line>, LineError> {
+    let frame = match frame::next(bytes) {
+        Framed::Frame(frame) => frame,
+        Framed::NeedMore { .. } | Framed::Garbled { .. } => {
+            return Err(LineError::line(Code::MalformedFix, "is no message that the FIX door would take"));
+        }
+    };
+    let message = Message::parse(bytes, &frame);
+    match message.msg_type() {
+        MsgType::ExecutionReport | MsgType::TradeCaptureReport => {}
+        MsgType::Invalid => return Err(LineError::of("tag 35", Code::MalformedFix, "is no message type")),
+        _ => return Ok(None),
+    }
+    // Earlier versions tell fills by other fields; passing over them in silence would lose trades.
+    if bytes[frame.begin_string()] != *b"FIX.4.4" {
+        return Err(LineError::of("tag 8", Code::BadEnum, "only FIX.4.4 is read"));
+    }
+    if let Some(fault) = message.fault() {
+        return Err(line_error(&Refusal::from(fault)));
+    }
+    if let Some(exec_type) = message.get(Tag::ExecType)
+        && exec_type != b"F"
+    {
+        return match exec_type {
+            b"G" | b"H" => Err(LineError::of(
+                "tag 150",
+                Code::NotSupportedYet,
+                "corrections and cancels of trades are read by a later version",
+            )),
+            // An order's life: new, replaced, cancelled, rejected.
+            _ => Ok(None),
+        };
+    }
+    let trade = FixTrade::from_message(&message).map_err(|refusal| line_error(&refusal))?;
+    let effective_date = trade.effective_date.map(Date).or(today).ok_or_else(|| {
+        LineError::of(
+            "tag 75",
+            Code::MissingField,
+            "neither TradeDate (75) nor TransactTime (60), and there is no business date yet",
+        )
+    })?;
+    Ok(Some(Line::Trade(line_of(&trade, effective_date, namespace(&message, effective_date)?))))
+}
+
+/// `FIX:<SenderCompID>:<trade date>`, as the FIX door has it by default.
+fn namespace(message: &Message<'_>, date: Date) -> Result<String, LineError> {
+    let sender = message
+        .get(Tag::SenderCompId)
+        .ok_or_else(|| LineError::of("tag 49", Code::MissingField, "SenderCompID (49) is missing"))?;
+    let bad = || LineError::of("tag 49", Code::BadText, "is no name of printable ASCII");
+    check_name(sender).map_err(|_| bad())?;
+    let sender = std::str::from_utf8(sender).map_err(|_| bad())?;
+    let (year, month, day) = date.ymd();
+    let namespace = format!("FIX:{sender}:{year:04}{month:02}{day:02}");
+    if namespace.len() > NAME_BYTES_MAX {
+        return Err(LineError::of("tag 49", Code::TooLong, "is too long for a namespace of trade ids"));
+    }
+    Ok(namespace)
+}
+
+fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> TradeLine {
+    TradeLine {
+        trade_id: trade.trade_id.to_owned(),
+        namespace: Some(namespace),
+        account: trade.account.to_owned(),
+        instrument: trade.instrument.to_owned(),
+        side: match trade.side {
+            FixSide::Buy => Side::Buy,
+            FixSide::Sell => Side::Sell,
+            FixSide::SellShort => Side::SellShort,
+            FixSide::BuyToCover => Side::BuyToCover,
+        },
+        trade_type: match trade.trade_type {
+            Some(FixTradeType::Decrease) => TradeType::Decrease,
+            None => TradeType::Any,
+        },
+        quantity_e8: trade.quantity_e8,
+        price_e8: trade.price_e8,
+        fees_e8: trade.fees_e8,
+        effective_date,
+        executed_at_ns: trade.executed_at_ns,
+        source_order: Some(trade.seq),
+        lot: None,
+        contract_id: None,
+        correlation_id: trade.correlation_id.map(str::to_owned),
+        user_id: None,
+    }
+}
+
+/// The FIX door's refusal in the words of unreadable input.
+fn line_error(refusal: &Refusal) -> LineError {
+    let code = match refusal.answer {
+        RefusalAnswer::Business(_) | RefusalAnswer::Session(RejectReason::RequiredTagMissing) => Code::MissingField,
+        RefusalAnswer::Session(RejectReason::IncorrectDataFormat) => match refusal.code {
+            "QUANTITY_MALFORMED" | "PRICE_MALFORMED" | "FEES_MALFORMED" => Code::BadDecimal,
+            "EFFECTIVE_DATE_MALFORMED" => Code::BadDate,
+            "EXECUTED_AT_MALFORMED" => Code::BadTimestamp,
+            _ => Code::BadText,
+        },
+        RefusalAnswer::Session(RejectReason::ValueIncorrect) => match refusal.code {
+            "TRANS_TYPE_UNSUPPORTED" => Code::NotSupportedYet,
+            code if code.ends_with("_UNSUPPORTED") || code.ends_with("_MISMATCH") || code == "SIDES_NOT_ONE" => {
+                Code::BadEnum
+            }
+            _ => Code::OutOfRange,
+        },
+        RefusalAnswer::Session(_) => Code::MalformedFix,
+    };
+    LineError::of(format!("tag {}", refusal.tag), code, format!("{}: {}", refusal.code, refusal.text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fix::fixtures::framed;
+
+    const TRADE: &str = "35=8|49=DESK1|56=LOTBOOK|34=7|52=20200305-14:30:00|17=E1|150=F|1=A1|55=AAPL|54=1|32=100|\
+                         31=167.63|";
+
+    fn read(body: &str) -> Result<Option<TradeLine>, String> {
+        match decode(&framed("FIX.4.4", body), None) {
+            Ok(Some(Line::Trade(trade))) => Ok(Some(trade)),
+            Ok(None) => Ok(None),
+            Ok(other) => Err(format!("{other:?}")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_trade() {
+        let trade = read(&format!("{TRADE}60=20200305-14:29:59.5|75=20200304|")).expect("reads").expect("a trade");
+        assert_eq!(trade.namespace.as_deref(), Some("FIX:DESK1:20200304"));
+        assert_eq!(trade.source_order, Some(7));
+        assert_eq!(trade.effective_date.to_string(), "2020-03-04");
+        assert_eq!(trade.executed_at_ns, crate::input::time::parse_timestamp("2020-03-05T14:29:59.5Z"));
+        let today = Date::parse("2020-03-06");
+        let Ok(Some(Line::Trade(trade))) = decode(&framed("FIX.4.4", TRADE), today) else { panic!("a trade") };
+        assert_eq!((Some(trade.effective_date), trade.executed_at_ns), (today, None));
+    }
+
+    #[test]
+    fn others_are_passed_over_or_named() {
+        let report = |fields: &str| TRADE.replace("150=F|", fields) + "75=20200304|";
+        for (body, want) in [
+            ("35=0|49=DESK1|56=LOTBOOK|34=2|".to_owned(), None),
+            ("35=D|49=DESK1|56=LOTBOOK|34=2|".to_owned(), None),
+            (report("150=0|"), None),
+            (report("150=H|"), Some("NOT_SUPPORTED_YET: tag 150")),
+            (report(""), Some("MISSING_FIELD: tag 150")),
+            (TRADE.to_owned(), Some("MISSING_FIELD: tag 75")),
+            (report("150=F|").replace("49=DESK1|", ""), Some("MISSING_FIELD: tag 49")),
+            (report("150=F|").replace("54=1|", "54=9|"), Some("BAD_ENUM: tag 54")),
+            (report("150=F|").replace("32=100|", "32=1e2|"), Some("BAD_DECIMAL: tag 32")),
+            (report("150=F|").replace("32=100|", "32=0|"), Some("OUT_OF_RANGE: tag 32")),
+            (report("150=F|").replace("20200304", "20201304"), Some("BAD_DATE: tag 75")),
+            (report("150=F|").replace("1=A1|", ""), Some("MISSING_FIELD: tag 1")),
+            (report("150=F|").replace("1=A1|", "1=A1|1=A2|"), Some("MALFORMED_FIX: tag 1")),
+            (report("150=F|").replace("49=DESK1|", &format!("49={}|", "X".repeat(60))), Some("TOO_LONG: tag 49")),
+        ] {
+            match (read(&body), want) {
+                (Ok(None), None) => {}
+                (Err(error), Some(want)) => assert!(error.starts_with(want), "{body}: {error}"),
+                (other, _) => panic!("{body}: {other:?}"),
+            }
+        }
+        let old = decode(&framed("FIX.4.2", TRADE), None).expect_err("another version");
+        assert_eq!(old.code, Code::BadEnum);
+    }
+}

@@ -1,0 +1,248 @@
+//! The ledger: each trade's figures, as the follower's events tell them.
+//!
+//! Lots know their trades by hash only, so the ledger keeps every id; a correction replaces the
+//! figures of all trades that it decided again.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use lotbook_core::Book;
+use lotbook_core::amount::Money;
+use lotbook_core::codec::Decoder;
+use lotbook_core::command::{InstrumentTerms, NameClass};
+use lotbook_core::date::Date;
+use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, TradeEvent};
+use lotbook_core::id::{NameId, TradeHash};
+use lotbook_core::mark::{Marked, flash};
+use lotbook_core::outcome::{Allocation, Outcome};
+use lotbook_core::replay::allocations;
+use lotbook_core::rules::ContractTerms;
+use lotbook_engine::follower::Observer;
+use lotbook_engine::recovery::is_log_record;
+use lotbook_engine::{Host, StartError, side_log};
+use lotbook_wal::{From, Limit, ReadError, RecordHeader};
+use parking_lot::Mutex;
+
+use crate::output::{CorrectionRow, E8, E16, FiguresRow};
+
+/// What a trade realized, and on which lots.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TradeFigures {
+    pub(super) realized_e16: Money,
+    pub(super) allocations: Box<[Allocation]>,
+}
+
+/// What is known of all trades of the log.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    ids: HashMap<TradeHash, Box<str>>,
+    /// Of the trades that realized something.
+    figures: HashMap<TradeHash, TradeFigures>,
+    /// Accepted forward-dated trades that wait, with their dates.
+    waiting: HashMap<TradeHash, Date>,
+    matured: HashSet<TradeHash>,
+    breaks: HashMap<(NameId, NameId), Vec<(TradeHash, Reason)>>,
+    corrections: Vec<CorrectionRow>,
+}
+
+impl Ledger {
+    pub(super) fn figures(&self, hash: TradeHash) -> Option<&TradeFigures> {
+        self.figures.get(&hash)
+    }
+
+    pub(super) fn has_matured(&self, hash: TradeHash) -> bool {
+        self.matured.contains(&hash)
+    }
+
+    /// Forward-dated trades of this date or before that are not booked yet.
+    pub(super) fn due(&self, today: Date) -> usize {
+        self.waiting.values().filter(|date| **date <= today).count()
+    }
+
+    pub(super) fn waiting_dates(&self) -> impl Iterator<Item = Date> + '_ {
+        self.waiting.values().copied()
+    }
+
+    /// Trades of a position that break a rule at their place.
+    pub(super) fn breaks(&self, account: NameId, instrument: NameId) -> &[(TradeHash, Reason)] {
+        self.breaks.get(&(account, instrument)).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn corrections(&self) -> &[CorrectionRow] {
+        &self.corrections
+    }
+
+    /// The trade id behind a hash. Every lot's trade is in the log, so it is known; if it were not, the
+    /// hash itself still tells lots apart.
+    pub(super) fn id(&self, hash: TradeHash) -> String {
+        self.ids.get(&hash).map_or_else(|| format!("#{:032x}", hash.0), |id| id.as_ref().to_owned())
+    }
+
+    /// What a trade's event says beside its figures.
+    fn note_trade(&mut self, event: &TradeEvent<'_>) {
+        let input = &event.input;
+        match event.class {
+            Class::Applied | Class::Provisional => {}
+            Class::Forward => {
+                self.waiting.insert(input.hash, input.effective_date);
+            }
+            Class::Matured => {
+                self.waiting.remove(&input.hash);
+                self.matured.insert(input.hash);
+                if event.reason != Reason::None {
+                    let breaks = self.breaks.entry((input.account, input.instrument)).or_default();
+                    if !breaks.iter().any(|(hash, _)| *hash == input.hash) {
+                        breaks.push((input.hash, event.reason));
+                    }
+                }
+            }
+            Class::Rejected | Class::Duplicate => return,
+        }
+        self.ids.entry(input.hash).or_insert_with(|| input.trade_id.as_str().into());
+    }
+
+    fn note_breaks(&mut self, event: &CorrectedEvent, outcome: &Outcome) {
+        self.breaks.insert((event.account, event.instrument), outcome.breaks.clone());
+    }
+
+    fn set_figures(&mut self, hash: TradeHash, realized_e16: Money, allocations: Vec<Allocation>) {
+        if allocations.is_empty() && realized_e16 == 0 {
+            self.figures.remove(&hash);
+        } else {
+            self.figures.insert(hash, TradeFigures { realized_e16, allocations: allocations.into() });
+        }
+    }
+}
+
+/// The ledger as an observer of the follower.
+pub(super) struct Listener(pub(super) Arc<Mutex<Ledger>>);
+
+impl Observer for Listener {
+    fn trade(&mut self, before: &Book, _: &RecordHeader, event: &TradeEvent<'_>) {
+        let mut ledger = self.0.lock();
+        ledger.note_trade(event);
+        let books = matches!(event.class, Class::Applied | Class::Provisional | Class::Matured);
+        if !books || event.runs.is_empty() {
+            return;
+        }
+        // Runs name lots, so the position is there.
+        let Some(position) = before.positions().get(event.position as usize) else { return };
+        let multiplier_e8 = before.instrument(event.input.instrument).map_or(0, |i| i.terms.multiplier_e8);
+        // An event that was decided has figures within their range.
+        let found = allocations(before.lots(), position, event, multiplier_e8).unwrap_or_default();
+        ledger.set_figures(event.input.hash, event.realized_e16, found);
+    }
+
+    fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
+        let mut ledger = self.0.lock();
+        for trade in &outcome.trades {
+            ledger.set_figures(trade.hash, trade.realized_e16, trade.allocations.clone());
+        }
+        ledger.note_breaks(event, outcome);
+        let row = correction(before, event, ledger.id(event.cause));
+        ledger.corrections.push(row);
+    }
+}
+
+fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionRow {
+    let account = book.names().str(NameClass::Account, event.account);
+    let instrument = book.names().str(NameClass::Instrument, event.instrument);
+    let held = book.instrument(event.instrument);
+    let mark = held.and_then(|held| held.marks.on(book.business_date()).waterfall());
+    let multiplier_e8 = held.map_or(0, |held| held.terms.multiplier_e8);
+    let figures = |figures: &Figures| figures_row(figures, mark.as_ref(), multiplier_e8);
+    let (before, after) = (figures(&event.before), figures(&event.after));
+    // Quantities and sums of one book differ by less than their range.
+    let delta = CorrectionRow::delta_of(&before, &after).unwrap_or(crate::output::DeltaRow {
+        quantity: E8(0),
+        realized_pnl: E16(0),
+        lot_count: 0,
+        exposure: None,
+    });
+    CorrectionRow {
+        position: format!("{account}/{instrument}"),
+        account: account.to_owned(),
+        instrument: instrument.to_owned(),
+        trade_id: cause,
+        version: event.version,
+        late_trades: u64::from(event.late_trades),
+        before,
+        after,
+        delta,
+    }
+}
+
+fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> FiguresRow {
+    let exposure = match (figures.quantity_e8, mark) {
+        (0, _) => Some(E16(0)),
+        (quantity_e8, Some(mark)) => flash(quantity_e8, figures.cost_e16, multiplier_e8, mark.price_e8)
+            .ok()
+            .map(|flash| E16(flash.exposure_e16)),
+        (_, None) => None,
+    };
+    FiguresRow {
+        quantity: E8(figures.quantity_e8),
+        realized_pnl: E16(figures.realized_e16),
+        cost: E16(figures.cost_e16),
+        lot_count: u64::from(figures.lot_count),
+        exposure,
+    }
+}
+
+/// What earlier runs left in a data directory and this one must know.
+#[derive(Debug, Default)]
+pub(super) struct KnownLog {
+    /// Contract versions in the order of their events.
+    pub(super) contracts: Vec<ContractTerms>,
+    /// Instruments' terms in the order of their events.
+    pub(super) instruments: Vec<InstrumentTerms>,
+    /// Business dates that there were.
+    pub(super) dates: HashSet<Date>,
+    /// Trades that were accepted.
+    pub(super) accepted: HashSet<TradeHash>,
+}
+
+/// Reads what is in the log before anything is fed: ids for the ledger, and what a door must know.
+pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, StartError> {
+    let mut known = KnownLog::default();
+    let report = host.report();
+    if report.records == 0 && report.checkpoint_sequence == 0 {
+        return Ok(known);
+    }
+    let read_error = |source: ReadError| StartError::Read { dir: host.data_dir().join("log"), source };
+    let mut reader = host.log().reader(From::Start).map_err(read_error)?;
+    let mut decoder = Decoder::new();
+    while let Some(record) = reader.next(Limit::Applied).map_err(read_error)? {
+        let header = record.header;
+        if is_log_record(&header) {
+            continue;
+        }
+        let failed = |what: String| StartError::Event { sequence: header.sequence, what };
+        let event = decoder
+            .decode(header.kind, header.version, record.payload)
+            .map_err(|error| failed(error.to_string()))?;
+        match &event {
+            Event::Trade(trade) => {
+                ledger.lock().note_trade(trade);
+                if trade.class.is_accepted() {
+                    known.accepted.insert(trade.input.hash);
+                }
+            }
+            Event::Corrected(corrected) if corrected.breaks > 0 => {
+                let outcome =
+                    side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;
+                ledger.lock().note_breaks(corrected, &outcome);
+            }
+            Event::Corrected(corrected) => {
+                ledger.lock().breaks.remove(&(corrected.account, corrected.instrument));
+            }
+            Event::Contract { reason: Reason::None, terms, .. } => known.contracts.push(*terms),
+            Event::Instrument { reason: Reason::None, terms, .. } => known.instruments.push(*terms),
+            Event::BusinessDate { reason: Reason::None, date, .. } => {
+                known.dates.insert(*date);
+            }
+            _ => {}
+        }
+    }
+    Ok(known)
+}
