@@ -78,7 +78,7 @@ pub fn list(dir: &Path) -> io::Result<Vec<Found>> {
             found.push(Found { path, sequence });
         }
     }
-    found.sort_unstable_by(|a, b| b.sequence.cmp(&a.sequence));
+    found.sort_unstable_by_key(|found| std::cmp::Reverse(found.sequence));
     Ok(found)
 }
 
@@ -249,7 +249,7 @@ fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
         let class = Class::from_u8(codes[0])?;
         let id = cursor.take(usize::from(codes[1]))?;
         let entry = TradeIds::entry(hash, sequence, address, content, position, version, class);
-        if state.ids.restore(entry, id).is_err() {
+        if !state.ids.restore(entry, id) {
             return Some(false);
         }
     }

@@ -24,6 +24,9 @@ use crate::recovery::{self, is_log_record};
 use crate::side_log;
 use crate::wait::{WaitKind, Waiter};
 
+/// First sleeps of an idle follower: nobody waits for it within a trade.
+const IDLE_SLEEP: Duration = Duration::from_micros(200);
+
 /// Sees every event on the follower's thread, before it is applied. For tools that need each trade's
 /// figures; it slows the follower, never the shard.
 pub trait Observer: Send {
@@ -108,7 +111,7 @@ impl Follower {
 
     /// Follows until told to end. The last thing a clean end does is a checkpoint.
     pub(crate) fn run(mut self) -> Option<Box<dyn Observer>> {
-        let mut waiter = Waiter::new(WaitKind::Park);
+        let mut waiter = Waiter::with_sleep(WaitKind::Park, IDLE_SLEEP);
         loop {
             if self.crash.load(Ordering::Acquire) {
                 return self.observer;

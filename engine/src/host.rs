@@ -439,6 +439,10 @@ fn open_log(
     wanted.tail_blocks = tail_blocks;
     wanted.log_core = config.log_core;
     wanted.name = name;
+    if phases.is_none() {
+        // The side log: nobody but the coldpath waits for it.
+        wanted.idle_sleep_us = 200;
+    }
     wanted.on_activity = phases.cloned().map(|phases| {
         ActivityHook(Arc::new(move |activity| {
             phases.set(Phase::Sync, activity == Activity::Sync);

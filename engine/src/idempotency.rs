@@ -153,18 +153,16 @@ impl TradeIds {
         self.table.iter().map(|first| (first, self.text_of(first)))
     }
 
-    /// Takes an entry from a checkpoint.
-    ///
-    /// # Errors
-    /// No room.
-    pub fn restore(&mut self, mut first: First, id: &[u8]) -> Result<(), ()> {
+    /// Takes an entry from a checkpoint. `false`: there is no room for it.
+    #[must_use]
+    pub fn restore(&mut self, mut first: First, id: &[u8]) -> bool {
         if !self.has_room(id.len()) {
-            return Err(());
+            return false;
         }
         (first.text_at, first.text_len) = (self.text.len() as u32, id.len() as u8);
         self.text.extend_from_slice(id);
         self.table.insert_unique(first.hash.0 as u64, first, |first| first.hash.0 as u64);
-        Ok(())
+        true
     }
 
     /// An entry for [`Self::restore`].

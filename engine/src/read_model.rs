@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use lotbook_core::Date;
-use lotbook_core::amount::{Money, ONE_E8};
+use lotbook_core::amount::Money;
 use lotbook_core::book::Instrument;
 use lotbook_core::command::InstrumentTerms;
 use lotbook_core::id::NameId;
@@ -65,20 +65,6 @@ pub struct PositionView {
 }
 
 impl PositionView {
-    /// Gross average cost of a unit, at 10^-8, rounded half to even; `None` when flat.
-    #[must_use]
-    pub fn average_cost_e8(&self) -> Option<Money> {
-        if self.quantity_e8 == 0 {
-            return None;
-        }
-        // cost 10^-16 over quantity 10^-8 is a price at 10^-8; the multiplier is in the cost.
-        let per_unit = lotbook_core::amount::div_half_even(self.cost_e16, i128::from(self.quantity_e8.unsigned_abs()));
-        if self.multiplier_e8 == ONE_E8 {
-            return Some(per_unit);
-        }
-        Some(share_price(per_unit, self.multiplier_e8))
-    }
-
     /// Flash figures at a mark; zero when flat.
     #[must_use]
     pub fn flash(&self, mark: Option<&Marked>) -> Option<Flash> {
@@ -87,14 +73,6 @@ impl PositionView {
         }
         flash(self.quantity_e8, self.cost_e16, self.multiplier_e8, mark?.price_e8).ok()
     }
-}
-
-fn share_price(per_unit: Money, multiplier_e8: i64) -> Money {
-    // 1 of `multiplier` parts, the multiplier being at 10^-8.
-    if multiplier_e8 <= 0 {
-        return per_unit;
-    }
-    lotbook_core::amount::div_half_even(per_unit.saturating_mul(i128::from(ONE_E8)), i128::from(multiplier_e8))
 }
 
 /// An instrument as people read it.

@@ -9,7 +9,7 @@ pub enum WaitKind {
     Spin,
     /// Spins a little, then yields.
     Yield,
-    /// Spins a little, yields a little, then sleeps in steps of 50 us.
+    /// Spins a little, yields a little, then sleeps, 50 us at first and 400 us in the end.
     Park,
     /// Spins where there are at least four cores, else parks: a laptop is not burnt.
     Auto,
@@ -30,20 +30,29 @@ impl WaitKind {
 
 const SPINS: u32 = 256;
 const YIELDS: u32 = 64;
-const SLEEP: Duration = Duration::from_micros(50);
+/// Sleeps of the first length before they double, and how often they double: an idle host costs little.
+const SLEEPS: u32 = 256;
+const DOUBLINGS: u32 = 3;
 
 /// A waiting thread's memory of how long it has been idle.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiter {
     kind: WaitKind,
+    sleep: Duration,
     idle: u32,
 }
 
 impl Waiter {
-    /// A waiter of this kind; [`WaitKind::Auto`] is resolved.
+    /// A waiter of this kind with first sleeps of 50 us; [`WaitKind::Auto`] is resolved.
     #[must_use]
     pub fn new(kind: WaitKind) -> Self {
-        Self { kind: kind.resolve(), idle: 0 }
+        Self::with_sleep(kind, Duration::from_micros(50))
+    }
+
+    /// As [`Self::new`], with first sleeps of this length.
+    #[must_use]
+    pub fn with_sleep(kind: WaitKind, sleep: Duration) -> Self {
+        Self { kind: kind.resolve(), sleep, idle: 0 }
     }
 
     /// There was work.
@@ -59,7 +68,10 @@ impl Waiter {
         match self.kind {
             WaitKind::Spin => std::hint::spin_loop(),
             _ if self.idle < SPINS => std::hint::spin_loop(),
-            WaitKind::Park if self.idle >= SPINS + YIELDS => std::thread::sleep(SLEEP),
+            WaitKind::Park if self.idle >= SPINS + YIELDS => {
+                let doublings = ((self.idle - SPINS - YIELDS) / SLEEPS).min(DOUBLINGS);
+                std::thread::sleep(self.sleep * (1 << doublings));
+            }
             _ => std::thread::yield_now(),
         }
     }

@@ -99,6 +99,8 @@ impl Journal {
         config.segment_bytes = 16 << 20;
         config.tail_blocks = 64;
         config.name = "journal";
+        // Mostly idle; only refusals and restarts wait for it.
+        config.idle_sleep_us = 500;
         let Opened { log, appender, .. } = lotbook_wal::open(config)?;
         let mut known = HashMap::new();
         let mut reader = log.reader(From::Start)?;

@@ -136,7 +136,7 @@ mod tests {
             (3, 2, ONE_E8, 2),
             (-3, 2, ONE_E8, -2),
             (i128::from(i64::MAX) * i128::from(i64::MAX), i64::MAX, ONE_E8, i64::MAX),
-            (lotbook_core::amount::MONEY_E16_MAX, i64::MAX, i64::MAX, 117_549),
+            (lotbook_core::amount::MONEY_E16_MAX, i64::MAX, i64::MAX, 117_549_435),
         ] {
             assert_eq!(
                 average_cost_e8(cost_e16, quantity_e8, multiplier_e8),

@@ -4,7 +4,9 @@
 
 use lotbook_core::command::{Side, TradeType};
 use lotbook_core::event::{Class, Reason};
+use lotbook_core::id::TradeHash;
 use lotbook_core::rules::{LotMethod, Rules};
+use lotbook_perf::oracle::part_of_cost;
 use lotbook_perf::rng::Rng;
 
 use crate::support::{
@@ -202,6 +204,76 @@ fn thousands_of_lots_in_one_position() {
             if id % 1_500 == 1_499 {
                 rig.agrees(method).unwrap_or_else(|what| panic!("{method:?} after {id}: {what}"));
             }
+        }
+        rig.images_agree().expect("equal images");
+    }
+}
+
+/// Reductions that name their lot, FIFO for the others, against a list of lots kept right here.
+#[test]
+fn named_lots() {
+    for seed in 0..60 {
+        let rules = Rules { method: LotMethod::Fifo, allow_short: true };
+        let mut rig = BookRig::new(rules, 1, false, LIMITS);
+        let mut rng = Rng::new(seed, 61);
+        // (trade, quantity, cost), the sign of the position, realized.
+        let (mut lots, mut held_e8, mut realized_e16): (Vec<(u32, i64, i128)>, i64, i128) = (Vec::new(), 0, 0);
+        for id in 0..400u32 {
+            let side = if rng.below(2) == 0 { Side::Buy } else { Side::Sell };
+            let mut spec = Spec::new(id, side, rng.between(1, 50_000_003), rng.between(1, 90_000_001), 1);
+            spec.order = u64::from(id);
+            let named = (rng.below(2) == 0 && id > 0).then(|| match lots.len() as u64 {
+                0 => rng.below(u64::from(id)) as u32,
+                _ if rng.below(5) == 0 => rng.below(u64::from(id)) as u32,
+                open => lots[rng.below(open) as usize].0,
+            });
+            if let Some((_, whole, _)) = lots.iter().find(|lot| Some(lot.0) == named)
+                && rng.below(4) == 0
+            {
+                spec.quantity_e8 = *whole;
+            }
+            let moved_e8 = spec.side.sign() * spec.quantity_e8;
+            let closes = held_e8 != 0 && (held_e8 > 0) != (moved_e8 > 0);
+            let closed_e8 = if closes { spec.quantity_e8.min(held_e8.abs()) } else { 0 };
+            let wanted = match named.map(|name| lots.iter().find(|lot| lot.0 == name)) {
+                None => Reason::None,
+                Some(None) => Reason::UnknownLot,
+                Some(_) if !closes => Reason::UnknownLot,
+                Some(Some(lot)) if lot.1 < closed_e8 => Reason::LotTooSmall,
+                Some(_) => Reason::None,
+            };
+            let mut input = rig.input(&spec);
+            if let Some(name) = named {
+                input.lot = TradeHash::new(b"test", format!("t{name}").as_bytes());
+            }
+            assert_eq!(rig.trade_input(&input, &spec).1, wanted, "seed {seed} t{id}");
+            if wanted != Reason::None {
+                continue;
+            }
+            let mut rest_e8 = closed_e8;
+            while rest_e8 > 0 {
+                let at = named.map_or(0, |name| lots.iter().position(|lot| lot.0 == name).expect("found above"));
+                let (_, quantity_e8, cost_e16) = &mut lots[at];
+                let part_e8 = rest_e8.min(*quantity_e8);
+                let basis_e16 = part_of_cost(*cost_e16, part_e8, *quantity_e8);
+                let value_e16 = i128::from(part_e8) * i128::from(spec.price_e8);
+                realized_e16 += if held_e8 > 0 { value_e16 - basis_e16 } else { basis_e16 - value_e16 };
+                (*quantity_e8, *cost_e16, rest_e8) = (*quantity_e8 - part_e8, *cost_e16 - basis_e16, rest_e8 - part_e8);
+                if *quantity_e8 == 0 {
+                    lots.remove(at);
+                }
+            }
+            held_e8 += moved_e8;
+            let opened_e8 = spec.quantity_e8 - closed_e8;
+            if opened_e8 > 0 {
+                lots.push((id, opened_e8, i128::from(opened_e8) * i128::from(spec.price_e8)));
+            }
+            let p = rig.find(0, 0).expect("traded");
+            assert_eq!((p.quantity_e8, p.realized_e16), (held_e8, realized_e16), "seed {seed} t{id}");
+            let seen: Vec<_> = rig.book.lots().iter(&p.block).map(|l| (l.origin, l.quantity_e8, l.cost_e16)).collect();
+            let mine: Vec<_> =
+                lots.iter().map(|l| (TradeHash::new(b"test", format!("t{}", l.0).as_bytes()), l.1, l.2)).collect();
+            assert_eq!(seen, mine, "seed {seed} t{id}");
         }
         rig.images_agree().expect("equal images");
     }

@@ -430,3 +430,41 @@ fn a_long_history_does_not_wedge_the_coldpath() {
     }
     equals_oracle(&rig.host, &list, LotMethod::Fifo);
 }
+
+/// What awaits the coldpath is state: it survives a clean stop (checkpoint) and a crash (log), trade by trade.
+#[test]
+fn what_is_provisional_survives_stops_and_crashes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = config(dir.path());
+    config.coldpath = false;
+    let list: Vec<Spec> = (0..6).map(|id| Spec::new(id, Side::Buy, E8, E8, 30 - id as i32)).collect();
+    let mut wanted: Vec<String> = Vec::new();
+    for (round, spec) in list.iter().enumerate() {
+        let mut rig = Rig::start(&config);
+        if round == 0 {
+            rig.rules(LotMethod::Fifo, true, 0);
+        } else {
+            wanted.push(spec.trade_id());
+        }
+        let input = input(&rig.host, spec);
+        let class = if round == 0 { Class::Applied } else { Class::Provisional };
+        assert_eq!(rig.ask_all([input])[0].status, Status::Trade(class));
+        assert!(rig.host.wait_published(PATIENCE));
+        let view = rig.host.model().positions()[0].clone();
+        let ids: Vec<String> = view.provisional_trade_ids.iter().map(ToString::to_string).collect();
+        assert_eq!(ids, wanted, "round {round}");
+        assert_eq!(rig.host.model().provisional_positions(), u64::from(round > 0));
+        if round % 2 == 0 {
+            rig.host.crash();
+        } else {
+            drop(rig.door);
+            rig.host.stop().expect("a clean stop");
+        }
+    }
+    let rig = Rig::start(&config);
+    rig.host.coldpath().resume();
+    equals_oracle(&rig.host, &list, LotMethod::Fifo);
+    let told = Told::from_log(&rig.host);
+    assert_eq!((told.corrections, told.reconciles), (1, 5));
+    told.sums_up(&rig.host);
+}

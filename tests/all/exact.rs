@@ -1,6 +1,8 @@
 //! The edges of the exact ranges: what leaves them is refused by name and changes nothing; what stays
 //! inside is the oracle's figure to the last unit.
 
+use std::panic::catch_unwind;
+
 use lotbook_core::amount::MONEY_E16_MAX;
 use lotbook_core::command::{Command, Mark, MarkKind, Side};
 use lotbook_core::date::Date;
@@ -46,13 +48,14 @@ fn fits(book: &oracle::Book) -> bool {
     quantity <= i128::from(i64::MAX) && in_column(cost) && in_column(fees) && in_column(Some(book.realized_e16))
 }
 
-/// Each trade is accepted exactly when the oracle's figures after it fit their columns.
+/// Each trade is accepted exactly when the oracle's figures after it fit their columns. The oracle's own sums
+/// are checked: where they leave 128 bits it panics, and then they fit no column either.
 fn at_the_edge(arrived: &[Spec], method: LotMethod) -> Result<(), String> {
     let mut rig = BookRig::new(Rules { method, allow_short: true }, 1, false, LIMITS);
     for spec in arrived {
         let mut with: Vec<_> = rig.accepted.iter().map(Spec::oracle).collect();
         with.push(spec.oracle());
-        let wanted = if fits(&oracle::book(with, oracle_method(method))) {
+        let wanted = if catch_unwind(|| fits(&oracle::book(with, oracle_method(method)))).unwrap_or(false) {
             (Class::Applied, Reason::None)
         } else {
             (Class::Rejected, Reason::Overflow)

@@ -2,8 +2,12 @@
 
 mod book;
 mod coldpath;
+mod command_line;
+mod correlation;
 mod exact;
+mod fix_peer;
 mod forward;
+mod process;
 mod real_data;
 mod recovery;
 mod support;

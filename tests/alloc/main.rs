@@ -8,6 +8,7 @@ mod quiet;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use lotbook_core::event::Class;
 use lotbook_engine::config::Role;
@@ -19,6 +20,9 @@ thread_local! {
     /// This is the shard's thread. Const and without drop, so that reading it allocates nothing.
     static IS_SHARD: Cell<bool> = const { Cell::new(false) };
 }
+
+/// One test at a time: each wants the machine.
+static ALONE: Mutex<()> = Mutex::new(());
 
 static ARMED: AtomicBool = AtomicBool::new(false);
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -76,6 +80,7 @@ fn on_thread(role: Role) {
 #[test]
 fn the_shard_allocates_nothing_over_two_million_inputs() {
     const INPUTS: u64 = 2_000_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut config = config(dir.path());
     config.trade_ids_max = 1 << 22;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -40,25 +41,31 @@ fn child_under_load() {
     println!("\nshard {}", SHARD.load(Ordering::Acquire));
     std::io::stdout().flush().expect("a parent that reads");
     load.run_until(&mut rig, Instant::now() + WATCHED + Duration::from_secs(2));
-    assert_eq!(rig.host.counters().tail_full(), full, "the log thread fell behind: not a steady state");
+    println!("\nsteady {}", rig.host.counters().tail_full() == full);
 }
 
 #[test]
 fn a_spinning_shard_makes_no_system_call() {
+    let _alone = crate::ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     if Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
         println!("skipped: strace is not installed");
         return;
     }
     // The control first: a parking shard sleeps, and that must be seen.
-    let Some(parking) = watch("park") else { return };
+    let Some((parking, _)) = watch("park") else { return };
     assert!(!parking.is_empty(), "strace sees nothing");
-    let spinning = watch("spin").expect("it was permitted a moment ago");
+    // A disk that is long behind fills the tail, and the shard yields: no steady state, so watch again.
+    let mut watched = (0..4).map(|_| watch("spin").expect("it was permitted a moment ago"));
+    let Some((spinning, _)) = watched.find(|(_, steady)| *steady) else {
+        println!("skipped: the log thread fell behind each time; this machine has no steady state now");
+        return;
+    };
     assert!(spinning.is_empty(), "system calls of the shard's thread: {spinning:#?}");
 }
 
-/// Rows of system calls of a shard that waits in this way; `None`, with the reason printed, where strace
+/// Rows of system calls of a shard that waits in this way, and whether its log kept up; `None`, with the reason printed, where strace
 /// may not attach.
-fn watch(wait: &str) -> Option<Vec<String>> {
+fn watch(wait: &str) -> Option<(Vec<String>, bool)> {
     let mut child = Command::new(std::env::current_exe().expect("a path"))
         .args(["--exact", "quiet::child_under_load", "--nocapture", "--test-threads=1"])
         .env(CHILD, wait)
@@ -88,5 +95,5 @@ fn watch(wait: &str) -> Option<Vec<String>> {
     let rows = said
         .lines()
         .filter(|line| line.trim_start().starts_with(|c: char| c.is_ascii_digit()) && !line.ends_with("total"));
-    Some(rows.map(str::to_owned).collect())
+    Some((rows.map(str::to_owned).collect(), rest.iter().any(|line| line == "steady true")))
 }
