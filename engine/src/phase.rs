@@ -3,8 +3,9 @@
 //! It survives a killed process, so that a post-mortem (and the crash tests) can see in which phase
 //! it died. It promises nothing and nothing reads it for recovery.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,6 +58,16 @@ fn data_dir_hash(data_dir: &Path) -> String {
     let full = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_path_buf());
     format!("{:016x}", lotbook_core::digest::bytes(full.as_os_str().as_encoded_bytes()))
 }
+
+/// Whether another process holds the log of this directory. The probe lets go at once; of two processes that start at the
+/// same moment one is refused in any case.
+fn is_held(data_dir: &Path) -> bool {
+    let Ok(file) = File::open(data_dir.join("log/LOCK")) else { return false };
+    // SAFETY: plain system call on an open descriptor, whose lock ends with it at the latest.
+    let code = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH | libc::LOCK_NB) };
+    code != 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
+}
+
 const WORDS_APART: usize = 8; // a cache line each
 
 /// The mapped page.
@@ -68,11 +79,15 @@ pub struct Phases {
 impl Phases {
     /// Creates and maps the page, all phases off. It lies with the mapped tails, for the shard stores
     /// into it and must not meet a page that the kernel writes back; a link in the data directory
-    /// leads to it.
+    /// leads to it. Where another process has the directory, whose page must stay, it lies nowhere: this
+    /// start is about to be refused.
     ///
     /// # Errors
     /// The file cannot be made.
     pub fn create(data_dir: &Path, tail_dir: Option<&Path>) -> io::Result<Self> {
+        if is_held(data_dir) {
+            return Ok(Self { map: Arc::new(MmapMut::map_anon(PAGE_BYTES as usize)?) });
+        }
         let shared = tail_dir.unwrap_or(Path::new(SHARED_MEMORY));
         let link = data_dir.join(FILE_NAME);
         Self::remove(data_dir);

@@ -33,6 +33,8 @@ use crate::server::{Defaults, ServeError, Server, lot_method};
 
 /// Seconds of the control run.
 const CONTROL_SECONDS: u64 = 5;
+/// Where mapped tails lie unless they are told otherwise.
+const SHARED_MEMORY: &str = "/dev/shm";
 /// How long reconciliation may take after the last answer.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -102,7 +104,13 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, BurstFailure> 
             temporary.path().to_path_buf()
         }
     };
-    say(out, &format!("{}", Machine::here().line()));
+    // A tail on shared memory outlives its process, which is its purpose; that of a temporary directory goes with it.
+    let temporary_tail = match (&args.data_dir, &args.tail_dir) {
+        (None, None) => tempfile::Builder::new().prefix("lotbook-burst-").tempdir_in(SHARED_MEMORY).ok(),
+        _ => None,
+    };
+    let tail_dir = args.tail_dir.as_deref().or(temporary_tail.as_ref().map(|dir| dir.path()));
+    say(out, &Machine::here().line());
     say(out, "making the flow ...");
     let ledger = flow::generate(&plan)?;
     let shortened = plan.shortened(CONTROL_SECONDS);
@@ -121,7 +129,7 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, BurstFailure> 
         ),
     );
 
-    let mut server = start(args, &plan, &ledger, &data_dir)?;
+    let mut server = start(args, &plan, &ledger, &data_dir, tail_dir)?;
     let acceptor = server.acceptor().map(|a| a.local_addr).unwrap_or(loopback(0));
     let mut target = Target::new(acceptor, "LOTBOOK", plan.sessions);
     let log = server.host.log().clone();
@@ -141,14 +149,18 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, BurstFailure> 
     server.door.poll();
     server.crash();
 
-    let mut integrity = verdict(&outcome, &recovery, &positions)?;
+    let mut integrity = verdict(&outcome, &recovery, tail_dir, &positions)?;
     if !reconciled {
         integrity.verdict = "broken";
         let why = trouble.map_or("provisional positions remain".into(), |error| error.to_string());
         integrity.examples.push(format!("not reconciled: {why}"));
     }
     let mut report = Report::new(&outcome, integrity, Some(&control), args.ack.as_str(), Machine::here());
-    report.notes.push(format!("{} corrections of late trades, {} proposals came too late", grouped(corrected), grouped(stale)));
+    report.notes.push(format!(
+        "{} corrections of late trades, {} proposals came too late",
+        grouped(corrected),
+        grouped(stale)
+    ));
     write_files(args, &report, &outcome, &control)?;
     print(out, &report);
     Ok(report.pass)
@@ -168,9 +180,10 @@ fn start(
     plan: &BurstPlan,
     ledger: &lotbook_perf::ledger::Ledger,
     data_dir: &Path,
+    tail_dir: Option<&Path>,
 ) -> Result<Server, BurstFailure> {
     let mut engine = EngineConfig::new(data_dir);
-    engine.tail_dir.clone_from(&args.tail_dir);
+    engine.tail_dir = tail_dir.map(Path::to_path_buf);
     let messages = ledger.entries.len();
     engine.trade_ids_max = (messages * 5 / 4).next_power_of_two().max(1 << 16);
     engine.limits = Limits {
@@ -185,10 +198,8 @@ fn start(
         Plant::AckBeforeLog => Fault::AckBeforeLog,
     });
     let shorts = |method| Rules { method, allow_short: true };
-    let defaults = Defaults {
-        business_date: Some(Date(plan.business_date_days)),
-        rules: shorts(lotbook_core::LotMethod::Fifo),
-    };
+    let defaults =
+        Defaults { business_date: Some(Date(plan.business_date_days)), rules: shorts(lotbook_core::LotMethod::Fifo) };
     let (mut server, known) = Server::start(&engine, &defaults)?;
     for (account, method) in ledger.universe.contracts() {
         server.set_contract(account, Some(account), shorts(lot_method(method)))?;
@@ -233,10 +244,14 @@ fn seen(view: &PositionView) -> SeenPosition {
 fn verdict(
     outcome: &BurstOutcome,
     data_dir: &Path,
+    tail_dir: Option<&Path>,
     positions: &[SeenPosition],
 ) -> Result<lotbook_perf::verdict::Integrity, BurstFailure> {
     let fail = |what: String| BurstFailure::ReadBack(what);
     let mut log = lotbook_wal::open_read_only(&data_dir.join("log")).map_err(|error| fail(error.to_string()))?;
+    if let Some(dir) = tail_dir {
+        log = log.with_tail_dir(dir);
+    }
     // Only names are applied to this book: the log's numbers are to be read as text.
     let mut book = Book::new(Limits { positions_max: 1, lots_max: 8, ..Limits::HOST });
     let mut decoder = Decoder::new();
@@ -393,7 +408,8 @@ impl Bar {
             || progress.elapsed_ms >= self.last_line.get() + LINE_EVERY_MS
         {
             self.last_line.set(progress.elapsed_ms);
-            eprintln!("{name:>8} {message}");
+            // Nobody may be reading; `eprintln` would panic.
+            let _ = writeln!(std::io::stderr(), "{name:>8} {message}");
         }
     }
 

@@ -76,8 +76,9 @@ pub fn of_latched(latched: &LatchedError) -> ExitCode {
 pub fn of_io(error: &io::Error) -> ExitCode {
     match (error.raw_os_error(), error.kind()) {
         (Some(libc::EADDRINUSE), _) | (None, io::ErrorKind::AddrInUse) => ExitCode::AddressInUse,
-        (Some(libc::ENOSPC | libc::EDQUOT), _)
-        | (None, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => ExitCode::NoSpace,
+        (Some(libc::ENOSPC | libc::EDQUOT), _) | (None, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+            ExitCode::NoSpace
+        }
         _ => ExitCode::Io,
     }
 }
@@ -109,13 +110,8 @@ mod tests {
     #[test]
     fn starts() {
         let log = |source| StartError::Log { dir: PathBuf::from("d"), source };
-        let latched = |errno| LatchedError {
-            errno,
-            call: "pwrite",
-            file: PathBuf::from("f"),
-            offset: 0,
-            durable_sequence: 0,
-        };
+        let latched =
+            |errno| LatchedError { errno, call: "pwrite", file: PathBuf::from("f"), offset: 0, durable_sequence: 0 };
         for (error, want) in [
             (log(OpenError::Locked { dir: PathBuf::from("d"), pid: None }), ExitCode::Locked),
             (log(OpenError::Config("x".into())), ExitCode::BadConfig),

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lotbook_wal::{
-    Appender, AppendError, From, Group, Limit, Log, LogConfig, NO_ADDRESS, OpenError, Opened, ReadError, RecordMeta,
+    AppendError, Appender, From, Group, Limit, Log, LogConfig, NO_ADDRESS, OpenError, Opened, ReadError, RecordMeta,
 };
 
 /// Kinds of journal records. Numbers are never reused.

@@ -1,6 +1,6 @@
 //! The `lotbook` binary: arguments in, exit codes out. What the commands do is in the library.
 
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdout};
 
 use clap::Parser as _;
 use lotbook_gateway::burst::{self, BurstFailure};
@@ -35,8 +35,12 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
         Err(error) => return fail(&error, ExitCode::BadConfig),
     };
     if args.print_config {
-        print!("{}", config.to_toml());
-        return ExitCode::Ok;
+        return match stdout().write_all(config.to_toml().as_bytes()).and_then(|()| stdout().flush()) {
+            Ok(()) => ExitCode::Ok,
+            // Who reads a pipe to its head has what was wanted.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::Ok,
+            Err(error) => fail(&error, exit::of_io(&error)),
+        };
     }
     match serve::run(&config, &mut stdout()) {
         Ok(()) => ExitCode::Ok,
@@ -52,7 +56,8 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
 }
 
 fn fail(error: &dyn std::error::Error, code: ExitCode) -> ExitCode {
-    eprintln!("lotbook: {error}");
+    // A standard error that nobody reads any more changes nothing about the code; `eprintln` would panic.
+    let _ = writeln!(stderr(), "lotbook: {error}");
     code
 }
 
@@ -85,7 +90,9 @@ fn log_to_stderr(command: &Command) {
     let serving = matches!(command, Command::Serve(_));
     let fallback = if serving { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("LOTBOOK_LOG").unwrap_or_else(|_| EnvFilter::new(fallback));
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
+    // A collector of logs that goes away must not take the host along: complaining about a standard error that cannot be
+    // written, on standard error, panics in whichever thread has just logged.
+    let logging = tracing_subscriber::fmt().log_internal_errors(false).with_env_filter(filter).with_writer(stderr);
     if serving {
         logging.json().flatten_event(true).init();
     } else {

@@ -68,8 +68,7 @@ fn today() -> Date {
 /// # Errors
 /// [`ServeFailure`].
 pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
     let engine = config.engine_config();
     let business_date = match config.business.date {
         BusinessDate::Today => today(),
@@ -92,7 +91,10 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
         tracing::warn!(note, "start");
     }
     if let Some(from) = report.log.lost_from_sequence {
-        tracing::error!(from, "the mapped tail is missing after an unclean stop: answers that promised `applied` only may be lost from this sequence on");
+        tracing::error!(
+            from,
+            "the mapped tail is missing after an unclean stop: answers that promised `applied` only may be lost from this sequence on"
+        );
     }
     let health = Arc::new(Mutex::new(Health::of(&server.host)));
     let http = match config.http.listen.0 {

@@ -115,7 +115,8 @@ impl Server {
     /// The host stopped, or takes no more names.
     pub fn set_contract(&mut self, contract: &str, account: Option<&str>, rules: Rules) -> Result<Answer, ServeError> {
         let directory = self.host.directory().clone();
-        let name = |class, text: &str| directory.resolve(class, text).map_err(|_| ServeError::Stopped(self.host.error()));
+        let name =
+            |class, text: &str| directory.resolve(class, text).map_err(|_| ServeError::Stopped(self.host.error()));
         let terms = ContractTerms {
             contract: name(NameClass::Contract, contract)?,
             account: account.map_or(Ok(NO_NAME), |account| name(NameClass::Account, account))?,

@@ -229,6 +229,11 @@ impl Driver {
         }
     }
 
+    /// Stops the schedule's clock until the next `connect`, with or without connections: what comes due meanwhile is not caught up.
+    pub fn pause(&mut self) {
+        self.interrupted_at.get_or_insert_with(Instant::now);
+    }
+
     /// Breaks every connection at once, unsent bytes included.
     pub fn drop_connections(&mut self) {
         self.sessions.iter_mut().for_each(FixClient::drop_connection);

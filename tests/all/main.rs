@@ -2,6 +2,7 @@
 
 mod book;
 mod coldpath;
+mod crash;
 mod command_line;
 mod correlation;
 mod exact;

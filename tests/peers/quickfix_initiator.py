@@ -9,7 +9,7 @@ Takes one JSON object a line on standard input, prints one JSON object a line on
     {"do": "send", "type": "8", "fields": [[17, "E1"], ...], "header": [[97, "Y"]], "sides": [[[54, "1"], ...]]}
     {"do": "numbers"}                                prints the next numbers of both directions
     {"do": "expect", "next": 5}                      sets the number that it expects next: what is beyond is asked for
-    {"do": "cut"}                                    drops the connection without a Logout, and stays away
+    {"do": "cut"}                                    loses the connection without a Logout; it connects again by itself
     {"do": "logout"}                                 Logout, waits for the answer, stays away
     {"do": "exit"}
 
@@ -20,6 +20,7 @@ Takes one JSON object a line on standard input, prints one JSON object a line on
 import argparse
 import json
 import os
+import socket
 import sys
 import threading
 
@@ -124,11 +125,26 @@ HeartBtInt={self.arguments.heartbeat}
         self.initiator = fix.SocketInitiator(self.application, self.stores, settings)
         self.initiator.start()
 
-    def stop(self, at_once):
+    def stop(self):
         if self.initiator is not None:
-            self.initiator.stop(at_once)
+            self.initiator.stop()
             self.initiator = None
         say(event="stopped")
+
+    def cut(self):
+        """Shuts the engine's socket under it, as a lost network does. It has no call for that: its stop says Logout."""
+        for name in os.listdir("/proc/self/fd"):
+            try:
+                held = socket.socket(fileno=os.dup(int(name)))
+            except OSError:
+                continue
+            try:
+                if held.getpeername()[:2] == ("127.0.0.1", self.arguments.port):
+                    held.shutdown(socket.SHUT_RDWR)
+            except (OSError, ValueError):
+                pass
+            finally:
+                held.close()
 
     def send(self, order):
         message = fix.Message()
@@ -174,9 +190,9 @@ def main():
         elif order["do"] == "expect":
             peer.session().setNextTargetMsgSeqNum(order["next"])
         elif order["do"] == "cut":
-            peer.stop(True)
+            peer.cut()
         elif order["do"] == "logout":
-            peer.stop(False)
+            peer.stop()
         elif order["do"] == "exit":
             break
     # The engine's threads end with the process.

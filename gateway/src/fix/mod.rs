@@ -33,4 +33,4 @@ pub mod trade;
 pub mod value;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

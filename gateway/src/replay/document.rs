@@ -10,10 +10,11 @@ use lotbook_engine::{Directory, PositionView, ReadModel};
 use super::feed::Fed;
 use super::ledger::Ledger;
 use crate::input::Stats;
-use crate::output::{
-    AllocationRow, BreakRow, E8, E16, Outcome, PositionRow, ReplayDocument, SkippedRow, TradeRow,
-};
+use crate::output::{AllocationRow, BreakRow, E8, E16, Outcome, PositionRow, ReplayDocument, SkippedRow, TradeRow};
 use crate::view::position_row;
+
+/// Why a held trade waits.
+const FORWARD_DATED: &str = "FORWARD_DATED";
 
 pub(super) fn build(
     fed: Fed,
@@ -50,8 +51,9 @@ pub(super) fn build(
 
 /// Figures as they stand now. A duplicate and a refused trade have none: they are the first one's, or nobody's.
 fn finish_row(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
-    if row.outcome == Outcome::Held && ledger.has_matured(hash) {
-        row.outcome = Outcome::Applied;
+    if row.outcome == Outcome::Held {
+        (row.outcome, row.reason) =
+            if ledger.has_matured(hash) { (Outcome::Applied, None) } else { (Outcome::Held, Some(FORWARD_DATED)) };
     }
     if !matches!(row.outcome, Outcome::Applied | Outcome::Provisional) {
         return;

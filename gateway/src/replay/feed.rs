@@ -233,7 +233,8 @@ impl<'h> Feeder<'h> {
             file: located.file.clone(),
             line: located.line,
         });
-        let resolved = self.origin(located).and_then(|origin| Ok((origin, self.resolver.trade(&words, origin.received_at_ns)?)));
+        let resolved =
+            self.origin(located).and_then(|origin| Ok((origin, self.resolver.trade(&words, origin.received_at_ns)?)));
         let (origin, input) = match resolved {
             Ok(resolved) => resolved,
             Err(error) => {

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_trade() {
-        let trade = read(&format!("{TRADE}60=20200305-14:29:59.5|75=20200304|")).expect("reads").expect("a trade");
+        let trade = read(&format!("{TRADE}60=20200305-14:29:59.500|75=20200304|")).expect("reads").expect("a trade");
         assert_eq!(trade.namespace.as_deref(), Some("FIX:DESK1:20200304"));
         assert_eq!(trade.source_order, Some(7));
         assert_eq!(trade.effective_date.to_string(), "2020-03-04");

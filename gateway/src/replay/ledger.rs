@@ -175,9 +175,9 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
 fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> FiguresRow {
     let exposure = match (figures.quantity_e8, mark) {
         (0, _) => Some(E16(0)),
-        (quantity_e8, Some(mark)) => flash(quantity_e8, figures.cost_e16, multiplier_e8, mark.price_e8)
-            .ok()
-            .map(|flash| E16(flash.exposure_e16)),
+        (quantity_e8, Some(mark)) => {
+            flash(quantity_e8, figures.cost_e16, multiplier_e8, mark.price_e8).ok().map(|flash| E16(flash.exposure_e16))
+        }
         (_, None) => None,
     };
     FiguresRow {
@@ -218,9 +218,8 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
             continue;
         }
         let failed = |what: String| StartError::Event { sequence: header.sequence, what };
-        let event = decoder
-            .decode(header.kind, header.version, record.payload)
-            .map_err(|error| failed(error.to_string()))?;
+        let event =
+            decoder.decode(header.kind, header.version, record.payload).map_err(|error| failed(error.to_string()))?;
         match &event {
             Event::Trade(trade) => {
                 ledger.lock().note_trade(trade);
@@ -229,8 +228,7 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
                 }
             }
             Event::Corrected(corrected) if corrected.breaks > 0 => {
-                let outcome =
-                    side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;
+                let outcome = side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;
                 ledger.lock().note_breaks(corrected, &outcome);
             }
             Event::Corrected(corrected) => {

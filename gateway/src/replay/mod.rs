@@ -149,8 +149,7 @@ pub fn execute(
     for located in &rules {
         feeder.line(located)?;
     }
-    let mut reader =
-        Reader::new(args.files.clone(), options, Some(fix_lines::decoder(feeder.business_date_of_fix())));
+    let mut reader = Reader::new(args.files.clone(), options, Some(fix_lines::decoder(feeder.business_date_of_fix())));
     let (skipped, unreadable) = feed_all(&mut reader, &mut feeder, args.skip_bad, &progress)?;
     feeder.finish()?;
     let fed = feeder.into_fed();
@@ -169,8 +168,7 @@ pub fn execute(
     let ledger = std::mem::take(&mut *ledger.lock());
     let document = document::build(fed, &ledger, &model, &directory, skipped, &reader.stats());
     warn(&warnings, err).map_err(ReplayError::Output)?;
-    let written =
-        if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
+    let written = if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
     written.map_err(ReplayError::Output)?;
     drop(data_dir);
     unreadable.map_or(Ok(()), Err)

@@ -1,3 +1,5 @@
+//! Every message that is sent, byte by byte.
+
 use super::super::fixtures::{parsed, shown};
 use super::super::message::{MsgType, Tag};
 use super::*;

@@ -1,3 +1,5 @@
+//! Messages in, fields out; damaged ones refused.
+
 use super::super::fixtures::{framed, parsed};
 use super::*;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Trades read from messages, and every refusal.
+
 use super::super::fixtures::{framed, parsed, pipes};
 use super::*;
 use crate::fix::frame::check_sum;

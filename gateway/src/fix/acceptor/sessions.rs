@@ -1,0 +1,159 @@
+//! Sessions of the acceptor: where they go on, their outbound numbers, their ends.
+
+use super::*;
+
+impl Work {
+    pub(super) fn session(&mut self, comp_id: &str) -> Option<usize> {
+        if let Some(number) = self.by_comp_id.get(comp_id) {
+            return Some(*number);
+        }
+        let terms = self.config.sessions.iter().find(|terms| terms.comp_id == comp_id).cloned();
+        if (terms.is_none() && !self.config.sessions.is_empty()) || self.sessions.len() == SESSIONS_MAX {
+            return None;
+        }
+        let name = format!("{}:{comp_id}", self.config.comp_id);
+        let known = self.known.get(&name).cloned().unwrap_or_default();
+        let source = self.resolver.name(NameClass::Source, &source_name(&name, known.incarnation)).ok()?;
+        let shard_max = self.shard_max.get(&source).copied().unwrap_or(0);
+        let next_out = known.next_out();
+        let resume = Resume {
+            next_in: known.next_in(shard_max),
+            next_out,
+            out_reserved_through: known.reserved_through.max(next_out - 1),
+        };
+        let mut config = SessionConfig::new(&self.config.comp_id, comp_id);
+        config.out_block = OUT_BLOCK;
+        let session = Session::new(config, RingStore::new(STORED_ANSWERS, STORED_BYTES), resume);
+        tracing::info!(session = name, next_in = resume.next_in, next_out = resume.next_out, "session");
+        let ack = terms.as_ref().map_or(self.config.ack, |terms| terms.ack);
+        self.sessions.push(Live {
+            session,
+            name,
+            incarnation: known.incarnation,
+            source,
+            ack,
+            namespace: terms.and_then(|terms| terms.namespace),
+            connection: None,
+            last_trade: shard_max,
+            reserving: None,
+        });
+        self.by_comp_id.insert(comp_id.to_owned(), self.sessions.len() - 1);
+        Some(self.sessions.len() - 1)
+    }
+
+    /// Keeps outbound numbers set aside ahead of use: asked for at half a block, waited for only at the end.
+    pub(super) fn reserve(&mut self, number: usize) {
+        let live = &mut self.sessions[number];
+        let at_hand =
+            OUT_NUMBERS_PER_CALL_MAX + DOOR_SLOTS as u64 + self.durable.len() as u64 + self.refusals.len() as u64;
+        if live.session.numbers_left() >= OUT_BLOCK / 2 && live.reserving.is_none() {
+            return;
+        }
+        if live.reserving.is_none() {
+            let through = live.session.next_out() + live.session.numbers_left() - 1 + OUT_BLOCK;
+            let session = SessionRef { name: &live.name, incarnation: live.incarnation };
+            if let Ok(sequence) = self.journal.record(journal::kind::RESERVED, session, [through, 0, 0]) {
+                live.reserving = Some((sequence, through));
+            }
+        }
+        let urgent = live.session.numbers_left() < at_hand;
+        if let Some((sequence, through)) = live.reserving {
+            let log = self.journal.log();
+            let durable = log.durable_sequence() >= sequence
+                || (urgent && matches!(log.wait_durable(sequence, Duration::from_secs(5)), Ok(true)));
+            if durable {
+                live.session.reserve_through(through);
+                live.reserving = None;
+            }
+        }
+    }
+
+    pub(super) fn timers(&mut self) {
+        let now = Instant::now();
+        if now < self.next_timers {
+            return;
+        }
+        self.next_timers = now + Duration::from_millis(20);
+        for number in 0..self.sessions.len() {
+            self.reserve(number);
+            let live = &mut self.sessions[number];
+            let Some(index) = live.connection else { continue };
+            let Some(connection) = &mut self.connections[index] else { continue };
+            let step = live.session.tick(self.clock.now, &mut connection.out);
+            if let Some(persist) = step.persist {
+                self.persist(number, persist);
+            }
+            self.end_if(index, step.disconnect);
+        }
+        for index in 0..self.connections.len() {
+            // Connections that never said who they are.
+            let silent = self.connections[index]
+                .as_ref()
+                .is_some_and(|c| c.session.is_none() && c.opened.elapsed() > Duration::from_secs(10));
+            if silent {
+                self.close(index);
+            }
+        }
+    }
+
+    /// Begins to close a connection whose session has ended: its last words are still to be written.
+    pub(super) fn end_if(&mut self, index: usize, why: Option<Disconnect>) {
+        let Some(why) = why else { return };
+        let Some(connection) = &mut self.connections[index] else { return };
+        connection.closing = Some(Instant::now() + CLOSE_TIMEOUT);
+        if let Some(number) = connection.session.take() {
+            self.part(number, &format!("{why:?}"));
+        }
+    }
+
+    pub(super) fn part(&mut self, number: usize, why: &str) {
+        let live = &mut self.sessions[number];
+        tracing::info!(session = live.name, why, "session disconnected");
+        live.connection = None;
+        live.session.disconnected();
+        let on = self.counters.logged_on.load(Ordering::Relaxed);
+        self.counters.logged_on.store(on.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub(super) fn close(&mut self, index: usize) {
+        let Some(mut connection) = self.connections[index].take() else { return };
+        let _ = self.poll.registry().deregister(&mut connection.stream);
+        if let Some(number) = connection.session {
+            self.part(number, "connection closed");
+        }
+    }
+
+    /// Logs sessions out. `true` when all are gone, or at the deadline: numbers are recorded then.
+    pub(super) fn leave(&mut self, deadline: Instant) -> bool {
+        for number in 0..self.sessions.len() {
+            let live = &mut self.sessions[number];
+            if !live.session.is_logged_on() {
+                continue;
+            }
+            let Some(index) = live.connection else { continue };
+            let Some(connection) = &mut self.connections[index] else { continue };
+            let step = live.session.logout("shutting down", self.clock.now, &mut connection.out);
+            self.end_if(index, step.disconnect);
+        }
+        self.write();
+        let waiting = self.door.outstanding() > 0 || !self.durable.is_empty() || !self.refusals.is_empty();
+        let connected = self.sessions.iter().any(|live| live.connection.is_some());
+        if (waiting || connected) && Instant::now() < deadline {
+            return false;
+        }
+        for live in &self.sessions {
+            let session = SessionRef { name: &live.name, incarnation: live.incarnation };
+            let numbers = [live.session.next_in(), live.session.next_out(), 0];
+            // Only where nothing is in flight is the end of numbers known.
+            if !waiting {
+                let _ = self.journal.record(journal::kind::ENDED, session, numbers);
+            }
+        }
+        true
+    }
+}
+
+/// A restart makes another source, so that its numbers are not taken for those before.
+pub(super) fn source_name(session: &str, incarnation: u32) -> String {
+    format!("FIX:{session}#{incarnation}")
+}

@@ -1,0 +1,238 @@
+//! A host under load, killed and started again, with a driver whose ledger knows what was promised.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use lotbook_engine::phase::{Phase, Phases};
+use lotbook_perf::burst::Target;
+use lotbook_perf::driver::Driver;
+use lotbook_perf::flow;
+use lotbook_perf::ledger::{Kind, Ledger, Status};
+use lotbook_perf::plan::BurstPlan;
+use lotbook_perf::text::date_of_days;
+use lotbook_tests::rig::PATIENCE;
+use lotbook_tests::server::{Place, Served, Terms};
+
+use super::readback::{self, LogImage};
+use super::trap::{self, Wire, Wish};
+
+/// Business date of every campaign.
+const BUSINESS_DATE_DAYS: i32 = 20_400;
+/// The load comes in waves: so long nothing is offered, then everything that became due at once.
+const EBB: Duration = Duration::from_millis(150);
+/// Most messages sent and not answered, so that a slow machine is not drowned.
+const IN_FLIGHT_MAX: u64 = 6_000;
+/// A wave is over when this few are unanswered.
+const IN_FLIGHT_LOW: u64 = 200;
+/// Without an answer for so long, what is outstanding is asked for again.
+const STALLED: Duration = Duration::from_millis(300);
+
+/// A plan of `seconds`: over real sessions, with many late trades, so that positions are PROVISIONAL at any moment.
+pub fn plan(seconds: u64, seed: u64) -> BurstPlan {
+    BurstPlan {
+        rate: 20_000,
+        burst_multiplier: 1,
+        seconds,
+        positions: 1_000,
+        accounts: 100,
+        instruments: 50,
+        seed,
+        sessions: 4,
+        backdated_permille: 150,
+        business_date_days: BUSINESS_DATE_DAYS,
+        ..BurstPlan::default()
+    }
+}
+
+/// Whether the session with this index was promised durability.
+pub fn is_durable(session: u8) -> bool {
+    session % 2 == 1
+}
+
+/// What was found at one kill.
+#[derive(Clone, Debug)]
+pub struct Kill {
+    pub wanted: Phase,
+    pub found: Vec<Phase>,
+    pub in_flight: u64,
+    /// PROVISIONAL positions and all, as the log has them.
+    pub provisional: (usize, usize),
+    pub acknowledged: u64,
+}
+
+/// See the module.
+pub struct Campaign {
+    pub place: Place,
+    pub driver: Driver,
+    pub log: LogImage,
+    pub kills: Vec<Kill>,
+    /// Trades whose answer was lost and that a possible resend found booked.
+    pub asked_again: u64,
+    target: Target,
+}
+
+impl Campaign {
+    pub fn new(plan: &BurstPlan) -> Self {
+        let nowhere = "127.0.0.1:9".parse().expect("an address");
+        let target = Target::new(nowhere, "LOTBOOK", plan.sessions);
+        let terms = Terms {
+            sessions: (0u8..)
+                .zip(&target.sender_comp_ids)
+                .map(|(at, sender)| (sender.clone(), if is_durable(at) { "durable" } else { "applied" }))
+                .collect(),
+            checkpoint_records: 20_000,
+            business_date: date_of_days(plan.business_date_days).to_string(),
+            trade_ids_max: 1 << 22,
+        };
+        let ledger = flow::generate(plan).expect("a sound plan");
+        Self {
+            place: Place::new(&terms),
+            driver: Driver::new(plan, ledger, target.clone()),
+            log: LogImage::new(),
+            kills: Vec::new(),
+            asked_again: 0,
+            target,
+        }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.driver.ledger
+    }
+
+    pub fn acknowledged(&self) -> u64 {
+        self.ledger().entries.iter().filter(|entry| entry.status.accepted()).count() as u64
+    }
+
+    /// Messages that are still to be offered.
+    pub fn left(&self) -> u64 {
+        self.ledger().entries.len() as u64 - self.driver.sent()
+    }
+
+    /// Logs all sessions on, with the numbers as they stand.
+    pub fn connect(&mut self, host: &Served) {
+        self.target.fix_addr = host.fix;
+        self.driver.retarget(self.target.clone());
+        self.driver.connect().unwrap_or_else(|error| panic!("logging on again: {error}\n{}", self.place.said()));
+    }
+
+    /// Waits until everything that can be answered is, and asks again for what is not.
+    pub fn settle(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut left, mut moved_at) = (u64::MAX, Instant::now());
+        loop {
+            let drained = self.driver.drain(Duration::from_millis(20), &mut |_| {});
+            drained.unwrap_or_else(|broken| {
+                panic!("session {} broke after a restart: {}\n{}", broken.session, broken.error, self.place.said())
+            });
+            let now_left = self.answerable();
+            if now_left == 0 {
+                break;
+            }
+            if now_left < left {
+                (left, moved_at) = (now_left, Instant::now());
+            } else if moved_at.elapsed() > STALLED {
+                self.asked_again += self.driver.ask_again();
+                moved_at = Instant::now();
+            }
+            assert!(Instant::now() < deadline, "{now_left} messages stay unanswered");
+        }
+        self.driver.pause();
+    }
+
+    /// Sent, unanswered, and to be answered when asked again. The refusal of a planted fault that was lost with a connection stays lost.
+    fn answerable(&self) -> u64 {
+        let sent = &self.ledger().entries[..self.driver.sent() as usize];
+        let waits = sent.iter().filter(|entry| entry.status == Status::Sent);
+        waits.filter(|entry| !matches!(entry.kind(), Kind::Invalid(_))).count() as u64
+    }
+
+    /// Offers the flow in waves until the host is dead or the time is over.
+    pub fn load(&mut self, wire: &Wire, time: Duration) {
+        let until = Instant::now() + time;
+        while Instant::now() < until && !wire.dead.load(Ordering::Acquire) && self.left() > 0 {
+            let ebb_until = Instant::now() + EBB;
+            let ran = self.driver.drain(EBB, &mut |_| {}).and_then(|_| {
+                std::thread::sleep(ebb_until.saturating_duration_since(Instant::now()));
+                let mut crest = false;
+                self.driver.run(&mut |_| {}, &mut |driver| {
+                    let in_flight = driver.outstanding();
+                    wire.in_flight.store(in_flight, Ordering::Relaxed);
+                    crest |= in_flight > IN_FLIGHT_LOW;
+                    wire.dead.load(Ordering::Acquire)
+                        || Instant::now() > until
+                        || in_flight > IN_FLIGHT_MAX
+                        || (crest && in_flight < IN_FLIGHT_LOW)
+                })
+            });
+            wire.in_flight.store(self.driver.outstanding(), Ordering::Relaxed);
+            if let Err(broken) = ran {
+                let dead = (0..100).any(|_| {
+                    std::thread::sleep(Duration::from_millis(10));
+                    wire.dead.load(Ordering::Acquire)
+                });
+                let said = self.place.said();
+                assert!(dead, "session {} broke on a living host: {}\n{said}", broken.session, broken.error);
+            }
+        }
+    }
+
+    /// Loads the host until the trap has killed it; then reads what it left behind and looks whether every promise is in it.
+    pub fn kill_in(&mut self, mut host: Served, wish: Wish, free_run: Duration) {
+        self.load(&Wire::default(), free_run);
+        let wire = Arc::new(Wire::default());
+        let trap = trap::set(host.process.pid(), &self.place.data_dir(), wish, wire.clone());
+        self.load(&wire, wish.patience + Duration::from_secs(5));
+        trap.join().expect("the trap");
+        host.process.kill();
+        self.driver.read_out(Duration::from_secs(5));
+        self.driver.drop_connections();
+        self.post_mortem(wish.phase);
+    }
+
+    /// Starts the host and kills it while it recovers.
+    pub fn kill_in_recovery(&mut self, delay: Duration) {
+        let mut starting = self.place.spawn();
+        trap::spring_in_recovery(starting.process.pid(), &self.place.data_dir(), delay);
+        starting.process.kill();
+        self.post_mortem(Phase::Recovery);
+    }
+
+    fn post_mortem(&mut self, wanted: Phase) {
+        let found = Phases::read(&self.place.data_dir()).unwrap_or_default();
+        self.log.read_on(&self.place.data_dir(), self.place.tail_dir());
+        let in_flight = self.driver.outstanding();
+        let provisional = self.log.provisional();
+        let acknowledged = self.acknowledged();
+        self.every_promise_is_in_the_log(|_| true);
+        self.kills.push(Kill { wanted, found, in_flight, provisional, acknowledged });
+    }
+
+    /// Every acknowledged trade for whose session `counts` is in the log once, where the answer said.
+    pub fn every_promise_is_in_the_log(&self, counts: impl Fn(u8) -> bool) {
+        let ledger = self.ledger();
+        let found = self.log.by_index(ledger);
+        for (index, entry) in (0u32..).zip(&ledger.entries) {
+            if entry.status.accepted() && counts(entry.session) {
+                let (times, sequence) = found[index as usize];
+                let id = ledger.trade_id(index);
+                assert_eq!(times, 1, "{id}, acknowledged as {:?} on session {}", entry.status, entry.session);
+                assert_eq!(sequence, entry.log_sequence, "{id}");
+            }
+        }
+    }
+
+    /// The whole verdict over a host that serves: log and positions against the recomputation.
+    pub fn compare(&mut self, host: &Served) {
+        host.wait_reconciled(PATIENCE);
+        let seen = readback::positions(host);
+        self.log.read_on(&self.place.data_dir(), self.place.tail_dir());
+        let verdict = self.log.verdict(self.ledger(), &seen);
+        assert!(verdict.exact(), "{verdict:#?}");
+        assert_eq!(verdict.acknowledged, verdict.logged);
+        let contradictions = self.driver.contradictions();
+        assert_eq!(contradictions.count, 0, "{:?}", contradictions.examples);
+        assert_eq!(self.driver.unknown_answers(), 0);
+        assert_eq!(self.driver.unexpected_refusals().len(), 0, "{:?}", self.driver.unexpected_refusals());
+    }
+}
