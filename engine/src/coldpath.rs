@@ -117,7 +117,13 @@ impl ColdQueue {
     /// The follower saw an event of a PROVISIONAL position.
     pub fn seen(&self, position: u32, head: Head) {
         let mut waiting = self.waiting.lock();
-        if waiting.heads.insert(position, head).is_none() {
+        let new = waiting.heads.insert(position, head).is_none();
+        // What came meanwhile may heal a position that could not be reconciled.
+        let buried = waiting.dead.iter().position(|dead| dead.position == position && dead.version < head.version);
+        if let Some(index) = buried {
+            waiting.dead.swap_remove(index);
+        }
+        if new || buried.is_some() {
             waiting.order.push_back(position);
             self.changed.notify_all();
         }
@@ -128,6 +134,7 @@ impl ColdQueue {
         let mut waiting = self.waiting.lock();
         waiting.heads.remove(&position);
         waiting.order.retain(|&other| other != position);
+        waiting.dead.retain(|dead| dead.position != position);
         self.changed.notify_all();
     }
 
@@ -198,14 +205,21 @@ impl ColdQueue {
     /// Back to the end of the queue, if it is still to be reconciled.
     fn put_back(&self, position: u32) {
         let mut waiting = self.waiting.lock();
-        if waiting.heads.contains_key(&position) {
+        if waiting.heads.contains_key(&position) && !waiting.order.contains(&position) {
             waiting.order.push_back(position);
         }
     }
 
     fn bury(&self, position: u32, version: u64, error: String) {
         tracing::error!(position, version, error, "position cannot be reconciled");
-        self.waiting.lock().dead.push(DeadLetter { position, version, error });
+        let mut waiting = self.waiting.lock();
+        waiting.dead.retain(|dead| dead.position != position);
+        // What came between the try and now may have healed it.
+        if waiting.heads.get(&position).is_some_and(|head| head.version > version) {
+            waiting.order.push_back(position);
+        } else {
+            waiting.dead.push(DeadLetter { position, version, error });
+        }
     }
 }
 
@@ -216,6 +230,13 @@ struct Stream {
     inputs: Vec<TradeInput>,
     /// Late trades since the last correction: the first one by arrival.
     cause: Option<(TradeHash, u64)>,
+}
+
+/// A trade that a stream did not hold yet.
+struct Fresh {
+    input: TradeInput,
+    late: bool,
+    sequence: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -331,7 +352,7 @@ impl Worker {
     /// Reads the events after the stream's version, along the back-links.
     fn catch_up(&mut self, position: u32, stream: &mut Stream, head: &Head) -> Result<(), StreamError> {
         let mut address = head.address;
-        let mut fresh: Vec<(Class, TradeInput, u64)> = Vec::new();
+        let mut fresh: Vec<Fresh> = Vec::new();
         let mut corrected = false;
         while address != NO_ADDRESS {
             self.log.read_at(address, &mut self.buffer)?;
@@ -350,18 +371,18 @@ impl Worker {
             if trade.version <= stream.version {
                 break;
             }
-            // Late trades before a correction were reconciled by it.
-            let class = if corrected && trade.class == Class::Provisional { Class::Applied } else { trade.class };
-            fresh.push((class, trade.input, header.sequence));
-        }
-        for (class, input, sequence) in fresh.into_iter().rev() {
-            if class == Class::Provisional && stream.cause.is_none() {
-                stream.cause = Some((input.hash, sequence));
-            }
             // A forward-dated trade counts when it has matured.
-            if class != Class::Forward {
-                stream.inputs.push(input);
+            if trade.class != Class::Forward {
+                // Late trades before a correction were reconciled by it.
+                let late = trade.late && !corrected;
+                fresh.push(Fresh { input: trade.input, late, sequence: header.sequence });
             }
+        }
+        for trade in fresh.into_iter().rev() {
+            if trade.late && stream.cause.is_none() {
+                stream.cause = Some((trade.input.hash, trade.sequence));
+            }
+            stream.inputs.push(trade.input);
         }
         stream.version = head.version;
         Ok(())

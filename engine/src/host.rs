@@ -186,7 +186,7 @@ impl Host {
             proposals: proposals_in,
             verdicts: verdicts_out,
             phases,
-            scratch: Scratch::new(),
+            scratch: Scratch::unbounded(),
             decoder: Decoder::new(),
             buffer: RecordBuffer::new(),
             streams: Streams::default(),
@@ -337,7 +337,9 @@ impl Host {
             if done() {
                 return true;
             }
-            if Instant::now() > deadline || self.error.lock().is_some() || self.log.latched().is_some() {
+            // A checkpoint that was not written is a warning: the log goes on.
+            let stopped = self.error.lock().as_ref().is_some_and(|error| !matches!(error, HostError::Checkpoint(_)));
+            if Instant::now() > deadline || stopped || self.log.latched().is_some() {
                 return false;
             }
             std::thread::sleep(Duration::from_micros(200));

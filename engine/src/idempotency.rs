@@ -59,6 +59,8 @@ pub fn content(input: &TradeInput) -> u64 {
     let hash = digest::mix(u64::from(input.account) << 32 | u64::from(input.instrument), input.quantity_e8 as u64);
     let hash = digest::mix(hash, input.price_e8 as u64);
     let hash = digest::mix(hash, input.fees_e8 as u64);
+    let hash = digest::mix(hash, input.lot.0 as u64);
+    let hash = digest::mix(hash, u64::from(input.contract) << 8 | input.trade_type as u64);
     digest::mix(hash, u64::from(input.effective_date.0 as u32) << 8 | input.side as u64)
 }
 

@@ -77,7 +77,7 @@ pub fn apply(
             if trade.class.is_accepted() {
                 state.book.set_last_address(trade.position, header.address);
             }
-            if trade.class == Class::Provisional {
+            if trade.late {
                 state.late.entry(trade.position).or_default().push(trade.input.trade_id.as_str().into());
             }
             let offset = state.sources.entry(trade.origin.source).or_default();

@@ -334,14 +334,17 @@ impl Shard {
     fn mature_slice(&mut self) -> bool {
         let Some(today) = self.book.business_date() else { return false };
         let mut worked = false;
+        // Those that cannot be booked now are passed over, and tried again in the next round.
+        let mut stuck = 0;
         for _ in 0..MATURITY_SLICE {
-            let Some(forward) = self.book.forwards().first_due(today).copied() else { break };
+            let Some(forward) = self.book.forwards().due(today, stuck).copied() else { break };
             if !worked {
                 self.stamp();
             }
             match self.mature(&forward) {
                 Ok(true) => worked = true,
-                Ok(false) | Err(_) => break,
+                Ok(false) => stuck += 1,
+                Err(_) => break,
             }
         }
         worked

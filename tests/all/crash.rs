@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lotbook_engine::phase::Phase;
-use lotbook_perf::ledger::Status;
+use lotbook_perf::ledger::{Kind, Status};
 use lotbook_perf::rng::Rng;
 use lotbook_tests::rig::PATIENCE;
 
@@ -25,6 +25,8 @@ const KILLS_LONG: u64 = 100;
 /// Answers in flight at a kill, and PROVISIONAL positions in a hundred.
 const IN_FLIGHT_MIN: u64 = 1_000;
 const PROVISIONAL_PERCENT_MIN: usize = 10;
+/// A whole comparison after so many kills, and at the end.
+const COMPARE_EVERY: usize = 5;
 /// Wanted phases, in turn: the rare ones are no less often tried.
 const TURNS: [Phase; 6] =
     [Phase::Append, Phase::Sync, Phase::Recovery, Phase::Roll, Phase::Correction, Phase::Checkpoint];
@@ -41,14 +43,16 @@ fn killed_at_any_moment_it_keeps_every_promise() {
     let seed = from_env("LOTBOOK_SEED").unwrap_or(42);
     let began = Instant::now();
     let mut rng = Rng::new(seed, 77);
-    let mut campaign = Campaign::new(&plan(kills * 2 + 10, seed));
+    let mut campaign = Campaign::new(&plan(kills * 2 + 20, seed));
     let mut host = campaign.place.start();
     campaign.connect(&host);
-    let mut compares = 0;
+    let (mut compares, mut stops) = (0, 0);
+    campaign.driver.pause();
+    campaign.connect(&host);
     while (campaign.kills.len() as u64) < kills {
         let phase = TURNS[campaign.kills.len() % TURNS.len()];
-        let free_run = Duration::from_millis(rng.between(50, 700) as u64);
-        let patience = Duration::from_secs(4);
+        let free_run = Duration::from_millis(rng.between(50, 600) as u64);
+        let patience = Duration::from_secs(8);
         if phase == Phase::Recovery {
             // The host that was killed last, killed again while it comes back.
             drop(host);
@@ -61,11 +65,20 @@ fn killed_at_any_moment_it_keeps_every_promise() {
             // Two deaths in a row.
             campaign.kill_in_recovery(Duration::from_micros(rng.between(0, 30_000) as u64));
         }
-        say(campaign.kills.len(), campaign.kills.last().expect("a kill"));
         host = campaign.place.start();
         campaign.connect(&host);
+        match rng.below(4) {
+            // The next death may come while this one's trades are still being sent again.
+            0 => continue,
+            1 => campaign.lose_connections(&host),
+            _ => {}
+        }
         campaign.settle();
-        if campaign.kills.len() % 10 == 4 {
+        if rng.below(4) == 0 {
+            host = campaign.stop_in_order(host);
+            stops += 1;
+        }
+        if campaign.kills.len() / COMPARE_EVERY > compares {
             campaign.compare(&host);
             compares += 1;
         }
@@ -77,7 +90,10 @@ fn killed_at_any_moment_it_keeps_every_promise() {
     campaign.compare(&host);
     assert!(campaign.log.trades.starts_with(&before.trades), "what was in the log once has changed");
     campaign.driver.close();
-    report(&campaign, compares + 1, began);
+    // Nobody started a session anew: every number was used once.
+    let numbers: u64 = campaign.driver.sessions().iter().map(|session| session.next_out() - 1).sum();
+    assert!(numbers > campaign.driver.sent());
+    report(&campaign, compares + 1, stops, began);
     let hit = |phase| campaign.kills.iter().any(|kill: &Kill| kill.found.contains(&phase));
     let must = [Phase::Append, Phase::Sync, Phase::Correction, Phase::Recovery];
     for phase in if long { Phase::ALL.to_vec() } else { must.to_vec() } {
@@ -90,22 +106,13 @@ fn killed_at_any_moment_it_keeps_every_promise() {
         all += 1;
         deep += usize::from(late && kill.in_flight >= IN_FLIGHT_MIN);
     }
-    assert!(deep * 10 >= all * 8, "only {deep} of {all} kills met {IN_FLIGHT_MIN} answers in flight and 10 % PROVISIONAL");
-}
-
-fn say(number: usize, kill: &Kill) {
-    let found: Vec<&str> = kill.found.iter().map(|phase| phase.as_str()).collect();
-    let (provisional, positions) = kill.provisional;
-    println!(
-        "kill {number:>3} wanted {:<10} found {:<34} in flight {:>5}, provisional {provisional} of {positions}, acknowledged {}",
-        kill.wanted.as_str(),
-        found.join("+"),
-        kill.in_flight,
-        kill.acknowledged
+    assert!(
+        deep * 10 >= all * 8,
+        "only {deep} of {all} kills met {IN_FLIGHT_MIN} answers in flight and 10 % PROVISIONAL"
     );
 }
 
-fn report(campaign: &Campaign, compares: u32, began: Instant) {
+fn report(campaign: &Campaign, compares: usize, stops: usize, began: Instant) {
     let mut phases: BTreeMap<&str, u32> = BTreeMap::new();
     for phase in campaign.kills.iter().flat_map(|kill| &kill.found) {
         *phases.entry(phase.as_str()).or_default() += 1;
@@ -113,7 +120,7 @@ fn report(campaign: &Campaign, compares: u32, began: Instant) {
     let learnt = campaign.ledger().entries.iter().filter(|entry| entry.status == Status::Learnt).count();
     println!(
         "{} kills in {:.0} s: phases {phases:?}; sent {}, acknowledged {}, asked again {}, answered duplicate after a resend {learnt}, \
-         corrections {}, whole comparisons {compares}",
+         corrections {}, clean stops {stops}, whole comparisons {compares}",
         campaign.kills.len(),
         began.elapsed().as_secs_f64(),
         campaign.driver.sent(),
@@ -128,7 +135,7 @@ fn killed() -> Campaign {
     let mut campaign = Campaign::new(&plan(4, 7));
     let host = campaign.place.start();
     campaign.connect(&host);
-    let wish = Wish { phase: Phase::Append, in_flight_min: IN_FLIGHT_MIN, patience: Duration::from_secs(4) };
+    let wish = Wish { phase: Phase::Sync, in_flight_min: IN_FLIGHT_MIN, patience: Duration::from_secs(4) };
     campaign.kill_in(host, wish, Duration::from_millis(400));
     assert!(campaign.acknowledged() > 1_000);
     campaign
@@ -174,13 +181,19 @@ fn a_lost_tail_is_told(harm: impl Fn(&Path), all: bool) {
     let (durable, applied): (Vec<_>, Vec<_>) = accepted.partition(|entry| is_durable(entry.session));
     assert!(durable.iter().all(|entry| entry.log_sequence < lost_from));
     let lost = applied.iter().filter(|entry| entry.log_sequence >= lost_from).count();
-    println!("{} durable answers all kept, {lost} of {} applied answers lost from {lost_from} on", durable.len(), applied.len());
+    println!(
+        "{} durable answers all kept, {lost} of {} applied answers lost from {lost_from} on",
+        durable.len(),
+        applied.len()
+    );
     campaign.connect(&host);
     campaign.settle();
     host.wait_reconciled(PATIENCE);
     campaign.log.read_on(&campaign.place.data_dir(), campaign.place.tail_dir());
     let found = campaign.log.by_index(campaign.ledger());
-    for (entry, (times, _)) in campaign.ledger().entries.iter().zip(found) {
+    // Under another sequence, if they were lost; the second answer to such a trade may have been booked as its copy's.
+    let originals = campaign.ledger().entries.iter().zip(found).filter(|(entry, _)| entry.kind() != Kind::Duplicate);
+    for (entry, (times, _)) in originals {
         assert_eq!(times, u32::from(entry.status.accepted()), "{entry:?}");
     }
 }

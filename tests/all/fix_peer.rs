@@ -259,10 +259,10 @@ fn quickfix_logs_on_and_trades() {
             assert_eq!(answer.get(818), correlation);
         }
     }
-    // FIFO: (12 - 10) x 100 + (12 - 11.25) x 20, less the share of the fees that the twenty carry.
+    // FIFO: (12 - 10) x 100 + (12 - 11.25) x 20. Fees are carried by the event and are in no lot's cost.
     let (quantity, realized) = position(&host);
     assert_eq!(quantity, "30");
-    assert_eq!(realized.parse::<f64>().expect("a number"), 214.4);
+    assert_eq!(realized, "215");
 
     // The same again: under its own number without the flag, and with PossResend.
     peer.tell(&execution("E1", "1", "100", "10", &[]));
@@ -287,11 +287,13 @@ fn quickfix_logs_on_and_trades() {
     peer.tell(&json!({"do": "send", "type": "D", "fields": [[11, "C1"], [55, "AAPL"], [54, "1"], [60, "20200305-15:00:00"], [40, "1"], [38, "5"]]}));
     until("two Rejects", || peer.got("3").len() == 2);
     until("two BusinessMessageRejects", || peer.got("j").len() == 2);
-    let (rejects, refusals) = (peer.got("3"), peer.got("j"));
+    let (rejects, mut refusals) = (peer.got("3"), peer.got("j"));
+    // What is recorded is answered when the record is durable; what changes nothing, at once.
+    refusals.sort_by_key(|seen| seen.get(45).parse::<u64>().expect("RefSeqNum is a number"));
     let sent = peer.sent("8");
     let number_of = |id: &str| sent.iter().find(|seen| seen.get(17) == id).expect("sent").get(34).to_owned();
     for (reject, id, code) in
-        [(&rejects[0], "E4", "QUANTITY_NOT_POSITIVE"), (&rejects[1], "E6", "QUANTITY_MALFORMED")]
+        [(&rejects[0], "E4", "QUANTITY_NOT_POSITIVE"), (&rejects[1], "E6", "QUANTITY_OUT_OF_RANGE")]
     {
         assert_eq!((reject.get(371), reject.get(372)), ("32", "8"), "{reject:?}");
         assert_eq!(reject.get(45), number_of(id), "{reject:?}");
@@ -299,7 +301,10 @@ fn quickfix_logs_on_and_trades() {
     }
     assert_eq!((refusals[0].get(380), refusals[0].get(379), refusals[0].word("code")), ("5", "E5", "ACCOUNT_MISSING"));
     assert_eq!(refusals[0].get(45), number_of("E5"));
-    assert_eq!((refusals[1].get(380), refusals[1].get(372), refusals[1].word("code")), ("3", "D", "MSG_TYPE_UNSUPPORTED"));
+    assert_eq!(
+        (refusals[1].get(380), refusals[1].get(372), refusals[1].word("code")),
+        ("3", "D", "MSG_TYPE_UNSUPPORTED")
+    );
 
     peer.log_out();
     peer.assert_content();
@@ -353,9 +358,14 @@ fn quickfix_resumes_after_a_lost_connection() {
     // It forgets the last ten messages and asks for them: the same numbers, flagged, the original answers in them.
     until("quiet", || peer.numbers().1 > 40);
     let (_, expected) = peer.numbers();
-    let originals: BTreeMap<u64, String> =
-        peer.got("AR").iter().filter(|seen| seen.number() >= expected - 10).map(|seen| (seen.number(), seen.get(58).to_owned())).collect();
-    let (asked, resent) = (peer.sent("2").len(), peer.got("AR").iter().filter(|seen| seen.possible_duplicate()).count());
+    let originals: BTreeMap<u64, String> = peer
+        .got("AR")
+        .iter()
+        .filter(|seen| seen.number() >= expected - 10)
+        .map(|seen| (seen.number(), seen.get(58).to_owned()))
+        .collect();
+    let (asked, resent) =
+        (peer.sent("2").len(), peer.got("AR").iter().filter(|seen| seen.possible_duplicate()).count());
     peer.tell(&json!({"do": "expect", "next": expected - 10}));
     peer.tell(&execution("E40", "1", "1", "10", &[]));
     peer.answer("E40", 0);

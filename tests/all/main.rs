@@ -2,14 +2,16 @@
 
 mod book;
 mod coldpath;
-mod crash;
 mod command_line;
 mod correlation;
+mod crash;
 mod exact;
 mod fix_peer;
 mod forward;
 mod process;
 mod real_data;
 mod recovery;
+mod regressions;
 mod support;
 mod tidy;
+mod wire;

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Longest wait for anything in these tests: the machine may be very busy.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary: `LOTBOOK_BIN`, or the one that cargo puts beside the test programs, built if it is not there.
-pub fn lotbook() -> &'static Path {
+pub(crate) fn lotbook() -> &'static Path {
     static FOUND: OnceLock<PathBuf> = OnceLock::new();
     FOUND.get_or_init(|| {
         if let Some(given) = std::env::var_os("LOTBOOK_BIN") {
@@ -36,20 +36,20 @@ pub fn lotbook() -> &'static Path {
 }
 
 /// A command on the binary, deaf to the surroundings: no configuration in the working directory, no colours, no log level.
-pub fn command(dir: &Path) -> Command {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut command = Command::new(lotbook());
     command.current_dir(dir).env_remove("LOTBOOK_LOG").env("NO_COLOR", "1").stdin(Stdio::null());
     command
 }
 
 /// Runs to the end.
-pub fn run(dir: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run(dir: &Path, arguments: &[&str]) -> Output {
     command(dir).args(arguments).output().expect("the binary runs")
 }
 
 /// Runs to the end and expects an exit code; gives standard output and standard error.
 #[track_caller]
-pub fn expect(dir: &Path, arguments: &[&str], code: i32) -> (String, String) {
+pub(crate) fn expect(dir: &Path, arguments: &[&str], code: i32) -> (String, String) {
     let output = run(dir, arguments);
     let (out, err) = texts(&output);
     assert_eq!(output.status.code(), Some(code), "lotbook {}\n{out}\n{err}", arguments.join(" "));
@@ -57,14 +57,14 @@ pub fn expect(dir: &Path, arguments: &[&str], code: i32) -> (String, String) {
 }
 
 /// Both outputs as texts.
-pub fn texts(output: &Output) -> (String, String) {
+pub(crate) fn texts(output: &Output) -> (String, String) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr))
 }
 
 /// Waits until something holds.
 #[track_caller]
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "not in time: {what}");
@@ -73,16 +73,16 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// A port that is free now. Another process may take it before it is used; tests that can, bind to 0 instead.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
 /// Lines that a child has printed so far.
-pub type Lines = Arc<Mutex<Vec<String>>>;
+pub(crate) type Lines = Arc<Mutex<Vec<String>>>;
 
 /// Collects the lines of a stream in a thread of its own.
-pub fn collect(stream: impl std::io::Read + Send + 'static) -> Lines {
+pub(crate) fn collect(stream: impl std::io::Read + Send + 'static) -> Lines {
     let lines = Lines::default();
     let into = lines.clone();
     std::thread::spawn(move || {
@@ -95,25 +95,25 @@ pub fn collect(stream: impl std::io::Read + Send + 'static) -> Lines {
 
 /// A host.
 #[derive(Debug)]
-pub struct Serving {
+pub(crate) struct Serving {
     child: Child,
     /// Where its FIX door is.
-    pub fix: SocketAddr,
+    pub(crate) fix: SocketAddr,
     /// Where its HTTP door is.
-    pub http: SocketAddr,
+    pub(crate) http: SocketAddr,
     /// What it says on standard error: JSON lines.
-    pub log: Lines,
+    pub(crate) log: Lines,
 }
 
 impl Serving {
     /// Starts `lotbook serve` on `DIR/data`, ports chosen by the system unless `arguments` say otherwise, and waits until it listens.
     #[track_caller]
-    pub fn start(dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, arguments: &[&str]) -> Self {
         Self::spawn(&mut Self::command(dir, arguments))
     }
 
     /// The command that [`Serving::start`] runs.
-    pub fn command(dir: &Path, arguments: &[&str]) -> Command {
+    pub(crate) fn command(dir: &Path, arguments: &[&str]) -> Command {
         let mut command = command(dir);
         command.arg("serve").args(arguments);
         let given = |option: &str| arguments.contains(&option);
@@ -130,13 +130,20 @@ impl Serving {
 
     /// Starts a command and waits until it says where it listens.
     #[track_caller]
-    pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_with_stderr(command, Stdio::piped())
+    }
+
+    /// As [`Serving::spawn`], with a standard error of the caller's.
+    #[track_caller]
+    pub(crate) fn spawn_with_stderr(command: &mut Command, stderr: Stdio) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the binary starts");
         let out = collect(child.stdout.take().expect("piped"));
-        let log = collect(child.stderr.take().expect("piped"));
+        let log = child.stderr.take().map(collect).unwrap_or_default();
         let mut ready = None;
         until("a host that is ready", || {
-            ready = out.lock().expect("no panic").iter().find_map(|line| line.strip_prefix("ready: ").map(str::to_owned));
+            ready =
+                out.lock().expect("no panic").iter().find_map(|line| line.strip_prefix("ready: ").map(str::to_owned));
             if let Ok(Some(status)) = child.try_wait() {
                 panic!("the host ended with {status}: {}", log.lock().expect("no panic").join("\n"));
             }
@@ -151,12 +158,12 @@ impl Serving {
     }
 
     /// Its process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends it a signal.
-    pub fn signal(&self, signal: i32) {
+    pub(crate) fn signal(&self, signal: i32) {
         // SAFETY: the child has not been waited for, so the number is still its own.
         let sent = unsafe { libc::kill(self.child.id() as i32, signal) };
         assert_eq!(sent, 0, "signal {signal}");
@@ -164,7 +171,7 @@ impl Serving {
 
     /// How it ended, within [`PATIENCE`].
     #[track_caller]
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut status = None;
         until("the end of the host", || {
             status = self.child.try_wait().expect("a child of ours");
@@ -175,7 +182,7 @@ impl Serving {
 
     /// Ends it in an orderly way and expects exit code 0.
     #[track_caller]
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.signal(libc::SIGTERM);
         let status = self.wait();
         assert_eq!(status.code(), Some(0), "{}", self.said());
@@ -183,23 +190,23 @@ impl Serving {
 
     /// Ends it as `kill -9` does.
     #[track_caller]
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.signal(libc::SIGKILL);
         self.wait();
     }
 
     /// Whether it runs.
-    pub fn runs(&mut self) -> bool {
+    pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().expect("a child of ours").is_none()
     }
 
     /// Everything on its standard error so far.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.log.lock().expect("no panic").join("\n")
     }
 
     /// Its log lines with this message.
-    pub fn log_lines(&self, message: &str) -> Vec<Value> {
+    pub(crate) fn log_lines(&self, message: &str) -> Vec<Value> {
         let lines = self.log.lock().expect("no panic");
         let parsed = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         parsed.filter(|line| line["message"] == message).collect()
@@ -207,7 +214,7 @@ impl Serving {
 
     /// What its HTTP door answers.
     #[track_caller]
-    pub fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) fn get(&self, path: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.http).expect("an open HTTP door");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");

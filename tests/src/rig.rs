@@ -10,7 +10,7 @@ use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::{Answer, Door, EngineConfig, Host, Request};
 
 /// Longest wait for anything in a test.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A host and its door.
 #[derive(Debug)]

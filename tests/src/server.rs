@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -167,6 +167,21 @@ impl Process {
         i32::try_from(self.child.id()).expect("a process id")
     }
 
+    /// Asks it to stop and waits for its end; a process that does not end is killed.
+    #[must_use]
+    pub fn stop(mut self) -> ExitStatus {
+        // SAFETY: a plain system call; the child was not waited for, so its number is still its own.
+        unsafe { libc::kill(self.pid(), libc::SIGTERM) };
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill()
+    }
+
     /// Kills it, if it lives still, and waits for its end.
     pub fn kill(&mut self) -> ExitStatus {
         // An error says that it has ended already.
@@ -229,14 +244,19 @@ impl Served {
         Self { fix: address("fix"), http: address("http"), process }
     }
 
+    fn ask(&self, path: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&self.http, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
     /// `GET path`: status and body.
     #[must_use]
     pub fn get(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect_timeout(&self.http, PATIENCE).expect("the HTTP door");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer in UTF-8");
+        let answer = self.ask(path).unwrap_or_else(|error| panic!("GET {path}: {error}"));
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {path}: {answer:?}"));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         assert!(!head.to_ascii_lowercase().contains("transfer-encoding"), "a body in one piece: {head}");
@@ -251,9 +271,18 @@ impl Served {
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
 
+    /// PROVISIONAL positions and all positions; `None` from a host that is being killed.
+    #[must_use]
+    pub fn late_positions(&self) -> Option<(u64, u64)> {
+        let answer = self.ask("/health/detailed").ok()?;
+        let health: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        let model = &health["read_model"];
+        Some((model["provisional_positions"].as_u64()?, model["positions"].as_u64()?))
+    }
+
     /// Waits until no position is PROVISIONAL and readers see all of the log.
     pub fn wait_reconciled(&self, patience: Duration) {
-        let deadline = std::time::Instant::now() + patience;
+        let deadline = Instant::now() + patience;
         loop {
             let health = self.json("/health/detailed");
             let model = &health["read_model"];
@@ -261,7 +290,7 @@ impl Served {
                 assert_eq!(health["coldpath"]["dead_letters"], serde_json::json!([]));
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "not reconciled: {health:#}");
+            assert!(Instant::now() < deadline, "not reconciled: {health:#}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -128,6 +128,7 @@ impl Book {
                 fits!(self.forwards.has_room(), "more forward-dated trades than the book holds");
                 position.forwards += 1;
                 position.forward_quantity_e8 += event.input.signed_quantity_e8();
+                position.forward_gross_e8 += event.input.quantity_e8;
                 let Place { sequence, address } = place;
                 self.forwards.insert(Forward { input: event.input, position: number, sequence, address });
             }
@@ -135,20 +136,19 @@ impl Book {
                 fits!(self.forwards.remove(&event.input).is_some(), "matured trade was not waiting");
                 position.forwards -= 1;
                 position.forward_quantity_e8 -= event.input.signed_quantity_e8();
+                position.forward_gross_e8 -= event.input.quantity_e8;
                 position.breaks += u32::from(event.reason != Reason::None);
                 settle(&mut self.lots, position, event)?;
             }
-            _ => {
-                position.provisional += u32::from(event.class == Class::Provisional);
-                settle(&mut self.lots, position, event)?;
-            }
+            _ => settle(&mut self.lots, position, event)?,
         }
+        position.provisional += u32::from(event.late);
         self.provisional_positions += usize::from(!was_provisional && position.provisional > 0);
         self.full = self.full.wrapping_add(digest::full(position));
         self.economic = self.economic.wrapping_add(digest::economic(position));
         if event.class != Class::Forward {
             let marks = &mut self.instruments[event.input.instrument as usize].marks;
-            marks.traded(self.business_date, event.input.price_e8, event.input.executed_at_ns);
+            marks.traded(self.business_date, event.input.price_e8, &event.input.key());
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl Book {
         fits!(event.version == event.base_version + 1, "version is not the next one");
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
-        fits!(self.lots.can_hold(&position.block, outcome.lots.len()), "more lots than the book holds");
+        fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
         self.full = self.full.wrapping_sub(digest::full(position));
         self.economic = self.economic.wrapping_sub(digest::economic(position));
         self.provisional_positions -= usize::from(position.provisional > 0);
@@ -218,7 +218,7 @@ pub(crate) fn settle(lots: &mut LotArena, position: &mut Position, event: &Trade
     position.cost_e16 += event.opened_cost_e16 - event.closed_cost_e16;
     position.fees_e16 += fees_e16(input);
     if event.opened_quantity_e8 > 0 {
-        fits!(lots.can_push(&position.block), "more lots than the book holds");
+        fits!(lots.can_apply_push(&position.block), "more lots than the book holds");
         let lot = Lot {
             origin: input.hash,
             quantity_e8: event.opened_quantity_e8,

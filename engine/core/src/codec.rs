@@ -237,6 +237,7 @@ const _: () = assert!(size_of::<ArchivedDigestsV1>() == 80);
 
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
+const FLAG_LATE: u8 = 4;
 
 /// A payload that is not one of ours, or not of a version that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -392,8 +393,10 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
     let input = &trade.input;
     let (trade_id, correlation) = (input.trade_id.as_bytes(), input.correlation.as_bytes());
     let (fixed, rest) = out.split_at_mut(size_of::<ArchivedTradeV1>());
-    let flags =
-        if trade.on_provisional { FLAG_ON_PROVISIONAL } else { 0 } | if trade.backdated { FLAG_BACKDATED } else { 0 };
+    let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+    let flags = flag(trade.on_provisional, FLAG_ON_PROVISIONAL)
+        | flag(trade.backdated, FLAG_BACKDATED)
+        | flag(trade.late, FLAG_LATE);
     let archived = TradeV1 {
         origin: (&trade.origin).into(),
         hash: input.hash.0,
@@ -596,6 +599,7 @@ impl Decoder {
             version: v.version.to_native(),
             method: LotMethod::from_u8(v.method)?,
             on_provisional: v.flags & FLAG_ON_PROVISIONAL != 0,
+            late: v.flags & FLAG_LATE != 0,
             backdated: v.flags & FLAG_BACKDATED != 0,
             closed_quantity_e8: v.closed_quantity_e8.to_native(),
             opened_quantity_e8: v.opened_quantity_e8.to_native(),

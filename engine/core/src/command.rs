@@ -139,6 +139,7 @@ impl TradeInput {
             executed_at_ns: self.executed_at_ns,
             source_order: self.source_order,
             trade_id: self.trade_id,
+            hash: self.hash,
         }
     }
 

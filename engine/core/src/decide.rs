@@ -33,6 +33,8 @@ pub struct Decision {
     pub version: u64,
     /// The position is PROVISIONAL.
     pub on_provisional: bool,
+    /// Below the frontier: an estimate, until the coldpath has replayed.
+    pub late: bool,
     /// Late by date, not only by time.
     pub backdated: bool,
     /// Figures.
@@ -56,6 +58,7 @@ impl Decision {
             version: self.version,
             method: self.booked.method,
             on_provisional: self.on_provisional,
+            late: self.late,
             backdated: self.backdated,
             closed_quantity_e8: self.booked.closed_quantity_e8,
             opened_quantity_e8: self.booked.opened_quantity_e8,
@@ -106,8 +109,8 @@ impl Booked {
 pub(crate) enum Legality {
     /// A trade at the frontier: every rule.
     Checked,
-    /// A late trade: what it would do at its own place is not known yet, so side qualifier and trade
-    /// type are left to the replay; the quantity is held against the position as it stands.
+    /// A late trade: what it would do at its own place is not known yet, so side qualifier, trade type
+    /// and named lot are left to the replay; the quantity is held against the position as it stands.
     Late,
     /// An accepted trade: booked exactly, whatever rule it breaks; the rule is named.
     Carried,
@@ -195,12 +198,14 @@ impl Ground<'_> {
             // A lot is named to be reduced; a trade that opens has none to take from.
             match legality {
                 Legality::Carried => broke = Reason::UnknownLot,
-                Legality::Checked | Legality::Late => return Err(Reason::UnknownLot),
+                Legality::Late => {}
+                Legality::Checked => return Err(Reason::UnknownLot),
             }
         }
         if closes {
             booked.closed_cost_e16 = match (self.take(rules.method, input.lot, &booked, scratch), legality) {
-                (Err(reason @ (Reason::UnknownLot | Reason::LotTooSmall)), Legality::Carried) => {
+                (Err(reason @ (Reason::UnknownLot | Reason::LotTooSmall)), Legality::Carried | Legality::Late) => {
+                    // A late trade's lot may be used up by now and open at its place: the estimate takes others.
                     broke = reason;
                     self.take(rules.method, TradeHash::NONE, &booked, scratch)?
                 }
@@ -320,6 +325,7 @@ impl Book {
             position: number.unwrap_or(self.positions.len() as u32),
             version: position.version + 1,
             on_provisional: position.provisional > 0 || class == Class::Provisional,
+            late: class == Class::Provisional,
             backdated: timing == Timing::Backdated,
             booked,
             first: None,
@@ -354,6 +360,7 @@ impl Book {
             position: number.unwrap_or(NO_POSITION),
             version: position.map_or(0, |p| p.version),
             on_provisional: position.is_some_and(|p| p.provisional > 0),
+            late: false,
             backdated: false,
             booked: Booked::NOTHING,
             first: None,
@@ -368,13 +375,16 @@ impl Book {
     pub fn decide_matured(&self, forward: &Forward, scratch: &mut Scratch) -> Result<Decision, Reason> {
         let position = &self.positions[forward.position as usize];
         let booked = self.book_on(position, &forward.input, Legality::Carried, scratch)?;
+        // Trades may have been booked at later dates before the first business date was set.
+        let late = forward.input.key() <= position.frontier;
         Ok(Decision {
             class: Class::Matured,
             reason: booked.broke,
             position: forward.position,
             version: position.version + 1,
-            on_provisional: position.provisional > 0,
-            backdated: false,
+            on_provisional: position.provisional > 0 || late,
+            late,
+            backdated: late && forward.input.effective_date < position.frontier.date,
             booked,
             first: Some((forward.sequence, forward.address)),
         })
@@ -408,7 +418,8 @@ impl Book {
     }
 
     fn forward_fits(&self, position: &Position, input: &TradeInput) -> Result<(), Reason> {
-        position.forward_quantity_e8.checked_add(input.signed_quantity_e8()).ok_or(Reason::Overflow)?;
+        // Of the magnitudes: they mature by date and not in the order in which they were added up.
+        position.forward_gross_e8.checked_add(input.quantity_e8).ok_or(Reason::Overflow)?;
         self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date)?;
         if self.forwards.has_room() { Ok(()) } else { Err(Reason::ForwardCapacity) }
     }

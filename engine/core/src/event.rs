@@ -208,6 +208,8 @@ pub struct TradeEvent<'a> {
     pub method: LotMethod,
     /// The position was PROVISIONAL when this was decided: the figures may change.
     pub on_provisional: bool,
+    /// Below the frontier: booked as an estimate. Every provisional trade is, and a matured one may be.
+    pub late: bool,
     /// The late trade's date is before the frontier's date (the label BACKDATED).
     pub backdated: bool,
     /// Quantity that closed lots, positive.

@@ -66,7 +66,13 @@ impl Forwards {
     /// The first trade whose date has come by `date`.
     #[must_use]
     pub fn first_due(&self, date: Date) -> Option<&Forward> {
-        let first = &self.slots[*self.order.first()? as usize];
+        self.due(date, 0)
+    }
+
+    /// Of the trades whose date has come by `date`, the one after the first `skip`.
+    #[must_use]
+    pub fn due(&self, date: Date, skip: usize) -> Option<&Forward> {
+        let first = &self.slots[*self.order.get(skip)? as usize];
         (first.input.effective_date <= date).then_some(first)
     }
 

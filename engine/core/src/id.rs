@@ -116,10 +116,17 @@ pub struct ChronoKey {
     pub source_order: u64,
     /// Trade id, compared as bytes.
     pub trade_id: TradeId,
+    /// Tells ids of different namespaces apart when all else is equal, by their hash.
+    pub hash: TradeHash,
 }
 
 impl ChronoKey {
     /// Below every real key.
-    pub const MIN: Self =
-        Self { date: Date::NONE, executed_at_ns: i64::MIN, source_order: 0, trade_id: TradeId::EMPTY };
+    pub const MIN: Self = Self {
+        date: Date::NONE,
+        executed_at_ns: i64::MIN,
+        source_order: 0,
+        trade_id: TradeId::EMPTY,
+        hash: TradeHash::NONE,
+    };
 }

@@ -126,7 +126,10 @@ impl Book {
             if !book.forwards.has_room() {
                 return Err(ImageError::TooLarge("forward-dated trades"));
             }
-            book.forwards.insert(read.forward()?);
+            let forward = read.forward()?;
+            let position = book.positions.get_mut(forward.position as usize).ok_or(ImageError::Malformed)?;
+            position.forward_gross_e8 += forward.input.quantity_e8;
+            book.forwards.insert(forward);
         }
         let (economic, full) = (read.u64()?, read.u64()?);
         if !read.is_empty() {
@@ -139,17 +142,15 @@ impl Book {
     }
 
     fn read_position(&mut self, read: &mut Reader<'_>) -> Result<(), ImageError> {
-        let (mut position, lots) = read.position()?;
+        let (mut position, lots, class) = read.position()?;
         position.key_hash = self.key_hash(position.account, position.instrument).ok_or(ImageError::Malformed)?;
         if self.positions.len() == self.limits.positions_max {
             return Err(ImageError::TooLarge("positions"));
         }
         let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
-        if !self.lots.can_hold(&position.block, lots.len()) {
+        // A block of the size that it had, so that what was found room for still is.
+        if !self.lots.restore(&mut position.block, class, lots.iter().copied()) {
             return Err(ImageError::TooLarge("lots"));
-        }
-        if !lots.is_empty() {
-            self.lots.replace(&mut position.block, lots.iter().copied());
         }
         position.lots_digest = crate::apply::lots_digest(position.key_hash, &lots);
         self.economic = self.economic.wrapping_add(digest::economic(&position));
@@ -174,9 +175,11 @@ impl Writer {
 
     fn quote(&mut self, quote: Option<Quote>) {
         self.u32(u32::from(quote.is_some()));
-        let quote = quote.unwrap_or(Quote { price_e8: 0, at_ns: 0 });
+        let quote = quote.unwrap_or(Quote { price_e8: 0, at_ns: 0, rank: (0, 0) });
         self.i64(quote.price_e8);
         self.i64(quote.at_ns);
+        self.u64(quote.rank.0);
+        self.u128(quote.rank.1);
     }
 
     fn instrument(&mut self, Instrument { terms, marks }: &Instrument) {
@@ -217,6 +220,8 @@ impl Writer {
         self.i64(p.frontier.executed_at_ns);
         self.u64(p.frontier.source_order);
         self.text(p.frontier.trade_id.as_bytes());
+        self.u128(p.frontier.hash.0);
+        self.u32(u32::from(p.block.class()));
     }
 
     fn forward(&mut self, forward: &Forward) {
@@ -251,7 +256,7 @@ impl<'a> Reader<'a> {
 
     fn quote(&mut self) -> Result<Option<Quote>, Truncated> {
         let there = self.u32()? != 0;
-        let quote = Quote { price_e8: self.i64()?, at_ns: self.i64()? };
+        let quote = Quote { price_e8: self.i64()?, at_ns: self.i64()?, rank: (self.u64()?, self.u128()?) };
         Ok(there.then_some(quote))
     }
 
@@ -286,7 +291,7 @@ impl<'a> Reader<'a> {
         Ok(ContractTerms { contract, account, instrument, rules, effective_date })
     }
 
-    fn position(&mut self) -> Result<(Position, usize), ImageError> {
+    fn position(&mut self) -> Result<(Position, usize, u8), ImageError> {
         let mut p = Position::new(self.u32()?, self.u32()?, 0);
         p.quantity_e8 = self.i64()?;
         p.forward_quantity_e8 = self.i64()?;
@@ -299,9 +304,11 @@ impl<'a> Reader<'a> {
             executed_at_ns: self.i64()?,
             source_order: self.u64()?,
             trade_id: self.id()?,
+            hash: TradeHash(self.u128()?),
         };
         p.block = LotBlock::EMPTY;
-        Ok((p, lots))
+        let class = u8::try_from(self.u32()?).map_err(|_| ImageError::Malformed)?;
+        Ok((p, lots, class))
     }
 
     fn forward(&mut self) -> Result<Forward, ImageError> {

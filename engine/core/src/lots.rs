@@ -59,6 +59,11 @@ impl LotBlock {
         self.len == 0
     }
 
+    /// Size class of the block, for images.
+    pub(crate) fn class(&self) -> u8 {
+        self.class
+    }
+
     #[inline]
     fn slots(&self) -> core::ops::Range<usize> {
         let first = self.start as usize + self.head as usize;
@@ -76,6 +81,9 @@ pub struct LotArena {
     acquired: Vec<i32>,
     /// Slots below were handed out at least once.
     used: usize,
+    /// Slots that decisions may use. What is beyond serves events that were decided already: where
+    /// blocks lie depends on the way by which a book came to its state, and an event must apply on all ways.
+    limit: usize,
     free: [u32; CLASSES],
 }
 
@@ -86,7 +94,8 @@ const fn class_slots(class: usize) -> usize {
 impl LotArena {
     /// Room for `slots` lots, the slack of blocks included. The memory is touched when used.
     #[must_use]
-    pub fn new(slots: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
+        let slots = limit + limit / 2 + LOT_BLOCK_MIN;
         assert!(slots < NO_BLOCK as usize);
         // `vec![0; n]` of integers asks the allocator for zeroed memory and so touches none of it.
         Self {
@@ -96,6 +105,7 @@ impl LotArena {
             price_e8: vec![0; slots],
             acquired: vec![0; slots],
             used: 0,
+            limit,
             free: [NO_BLOCK; CLASSES],
         }
     }
@@ -148,22 +158,59 @@ impl LotArena {
         (0..block.len()).map(|index| self.get(block, index))
     }
 
-    /// Whether [`Self::push`] would find room.
+    /// Whether a decision may open another lot.
     #[inline]
     #[must_use]
     pub fn can_push(&self, block: &LotBlock) -> bool {
+        self.has_room(block, self.limit)
+    }
+
+    /// Whether [`Self::push`] would find room: more than decisions may use.
+    #[inline]
+    #[must_use]
+    pub fn can_apply_push(&self, block: &LotBlock) -> bool {
+        self.has_room(block, self.quantity_e8.len())
+    }
+
+    #[inline]
+    fn has_room(&self, block: &LotBlock, limit: usize) -> bool {
         if block.class != NO_CLASS && (block.len as usize) < class_slots(block.class.into()) {
             return true;
         }
         let class = if block.class == NO_CLASS { 0 } else { usize::from(block.class) + 1 };
-        class < CLASSES && self.can_take(class)
+        class < CLASSES && self.can_take(class, limit)
     }
 
-    /// Whether [`Self::replace`] by `len` lots would find room.
+    /// Whether a correction to `len` lots may be accepted.
     #[must_use]
     pub fn can_hold(&self, block: &LotBlock, len: usize) -> bool {
+        self.holds(block, len, self.limit)
+    }
+
+    /// Whether [`Self::replace`] by `len` lots would find room: more than decisions may use.
+    #[must_use]
+    pub fn can_apply_replace(&self, block: &LotBlock, len: usize) -> bool {
+        self.holds(block, len, self.quantity_e8.len())
+    }
+
+    fn holds(&self, block: &LotBlock, len: usize, limit: usize) -> bool {
         let class = class_for(len);
-        (block.class != NO_CLASS && usize::from(block.class) >= class) || (class < CLASSES && self.can_take(class))
+        (block.class != NO_CLASS && usize::from(block.class) >= class)
+            || (class < CLASSES && self.can_take(class, limit))
+    }
+
+    /// Puts lots into a new block of a class, as an image says. `false`: there is no room for it.
+    pub fn restore(&mut self, block: &mut LotBlock, class: u8, lots: impl ExactSizeIterator<Item = Lot>) -> bool {
+        if class == NO_CLASS {
+            return lots.len() == 0;
+        }
+        let fits = usize::from(class) < CLASSES && lots.len() <= class_slots(class.into());
+        if !fits || !self.can_take(class.into(), self.quantity_e8.len()) {
+            return false;
+        }
+        *block = LotBlock { start: self.take(class.into()), head: 0, len: 0, class };
+        self.replace(block, lots);
+        true
     }
 
     /// Adds a lot after the others. The caller has asked [`Self::can_push`].
@@ -270,7 +317,8 @@ impl LotArena {
         let slots = block.slots();
         let fits_here = slots.len() * 2 <= capacity;
         let next = usize::from(block.class) + 1;
-        if fits_here || (slots.len() < capacity && !(next < CLASSES && self.can_take(next))) {
+        let everything = self.quantity_e8.len();
+        if fits_here || (slots.len() < capacity && !(next < CLASSES && self.can_take(next, everything))) {
             self.copy_block(slots, block.start as usize);
             block.head = 0;
             return;
@@ -296,8 +344,8 @@ impl LotArena {
         *block = LotBlock::EMPTY;
     }
 
-    fn can_take(&self, class: usize) -> bool {
-        self.used + class_slots(class) <= self.quantity_e8.len() || self.free[class..].iter().any(|&f| f != NO_BLOCK)
+    fn can_take(&self, class: usize, limit: usize) -> bool {
+        self.used + class_slots(class) <= limit || self.free[class..].iter().any(|&f| f != NO_BLOCK)
     }
 
     fn take(&mut self, class: usize) -> u32 {

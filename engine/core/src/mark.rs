@@ -7,6 +7,7 @@
 use crate::amount::{Money, Overflow, div_half_even, notional};
 use crate::command::{Mark, MarkKind};
 use crate::date::Date;
+use crate::id::ChronoKey;
 
 /// A price and when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,13 @@ pub struct Quote {
     pub price_e8: i64,
     /// Time, UTC nanoseconds.
     pub at_ns: i64,
+    /// Among prices of one time the greatest wins: own trades by the rest of their chronological key, so
+    /// that arrival does not choose; a mark that was sent beats them.
+    pub rank: (u64, u128),
 }
+
+/// The rank of a mark that was sent.
+const SENT: (u64, u128) = (u64::MAX, u128::MAX);
 
 /// The marks of one instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -46,7 +53,7 @@ impl Marks {
         if self.day >= day {
             return *self;
         }
-        let previous_close = self.waterfall().map(|m| Quote { price_e8: m.price_e8, at_ns: m.at_ns });
+        let previous_close = self.waterfall().map(|m| Quote { price_e8: m.price_e8, at_ns: m.at_ns, rank: (0, 0) });
         Self { day, official_close: None, last: None, bid_ask: None, previous_close }
     }
 
@@ -65,18 +72,19 @@ impl Marks {
             MarkKind::PreviousClose => &mut self.previous_close,
         };
         if slot.is_none_or(|old| old.at_ns <= mark.at_ns) {
-            *slot = Some(Quote { price_e8, at_ns: mark.at_ns });
+            *slot = Some(Quote { price_e8, at_ns: mark.at_ns, rank: SENT });
         }
     }
 
     /// An own trade is a last trade.
     #[inline]
-    pub fn traded(&mut self, day: Option<Date>, price_e8: i64, at_ns: i64) {
+    pub fn traded(&mut self, day: Option<Date>, price_e8: i64, key: &ChronoKey) {
         if self.day < day {
             *self = self.on(day);
         }
-        if self.last.is_none_or(|old| old.at_ns <= at_ns) {
-            self.last = Some(Quote { price_e8, at_ns });
+        let (at_ns, rank) = (key.executed_at_ns, (key.source_order, key.hash.0));
+        if self.last.is_none_or(|old| (old.at_ns, old.rank) <= (at_ns, rank)) {
+            self.last = Some(Quote { price_e8, at_ns, rank });
         }
     }
 
@@ -145,7 +153,9 @@ mod tests {
         );
         marks.set(day, &mark(MarkKind::OfficialClose, 99, 1));
         assert_eq!(marks.waterfall().map(|m| m.price_e8), Some(40), "an older mark does not replace a newer one");
-        marks.traded(Some(Date(2)), 60, 70);
+        let key = |order| ChronoKey { executed_at_ns: 70, source_order: order, ..ChronoKey::MIN };
+        marks.traded(Some(Date(2)), 60, &key(2));
+        marks.traded(Some(Date(2)), 59, &key(1));
         assert_eq!(marks.waterfall().map(|m| (m.price_e8, m.source)), Some((60, MarkKind::Last)));
     }
 

@@ -59,6 +59,8 @@ pub struct Position {
     pub frontier: ChronoKey,
     /// Signed quantity of forward-dated trades that wait.
     pub forward_quantity_e8: i64,
+    /// Sum of the magnitudes of those quantities: bounded, so that they may mature in any order.
+    pub forward_gross_e8: i64,
     /// Number of forward-dated trades that wait.
     pub forwards: u32,
     /// Address of the position's last event; kept by the host, in no digest.
@@ -84,6 +86,7 @@ impl Position {
             breaks: 0,
             frontier: ChronoKey::MIN,
             forward_quantity_e8: 0,
+            forward_gross_e8: 0,
             forwards: 0,
             last_address: u64::MAX,
         }

@@ -59,6 +59,7 @@ pub fn replay(
             position: 0,
             version: position.version + 1,
             on_provisional: false,
+            late: false,
             backdated: false,
             booked,
             first: None,

@@ -17,6 +17,8 @@ pub struct Scratch {
     /// Runs of the last decision, by ascending lot index.
     pub runs: Vec<Run>,
     ranked: Vec<(i64, Reverse<u32>)>,
+    taken: Vec<u32>,
+    runs_max: usize,
 }
 
 impl Default for Scratch {
@@ -29,11 +31,22 @@ impl Scratch {
     /// Reserves for the largest position.
     #[must_use]
     pub fn new() -> Self {
-        Self { runs: Vec::with_capacity(RUNS_PER_TRADE_MAX), ranked: Vec::with_capacity(LOT_BLOCK_MAX) }
+        Self {
+            runs: Vec::with_capacity(RUNS_PER_TRADE_MAX),
+            ranked: Vec::with_capacity(LOT_BLOCK_MAX),
+            taken: Vec::with_capacity(LOT_BLOCK_MAX),
+            runs_max: RUNS_PER_TRADE_MAX,
+        }
+    }
+
+    /// For replays, whose decisions are no single events: any number of runs.
+    #[must_use]
+    pub fn unbounded() -> Self {
+        Self { runs: Vec::new(), ranked: Vec::new(), taken: Vec::new(), runs_max: usize::MAX }
     }
 
     fn add(&mut self, run: Run) -> Result<(), Reason> {
-        if self.runs.len() == RUNS_PER_TRADE_MAX {
+        if self.runs.len() >= self.runs_max {
             return Err(Reason::TooManyLots);
         }
         self.runs.push(run);
@@ -129,28 +142,44 @@ fn highest_first(arena: &LotArena, block: &LotBlock, quantity_e8: i64, scratch: 
     ranked.clear();
     ranked.extend(prices.iter().enumerate().map(|(index, &price)| (price, Reverse(index as u32))));
     let mut heap = BinaryHeap::from(ranked);
+    let mut taken = core::mem::take(&mut scratch.taken);
+    taken.clear();
     let (mut rest, mut cost) = (quantity_e8, 0);
-    let mut result = Ok(());
-    while rest > 0 && result.is_ok() {
+    let mut last = None;
+    while rest > 0 {
         let Some((_, Reverse(index))) = heap.pop() else { break };
-        let taken = quantities[index as usize];
-        let run = if taken <= rest {
-            rest -= taken;
+        let held = quantities[index as usize];
+        if held <= rest {
+            rest -= held;
             cost += costs[index as usize];
-            Run { from: index, count: 1, part_quantity_e8: 0, part_cost_e16: 0 }
+            taken.push(index);
         } else {
             let run = part(arena, block, index as usize, rest);
             rest = 0;
             cost += run.part_cost_e16;
-            run
-        };
-        result = scratch.add(run);
+            last = Some(run);
+        }
     }
     scratch.ranked = heap.into_vec();
-    result?;
     assert!(rest == 0, "the caller asked for no more than the lots hold");
-    scratch.runs.sort_unstable_by_key(|run| run.from);
-    Ok(cost)
+    let found = runs_of(&mut taken, last, scratch);
+    scratch.taken = taken;
+    found.map(|()| cost)
+}
+
+/// Runs of the lots that were taken whole, neighbours together, and of the one that was taken in part; by index.
+fn runs_of(taken: &mut [u32], mut last: Option<Run>, scratch: &mut Scratch) -> Result<(), Reason> {
+    taken.sort_unstable();
+    let mut rest = &*taken;
+    while let Some(&from) = rest.first() {
+        if let Some(run) = last.take_if(|run| run.from < from) {
+            scratch.add(run)?;
+        }
+        let count = rest.iter().zip(from..).take_while(|(index, wanted)| **index == *wanted).count();
+        scratch.add(Run { from, count: count as u32, part_quantity_e8: 0, part_cost_e16: 0 })?;
+        rest = &rest[count..];
+    }
+    last.map_or(Ok(()), |run| scratch.add(run))
 }
 
 fn specific(

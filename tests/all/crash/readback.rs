@@ -19,34 +19,34 @@ use serde_json::Value;
 
 /// A trade event of the log, small: a campaign keeps all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Logged {
+pub(crate) struct Logged {
     trade_id: TradeId,
     account: NameId,
     instrument: NameId,
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     outcome: LoggedOutcome,
 }
 
 impl Logged {
-    pub fn accepted(&self) -> bool {
+    pub(crate) fn accepted(&self) -> bool {
         matches!(self.outcome, LoggedOutcome::Applied | LoggedOutcome::Provisional | LoggedOutcome::Forward)
     }
 }
 
 /// The trades of a log, read by and by: each call goes on behind what is known. What was in the log once must stay in it, so reading it
 /// from the start must give the same again; the campaign's end does that.
-pub struct LogImage {
+pub(crate) struct LogImage {
     names: Book,
     decoder: Decoder,
     seen: u64,
-    pub trades: Vec<Logged>,
+    pub(crate) trades: Vec<Logged>,
     positions: HashSet<u32>,
     provisional: HashSet<u32>,
-    pub corrections: u64,
+    pub(crate) corrections: u64,
 }
 
 impl LogImage {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             names: Book::new(Limits { positions_max: 1, lots_max: 8, ..Limits::HOST }),
             decoder: Decoder::new(),
@@ -59,7 +59,7 @@ impl LogImage {
     }
 
     /// Reads on: disk first, then what only the tail holds.
-    pub fn read_on(&mut self, data_dir: &Path, tail_dir: &Path) {
+    pub(crate) fn read_on(&mut self, data_dir: &Path, tail_dir: &Path) {
         let log = lotbook_wal::open_read_only(&data_dir.join("log"));
         let mut log = log.unwrap_or_else(|error| panic!("opening the log: {error}")).with_tail_dir(tail_dir);
         while let Some(record) = log.next().unwrap_or_else(|error| panic!("after {}: {error}", self.seen)) {
@@ -112,17 +112,17 @@ impl LogImage {
     }
 
     /// Forgets everything: the next read starts at the beginning.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         *self = Self::new();
     }
 
     /// PROVISIONAL positions and all positions.
-    pub fn provisional(&self) -> (usize, usize) {
+    pub(crate) fn provisional(&self) -> (usize, usize) {
         (self.provisional.len(), self.positions.len())
     }
 
     /// Events of one ledger index: how many accepted, and the sequence of the last.
-    pub fn by_index(&self, ledger: &Ledger) -> Vec<(u32, u64)> {
+    pub(crate) fn by_index(&self, ledger: &Ledger) -> Vec<(u32, u64)> {
         let mut found = vec![(0, 0); ledger.entries.len()];
         for trade in self.trades.iter().filter(|trade| trade.accepted()) {
             let index = ledger.index_of(trade.trade_id.as_str().as_bytes());
@@ -134,7 +134,7 @@ impl LogImage {
     }
 
     /// The load generator's verdict over the whole log.
-    pub fn verdict(&self, ledger: &Ledger, positions: &[SeenPosition]) -> Integrity {
+    pub(crate) fn verdict(&self, ledger: &Ledger, positions: &[SeenPosition]) -> Integrity {
         let mut check = LogCheck::new(ledger);
         for trade in &self.trades {
             let account = self.names.names().str(NameClass::Account, trade.account);
@@ -146,7 +146,7 @@ impl LogImage {
 }
 
 /// All positions with their lots, page by page.
-pub fn positions(host: &Served) -> Vec<SeenPosition> {
+pub(crate) fn positions(host: &Served) -> Vec<SeenPosition> {
     let mut all = Vec::new();
     let mut after = String::new();
     loop {

@@ -15,36 +15,39 @@ const WORD_APART_BYTES: u64 = 64;
 
 /// What the trap and the thread that makes the load tell each other.
 #[derive(Debug, Default)]
-pub struct Wire {
+pub(crate) struct Wire {
     /// Sent and not answered.
-    pub in_flight: AtomicU64,
+    pub(crate) in_flight: AtomicU64,
+    /// Enough positions are PROVISIONAL.
+    pub(crate) ripe: AtomicBool,
     /// The process was killed.
-    pub dead: AtomicBool,
+    pub(crate) dead: AtomicBool,
 }
 
 /// When to kill.
 #[derive(Clone, Copy, Debug)]
-pub struct Wish {
-    pub phase: Phase,
+pub(crate) struct Wish {
+    pub(crate) phase: Phase,
     /// Answers that must be in flight.
-    pub in_flight_min: u64,
+    pub(crate) in_flight_min: u64,
     /// After this long, kill whatever the phase is.
-    pub patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 /// A thread that watches the page of process `pid` and kills it once.
-pub fn set(pid: i32, data_dir: &Path, wish: Wish, wire: Arc<Wire>) -> JoinHandle<()> {
+pub(crate) fn set(pid: i32, data_dir: &Path, wish: Wish, wire: Arc<Wire>) -> JoinHandle<()> {
     let page = page_of(pid, data_dir, Instant::now() + wish.patience).expect("the phase page of a host that serves");
     std::thread::spawn(move || {
-        let deadline = Instant::now() + wish.patience;
-        while Instant::now() < deadline {
-            if wire.in_flight.load(Ordering::Relaxed) < wish.in_flight_min {
+        let start = Instant::now();
+        // Without the phase after half of the patience any phase will do, without the rest after all of it.
+        while start.elapsed() < wish.patience {
+            if !wire.ripe.load(Ordering::Relaxed) || wire.in_flight.load(Ordering::Relaxed) < wish.in_flight_min {
                 std::thread::sleep(Duration::from_micros(200));
-            } else if is_on(&page, wish.phase) {
+            } else if is_on(&page, wish.phase) || start.elapsed() > wish.patience / 2 {
                 break;
-            } else {
-                std::thread::yield_now();
             }
+            // Some phases are short: giving the core away now would miss them.
+            std::hint::spin_loop();
         }
         kill(pid);
         wire.dead.store(true, Ordering::Release);
@@ -52,7 +55,7 @@ pub fn set(pid: i32, data_dir: &Path, wish: Wish, wire: Arc<Wire>) -> JoinHandle
 }
 
 /// Waits on this thread until the process recovers, and a moment longer, and kills it. `false` when it was too fast.
-pub fn spring_in_recovery(pid: i32, data_dir: &Path, delay: Duration) -> bool {
+pub(crate) fn spring_in_recovery(pid: i32, data_dir: &Path, delay: Duration) -> bool {
     let deadline = Instant::now() + Duration::from_secs(20);
     let page = page_of(pid, data_dir, deadline);
     let caught = page.is_some_and(|page| {
