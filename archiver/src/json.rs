@@ -288,6 +288,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("version", &trade.version)?;
         map.serialize_entry("lot_method", trade.method.as_str())?;
         map.serialize_entry("on_provisional", &trade.on_provisional)?;
+        map.serialize_entry("late", &trade.late)?;
         map.serialize_entry("backdated", &trade.backdated)?;
         map.serialize_entry("closed_quantity", &E8(trade.closed_quantity_e8))?;
         map.serialize_entry("closed_cost", &E16(trade.closed_cost_e16))?;

@@ -77,6 +77,7 @@ fn trade(class: Class) -> TradeEvent<'static> {
         version: 12,
         method: LotMethod::Fifo,
         on_provisional: false,
+        late: false,
         backdated: false,
         closed_quantity_e8: 150 * E8 + 1,
         opened_quantity_e8: 0,
@@ -91,7 +92,9 @@ fn trade(class: Class) -> TradeEvent<'static> {
     let nothing = TradeEvent { closed_quantity_e8: 0, closed_cost_e16: 0, realized_e16: 0, runs: &[], ..base };
     match class {
         Class::Applied => base,
-        Class::Provisional => TradeEvent { on_provisional: true, backdated: true, method: LotMethod::Hifo, ..base },
+        Class::Provisional => {
+            TradeEvent { on_provisional: true, late: true, backdated: true, method: LotMethod::Hifo, ..base }
+        }
         Class::Forward => nothing,
         Class::Matured => TradeEvent {
             reason: Reason::Oversell,

@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use lotbook_benches::{BareBook, book, decide_and_apply, trades};
+use lotbook_benches::{BareBook, book, decide_and_apply, later, trades};
 use lotbook_core::Scratch;
 use lotbook_core::rules::LotMethod;
 
@@ -20,21 +20,25 @@ fn stage(c: &mut Criterion) {
             b.iter(|| trades.iter().fold(0u64, |sum, t| sum.wrapping_add(black_box(t).source_order)));
         });
         group.bench_function("bare FIFO loop", |b| {
+            let mut bare = BareBook::new(positions);
             b.iter_batched_ref(
-                || BareBook::new(positions),
-                |bare| {
+                || trades.clone(),
+                |trades| {
                     trades.iter().for_each(|t| bare.trade(t));
-                    black_box(bare.realized());
+                    black_box(&bare);
                 },
                 BatchSize::PerIteration,
             );
         });
         for method in LotMethod::ALL {
             group.bench_function(format!("decide + apply, {}", method.as_str()), |b| {
-                let mut scratch = Scratch::new();
+                let (mut book, mut scratch, mut pass) = (book(positions, method), Scratch::new(), 0);
                 b.iter_batched_ref(
-                    || book(positions, method),
-                    |book| decide_and_apply(book, &mut scratch, &trades),
+                    || {
+                        pass += 1;
+                        later(&trades, pass)
+                    },
+                    |trades| decide_and_apply(&mut book, &mut scratch, trades),
                     BatchSize::PerIteration,
                 );
             });

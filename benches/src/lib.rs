@@ -84,6 +84,13 @@ pub fn trades(positions: u64, count: u64) -> Vec<TradeInput> {
     (0..count).map(one).collect()
 }
 
+/// The same trades, `pass` rounds later, so that a book that has booked them goes on in warm memory.
+#[must_use]
+pub fn later(trades: &[TradeInput], pass: i64) -> Vec<TradeInput> {
+    let shift = pass * trades.len() as i64;
+    trades.iter().map(|t| TradeInput { executed_at_ns: t.executed_at_ns + shift, ..*t }).collect()
+}
+
 /// The limit: the least that a FIFO book with lots must do, with plain integers and no checks.
 #[derive(Debug)]
 pub struct BareBook {
@@ -123,12 +130,6 @@ impl BareBook {
             lots.push_back((rest, input.price_e8));
         }
         *quantity += sign * input.quantity_e8;
-    }
-
-    /// Something to look at, so that the work is not optimized away.
-    #[must_use]
-    pub fn realized(&self) -> i128 {
-        self.positions.iter().map(|p| p.1).sum()
     }
 }
 

@@ -99,9 +99,18 @@ impl<W: Write> Checked<W> {
 /// # Errors
 /// Any failure; the older checkpoints are then as they were.
 pub fn write(dir: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
-    let path = dir.join(format!("checkpoint-{:016x}", state.sequence));
     let beside = dir.join("checkpoint.tmp");
-    let file = File::create(&beside)?;
+    let written = write_beside(dir, &beside, log_id, state);
+    if written.is_err() {
+        // On a full disk, half a checkpoint would keep the room that the log needs.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
+    let path = dir.join(format!("checkpoint-{:016x}", state.sequence));
+    let file = File::create(beside)?;
     let mut out = Checked { out: BufWriter::with_capacity(1 << 20, &file), checksum: 0 };
     out.put(MAGIC)?;
     out.put(&1u64.to_le_bytes())?;
@@ -147,7 +156,7 @@ pub fn write(dir: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
     out.out.flush()?;
     drop(out);
     file.sync_all()?;
-    fs::rename(&beside, &path)?;
+    fs::rename(beside, &path)?;
     sync_dir(dir)?;
     for old in list(dir)?.into_iter().skip(CHECKPOINTS_KEPT) {
         fs::remove_file(old.path)?;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lotbook_core::image::ImageError;
 
@@ -77,5 +78,5 @@ pub enum HostError {
     Panicked(&'static str),
     /// A checkpoint could not be written; the log goes on.
     #[error("checkpoint: {0}")]
-    Checkpoint(String),
+    Checkpoint(Arc<io::Error>),
 }

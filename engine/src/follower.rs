@@ -1,6 +1,7 @@
 //! The follower: applies the log to a second book, publishes the read model, writes checkpoints,
 //! feeds the coldpath, and compares digests with the shard through the log.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -230,15 +231,19 @@ impl Follower {
         }
         self.phases.enter(Phase::Checkpoint);
         let written = self.await_durable().and_then(|()| {
-            checkpoint::write(&self.checkpoints, self.log.log_id(), &self.state).map_err(|e| e.to_string())
+            checkpoint::write(&self.checkpoints, self.log.log_id(), &self.state)
         });
         match written {
-            Ok(_) => self.model.checkpointed(self.state.sequence),
+            Ok(_) => {
+                self.model.checkpointed(self.state.sequence);
+                // A warning that an earlier one left has come to its end; any other error has not.
+                self.error.lock().take_if(|error| matches!(error, HostError::Checkpoint(_)));
+            }
             // The log has everything; only the next start takes longer.
             Err(error) => {
-                tracing::warn!(error, "checkpoint not written");
+                tracing::warn!(%error, "checkpoint not written");
                 let mut first = self.error.lock();
-                first.get_or_insert(HostError::Checkpoint(error));
+                first.get_or_insert(HostError::Checkpoint(error.into()));
             }
         }
         // Also after a failure, so that it is not tried for every record.
@@ -246,15 +251,15 @@ impl Follower {
         self.phases.leave(Phase::Checkpoint);
     }
 
-    fn await_durable(&self) -> Result<(), String> {
+    fn await_durable(&self) -> io::Result<()> {
         while !self.crash.load(Ordering::Acquire) {
             match self.log.wait_durable(self.state.sequence, Duration::from_millis(100)) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(io::Error::other(error.to_string())),
             }
         }
-        Err("stopped".into())
+        Err(io::Error::other("stopped"))
     }
 }
 

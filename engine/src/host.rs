@@ -305,12 +305,16 @@ impl Host {
         let ended = |thread: bool, name| thread.then_some(HostError::Panicked(name));
         let running = self.stop.load(Ordering::Acquire) == Stop::No as u8;
         let died = |handle: bool, name| if running { ended(handle, name) } else { None };
-        self.error
-            .lock()
-            .clone()
+        // A warning must not hide what comes after it.
+        let (warning, fatal) = match self.error.lock().clone() {
+            warning @ Some(HostError::Checkpoint(_)) => (warning, None),
+            fatal => (None, fatal),
+        };
+        fatal
             .or_else(|| died(self.shard.as_ref().is_some_and(JoinHandle::is_finished), "shard"))
             .or_else(|| died(self.follower.as_ref().is_some_and(JoinHandle::is_finished), "follower"))
             .or_else(|| died(self.coldpath.as_ref().is_some_and(JoinHandle::is_finished), "coldpath"))
+            .or(warning)
     }
 
     /// Waits until everything answered so far is published. Says whether it came within the time.
@@ -362,7 +366,8 @@ impl Host {
 
     fn end(&mut self, how: Stop) -> Result<Option<Box<dyn Observer>>, HostError> {
         let clean = how == Stop::Clean;
-        let before = self.error();
+        // A checkpoint that failed earlier is made good by the one at the end, or fails again.
+        let before = self.error().filter(|error| !matches!(error, HostError::Checkpoint(_)));
         self.stop.store(how as u8, Ordering::Release);
         if !clean {
             self.crash.store(true, Ordering::Release);
@@ -477,7 +482,11 @@ fn pin(core: Option<usize>) {
         Some(wanted) => cores.iter().find(|id| id.id == wanted),
         None => cores.last(),
     };
-    if let Some(id) = chosen {
-        core_affinity::set_for_current(*id);
+    match chosen {
+        Some(id) => {
+            core_affinity::set_for_current(*id);
+        }
+        None if core.is_some() => tracing::warn!(core, "this machine has no such core for us: a thread is not pinned"),
+        None => {}
     }
 }

@@ -375,7 +375,7 @@ pub struct WalDirArgs {
     /// Data directory of the log
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
-    /// Directory of the mapped tail [default: the one that the log names]
+    /// Directory of the mapped tail [default: shared memory, then beside the log]
     #[arg(long, value_name = "DIR")]
     pub tail_dir: Option<PathBuf>,
     /// Print JSON

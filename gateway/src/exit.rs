@@ -26,7 +26,7 @@ pub fn of_host(error: &HostError) -> ExitCode {
     match error {
         HostError::Latched(_) => ExitCode::Latched,
         HostError::Diverged { .. } | HostError::Panicked(_) => ExitCode::Internal,
-        HostError::Checkpoint(_) => ExitCode::Io,
+        HostError::Checkpoint(error) => of_io(error),
     }
 }
 

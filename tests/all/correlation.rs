@@ -29,34 +29,19 @@ fn it_comes_back_in_answer_log_line_and_event() {
     let host = Serving::spawn(&mut command);
     let mut client = Client::log_on(host.fix, "DESK");
     // Trade, given id; the last is refused by the engine, and has an id all the same.
-    let trades = [("T1", "", "1"), ("T2", "desk/4711 of today", "1"), ("T3", "", "1"), ("T4", "", "2")];
+    let trades =
+        [("T1", "", "1", "0"), ("T2", "desk/4711 of today", "1", "0"), ("T3", "", "1", "0"), ("T4", "", "2", "1")];
     let mut ids = Vec::new();
-    for (trade, given, side) in trades {
-        let mut more = vec![(54, side)];
+    for (trade, given, side, status) in trades {
+        // Three are bought one by one; four cannot be sold.
+        let quantity = if side == "1" { "1" } else { "4" };
+        let mut fields = vec![(17, trade), (150, "F"), (1, "A1"), (55, "AAPL"), (54, side), (32, quantity), (31, "10")];
         if !given.is_empty() {
-            more.push((527, given));
+            fields.push((527, given));
         }
-        let fields = [
-            (37, "O"),
-            (17, trade),
-            (150, "F"),
-            (39, "2"),
-            (1, "A1"),
-            (55, "AAPL"),
-            (32, "100"),
-            (31, "10"),
-            (151, "0"),
-            (14, "1"),
-            (6, "1"),
-        ];
-        let quantity = if trade == "T4" { "1000" } else { "100" };
-        let mut fields: Vec<_> = fields.into_iter().filter(|(tag, _)| *tag != 32).collect();
-        fields.push((32, quantity));
-        fields.extend(more);
         client.send("8", &fields);
         let answer = client.answer();
-        assert_eq!((answer.get(35), answer.get(571)), ("AR", trade), "{answer:?}");
-        assert_eq!(answer.get(939), if trade == "T4" { "1" } else { "0" }, "{answer:?}");
+        assert_eq!((answer.get(35), answer.get(571), answer.get(939)), ("AR", trade, status), "{answer:?}");
         let id = answer.get(818).to_owned();
         if given.is_empty() {
             assert_made_at_the_door(&id);

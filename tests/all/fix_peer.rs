@@ -146,7 +146,7 @@ impl Peer {
         let before = self.count("numbers");
         self.tell(&json!({"do": "numbers"}));
         until("numbers", || self.count("numbers") > before);
-        let line = self.events().into_iter().filter(|line| line["event"] == "numbers").next_back().expect("waited for");
+        let line = self.events().into_iter().rfind(|line| line["event"] == "numbers").expect("waited for");
         (line["sender"].as_u64().expect("a number"), line["target"].as_u64().expect("a number"))
     }
 

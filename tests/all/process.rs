@@ -229,6 +229,12 @@ impl Serving {
 impl Drop for Serving {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
+            // In order if it can, so that nothing is left in shared memory; else at once.
+            self.signal(libc::SIGTERM);
+            let deadline = Instant::now() + Duration::from_secs(5);
+            while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(10));
+            }
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -118,8 +118,6 @@ impl Book {
         let number = self.position_for(&event.input, event.position)?;
         let position = &mut self.positions[number as usize];
         fits!(event.version == position.version + 1, "version is not the next one");
-        self.full = self.full.wrapping_sub(digest::full(position));
-        self.economic = self.economic.wrapping_sub(digest::economic(position));
         let was_provisional = position.provisional > 0;
 
         position.version = event.version;
@@ -144,8 +142,7 @@ impl Book {
         }
         position.provisional += u32::from(event.late);
         self.provisional_positions += usize::from(!was_provisional && position.provisional > 0);
-        self.full = self.full.wrapping_add(digest::full(position));
-        self.economic = self.economic.wrapping_add(digest::economic(position));
+        Self::refresh_digests(&mut self.economic, &mut self.full, position);
         if event.class != Class::Forward {
             let marks = &mut self.instruments[event.input.instrument as usize].marks;
             marks.traded(self.business_date, event.input.price_e8, &event.input.key());
@@ -164,9 +161,8 @@ impl Book {
         fits!(self.positions.len() < self.limits.positions_max, "more positions than the book holds");
         fits!(input.account != NO_NAME, "a position without account");
         let key_hash = self.key_hash(input.account, input.instrument).ok_or(Misfit("undefined name"))?;
-        let position = Position::new(input.account, input.instrument, key_hash);
-        self.full = self.full.wrapping_add(digest::full(&position));
-        self.economic = self.economic.wrapping_add(digest::economic(&position));
+        let mut position = Position::new(input.account, input.instrument, key_hash);
+        Self::refresh_digests(&mut self.economic, &mut self.full, &mut position);
         self.positions.push(position);
         let positions = &self.positions;
         self.index.insert_unique(index_hash(input.account, input.instrument), number, |&n| {
@@ -184,8 +180,6 @@ impl Book {
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
         fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
-        self.full = self.full.wrapping_sub(digest::full(position));
-        self.economic = self.economic.wrapping_sub(digest::economic(position));
         self.provisional_positions -= usize::from(position.provisional > 0);
         position.version = event.version;
         position.provisional = 0;
@@ -195,8 +189,7 @@ impl Book {
         position.cost_e16 = outcome.after.cost_e16;
         self.lots.replace(&mut position.block, outcome.lots.iter().copied());
         position.lots_digest = lots_digest(position.key_hash, &outcome.lots);
-        self.full = self.full.wrapping_add(digest::full(position));
-        self.economic = self.economic.wrapping_add(digest::economic(position));
+        Self::refresh_digests(&mut self.economic, &mut self.full, position);
         Ok(())
     }
 }

@@ -174,6 +174,17 @@ impl Book {
         self.positions[position as usize].last_address = address;
     }
 
+    /// Takes a position's changed digests into the book's sums.
+    #[inline]
+    pub(crate) fn refresh_digests(economic: &mut u64, full: &mut u64, position: &mut Position) {
+        let (was_economic, was_full) = position.digests;
+        let now_economic = digest::economic(position);
+        let now_full = digest::full(position, now_economic);
+        *economic = economic.wrapping_sub(was_economic).wrapping_add(now_economic);
+        *full = full.wrapping_sub(was_full).wrapping_add(now_full);
+        position.digests = (now_economic, now_full);
+    }
+
     /// Hash of a position's two names. Both are defined.
     pub(crate) fn key_hash(&self, account: NameId, instrument: NameId) -> Option<u64> {
         let account = self.names.hash(NameClass::Account, account)?;

@@ -54,11 +54,11 @@ pub fn economic(position: &Position) -> u64 {
     mix(hash, position.lots_digest)
 }
 
-/// Full digest of a position.
+/// Full digest of a position with this economic digest.
 #[inline]
 #[must_use]
-pub fn full(position: &Position) -> u64 {
-    let hash = mix(economic(position), position.version);
+pub fn full(position: &Position, economic: u64) -> u64 {
+    let hash = mix(economic, position.version);
     let hash = mix(hash, position.forward_quantity_e8 as u64);
     let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
     let hash = mix(hash, counts);

@@ -8,7 +8,6 @@ use crate::book::{Book, Instrument, index_hash};
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{InstrumentTerms, NameClass, Side, TradeInput, TradeType};
 use crate::date::Date;
-use crate::digest;
 use crate::forward::Forward;
 use crate::id::{ChronoKey, TradeHash, TradeId};
 use crate::limits::Limits;
@@ -153,8 +152,7 @@ impl Book {
             return Err(ImageError::TooLarge("lots"));
         }
         position.lots_digest = crate::apply::lots_digest(position.key_hash, &lots);
-        self.economic = self.economic.wrapping_add(digest::economic(&position));
-        self.full = self.full.wrapping_add(digest::full(&position));
+        Self::refresh_digests(&mut self.economic, &mut self.full, &mut position);
         self.provisional_positions += usize::from(position.provisional > 0);
         let number = self.positions.len() as u32;
         self.positions.push(position);

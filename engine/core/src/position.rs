@@ -63,6 +63,8 @@ pub struct Position {
     pub forward_gross_e8: i64,
     /// Number of forward-dated trades that wait.
     pub forwards: u32,
+    /// What the position adds to the book's economic and full digest.
+    pub(crate) digests: (u64, u64),
     /// Address of the position's last event; kept by the host, in no digest.
     pub last_address: u64,
 }
@@ -88,6 +90,7 @@ impl Position {
             forward_quantity_e8: 0,
             forward_gross_e8: 0,
             forwards: 0,
+            digests: (0, 0),
             last_address: u64::MAX,
         }
     }

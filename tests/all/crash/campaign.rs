@@ -215,6 +215,9 @@ impl Campaign {
                         || (crest && in_flight <= held + IN_FLIGHT_LOW)
                 })
             });
+            if ran.is_ok() && self.in_flight() > held + IN_FLIGHT_MAX {
+                self.catch_breath(wire, held, until);
+            }
             if let Err(broken) = ran {
                 let dead = (0..100).any(|_| {
                     std::thread::sleep(Duration::from_millis(10));
@@ -223,6 +226,21 @@ impl Campaign {
                 let said = self.place.said();
                 assert!(dead, "session {} broke on a living host: {}\n{said}", broken.session, broken.error);
             }
+        }
+    }
+
+    /// The host cannot keep up: what comes due before it has is not caught up, or the next wave would be a flood.
+    fn catch_breath(&mut self, wire: &Wire, held: u64, until: Instant) {
+        self.driver.pause();
+        while self.in_flight() > held + IN_FLIGHT_LOW && Instant::now() < until && !wire.dead.load(Ordering::Acquire) {
+            if self.driver.drain(STEP, &mut |_| {}).is_err() {
+                return;
+            }
+            wire.in_flight.store(self.in_flight(), Ordering::Relaxed);
+        }
+        if !wire.dead.load(Ordering::Acquire) {
+            // Sets the clock going. A session that breaks now is seen by the next drain.
+            let _ = self.driver.connect();
         }
     }
 
