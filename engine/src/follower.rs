@@ -230,9 +230,8 @@ impl Follower {
             return;
         }
         self.phases.enter(Phase::Checkpoint);
-        let written = self.await_durable().and_then(|()| {
-            checkpoint::write(&self.checkpoints, self.log.log_id(), &self.state)
-        });
+        let written =
+            self.await_durable().and_then(|()| checkpoint::write(&self.checkpoints, self.log.log_id(), &self.state));
         match written {
             Ok(_) => {
                 self.model.checkpointed(self.state.sequence);

@@ -10,12 +10,6 @@ use std::path::{Component, Path, PathBuf};
 /// Lines of a Rust file beyond which it should be two.
 const LINES_MAX: usize = 600;
 
-/// Files that may be longer, each with its reason.
-const LONGER: &[(&str, &str)] = &[(
-    "engine/core/src/codec.rs",
-    "the one place that knows every kind, version and layout; splitting it would hide one",
-)];
-
 /// Words that the pure core never says outside its tests. `forbid(unsafe_code)` and `no_std` are checked apart.
 const BANNED_IN_CORE: &[&str] = &[
     "std",
@@ -129,18 +123,8 @@ fn files_stay_small() {
     let mut problems = Vec::new();
     for path in files(&[".rs"]) {
         let lines = read(&path).lines().count();
-        let excused = LONGER.iter().any(|(longer, _)| *longer == path);
-        match (lines > LINES_MAX, excused) {
-            (true, false) => {
-                problems.push(format!("{path}: {lines} lines; one concept a file, think again at {LINES_MAX}"))
-            }
-            (false, true) => problems.push(format!("{path}: {lines} lines; it needs its exception no longer")),
-            _ => {}
-        }
-    }
-    for (path, _) in LONGER {
-        if !root().join(path).is_file() {
-            problems.push(format!("{path}: excepted and not there"));
+        if lines > LINES_MAX {
+            problems.push(format!("{path}: {lines} lines; one concept a file, think again at {LINES_MAX}"));
         }
     }
     none(&problems);

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::stats::ActivityHook;
 use crate::limits::{
     CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES, MIN_TAIL_BLOCKS,
 };
+use crate::stats::ActivityHook;
 
 /// What the log thread does while nothing is to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

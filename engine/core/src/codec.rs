@@ -5,15 +5,18 @@
 //! change in layout, or in what `apply` does to an event, is a new version beside the old one.
 //! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
 
+mod layout;
+
 use alloc::vec::Vec;
 
+use layout::*;
 use rkyv::rancor::Failure;
 use rkyv::ser::writer::Buffer;
 use rkyv::{Archive, Serialize};
 
-use crate::command::{InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use crate::command::{InstrumentTerms, Mark, MarkKind, NameClass, Side, TradeInput, TradeType};
 use crate::date::Date;
-use crate::event::{Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
+use crate::event::{Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
 use crate::id::{TradeHash, TradeId};
 use crate::limits::{CORRELATION_BYTES_MAX, RUNS_PER_TRADE_MAX, TRADE_ID_BYTES_MAX};
 use crate::rules::{ContractTerms, LotMethod, Rules};
@@ -78,162 +81,6 @@ const RUN_BYTES: usize = 32;
 const fn align_runs(bytes: usize) -> usize {
     bytes.next_multiple_of(8)
 }
-
-#[derive(Archive, Serialize, Clone, Copy)]
-struct OriginV1 {
-    trace_id: u128,
-    received_at_ns: i64,
-    occurred_at_ns: i64,
-    source_offset: u64,
-    raw_hash: u64,
-    causation: u64,
-    source: u32,
-    reserved: u32,
-}
-
-#[derive(Archive, Serialize)]
-struct TradeV1 {
-    origin: OriginV1,
-    hash: u128,
-    lot: u128,
-    realized_e16: i128,
-    closed_cost_e16: i128,
-    opened_cost_e16: i128,
-    quantity_e8: i64,
-    price_e8: i64,
-    fees_e8: i64,
-    executed_at_ns: i64,
-    source_order: u64,
-    version: u64,
-    closed_quantity_e8: i64,
-    opened_quantity_e8: i64,
-    first_sequence: u64,
-    first_address: u64,
-    effective_date: i32,
-    namespace: u32,
-    account: u32,
-    instrument: u32,
-    contract: u32,
-    user: u32,
-    position: u32,
-    reason: u16,
-    runs: u16,
-    side: u8,
-    trade_type: u8,
-    class: u8,
-    first_class: u8,
-    method: u8,
-    flags: u8,
-    trade_id_bytes: u8,
-    correlation_bytes: u8,
-    reserved: [u8; 8],
-}
-
-#[derive(Archive, Serialize)]
-struct FiguresV1 {
-    realized_e16: i128,
-    cost_e16: i128,
-    quantity_e8: i64,
-    lot_count: u32,
-    reserved: u32,
-}
-
-#[derive(Archive, Serialize)]
-struct CorrectedV1 {
-    origin: OriginV1,
-    cause: u128,
-    before: FiguresV1,
-    after: FiguresV1,
-    version: u64,
-    base_version: u64,
-    cause_sequence: u64,
-    body_log_id: u64,
-    body_address: u64,
-    body_sequence: u64,
-    body_digest: u64,
-    body_bytes: u32,
-    position: u32,
-    account: u32,
-    instrument: u32,
-    late_trades: u32,
-    breaks: u32,
-}
-
-#[derive(Archive, Serialize)]
-struct DefinedV1 {
-    origin: OriginV1,
-    id: u32,
-    reason: u16,
-    class: u8,
-    text_bytes: u8,
-    reserved: [u8; 8],
-}
-
-#[derive(Archive, Serialize)]
-struct InstrumentV1 {
-    origin: OriginV1,
-    multiplier_e8: i64,
-    tick_e8: i64,
-    price_min_e8: i64,
-    price_max_e8: i64,
-    instrument: u32,
-    currency: u32,
-    reason: u16,
-    isin: [u8; 12],
-    cusip: [u8; 9],
-    reserved: [u8; 1],
-}
-
-#[derive(Archive, Serialize)]
-struct ContractV1 {
-    origin: OriginV1,
-    contract: u32,
-    account: u32,
-    instrument: u32,
-    effective_date: i32,
-    reason: u16,
-    method: u8,
-    allow_short: u8,
-    reserved: [u8; 12],
-}
-
-#[derive(Archive, Serialize)]
-struct BusinessDateV1 {
-    origin: OriginV1,
-    date: i32,
-    reason: u16,
-    reserved: [u8; 10],
-}
-
-#[derive(Archive, Serialize)]
-struct MarkV1 {
-    origin: OriginV1,
-    price_e8: i64,
-    ask_e8: i64,
-    at_ns: i64,
-    instrument: u32,
-    reason: u16,
-    kind: u8,
-    reserved: u8,
-}
-
-#[derive(Archive, Serialize)]
-struct DigestsV1 {
-    origin: OriginV1,
-    economic: u64,
-    full: u64,
-}
-
-// Frozen: these sizes are on disk.
-const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
-const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
-const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 256);
-const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
-const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
-const _: () = assert!(size_of::<ArchivedContractV1>() == 96);
-const _: () = assert!(size_of::<ArchivedBusinessDateV1>() == 80);
-const _: () = assert!(size_of::<ArchivedMarkV1>() == 96);
-const _: () = assert!(size_of::<ArchivedDigestsV1>() == 80);
 
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
@@ -661,56 +508,4 @@ where
     T::Archived: for<'a> rkyv::bytecheck::CheckBytes<rkyv::api::low::LowValidator<'a, Failure>>,
 {
     fixed::<T>(payload).and_then(|(value, rest)| rest.is_empty().then_some(value))
-}
-
-impl From<&Origin> for OriginV1 {
-    fn from(origin: &Origin) -> Self {
-        Self {
-            trace_id: origin.trace_id,
-            received_at_ns: origin.received_at_ns,
-            occurred_at_ns: origin.occurred_at_ns,
-            source_offset: origin.source_offset,
-            raw_hash: origin.raw_hash,
-            causation: origin.causation,
-            source: origin.source,
-            reserved: 0,
-        }
-    }
-}
-
-impl From<&ArchivedOriginV1> for Origin {
-    fn from(v: &ArchivedOriginV1) -> Self {
-        Self {
-            source: v.source.to_native(),
-            source_offset: v.source_offset.to_native(),
-            received_at_ns: v.received_at_ns.to_native(),
-            occurred_at_ns: v.occurred_at_ns.to_native(),
-            raw_hash: v.raw_hash.to_native(),
-            trace_id: v.trace_id.to_native(),
-            causation: v.causation.to_native(),
-        }
-    }
-}
-
-impl From<&Figures> for FiguresV1 {
-    fn from(figures: &Figures) -> Self {
-        Self {
-            realized_e16: figures.realized_e16,
-            cost_e16: figures.cost_e16,
-            quantity_e8: figures.quantity_e8,
-            lot_count: figures.lot_count,
-            reserved: 0,
-        }
-    }
-}
-
-impl From<&ArchivedFiguresV1> for Figures {
-    fn from(v: &ArchivedFiguresV1) -> Self {
-        Self {
-            quantity_e8: v.quantity_e8.to_native(),
-            realized_e16: v.realized_e16.to_native(),
-            cost_e16: v.cost_e16.to_native(),
-            lot_count: v.lot_count.to_native(),
-        }
-    }
 }
