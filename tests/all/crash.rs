@@ -4,6 +4,7 @@
 
 mod campaign;
 mod readback;
+mod reconnect;
 mod trap;
 
 use std::collections::BTreeMap;

@@ -323,7 +323,8 @@ impl Work {
                     LISTENER => self.accept(),
                     Token(index) => {
                         if let Some(Some(connection)) = self.connections.get_mut(index) {
-                            connection.readable |= event.is_readable() || event.is_read_closed();
+                            connection.ended |= event.is_read_closed();
+                            connection.readable |= event.is_readable() || connection.ended;
                         }
                     }
                 }

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     written: usize,
     /// The socket may have more to read.
     pub readable: bool,
+    /// The peer has ended its stream; what it sent before is still to be read.
+    pub ended: bool,
     /// The session it belongs to, once the first message has named it.
     pub session: Option<usize>,
     /// No more messages are taken; closes when `out` is written and the peer has closed, or at the deadline.
@@ -54,6 +56,7 @@ impl Connection {
             out: Vec::with_capacity(64 * 1024),
             written: 0,
             readable: true,
+            ended: false,
             session: None,
             closing: None,
             opened: Instant::now(),
@@ -77,8 +80,8 @@ impl Connection {
             Ok(0) => Got::Closed,
             Ok(count) => {
                 self.end += count;
-                // A short read has emptied the socket; the next edge will tell.
-                self.readable = count == room;
+                // A short read has emptied the socket; the next edge will tell. After the end of the stream there is none.
+                self.readable = count == room || self.ended;
                 Got::Bytes
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
