@@ -48,6 +48,7 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
             let code = match &error {
                 ServeFailure::Start(error) => of_serve(error),
                 ServeFailure::Host(error) => exit::of_host(error),
+                ServeFailure::AppliedUnsafe => ExitCode::BadConfig,
                 ServeFailure::Signals(error) => exit::of_io(error),
             };
             fail(&error, code)

@@ -31,6 +31,12 @@ pub enum ServeFailure {
     /// It stopped working.
     #[error(transparent)]
     Host(#[from] HostError),
+    /// `applied` would promise what the tail's place cannot keep.
+    #[error(
+        "fix.ack or a session asks for `applied`, and this looks like a container: its own /dev/shm ends with it. Name a \
+         data.tail_dir that outlives it (a tmpfs mounted from outside), or answer `durable`"
+    )]
+    AppliedUnsafe,
     /// Signals could not be waited for.
     #[error("waiting for signals: {0}")]
     Signals(std::io::Error),
@@ -58,6 +64,18 @@ fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
     })
 }
 
+fn asks_applied(config: &Config) -> bool {
+    let of = |ack: Option<Ack>| ack.unwrap_or(config.fix.ack) == Ack::Applied;
+    of(None) || config.fix.sessions.iter().any(|session| of(session.ack))
+}
+
+/// Whether the life of /dev/shm is not the machine's: as far as the usual container runtimes tell.
+fn in_container() -> bool {
+    let marks = ["/.dockerenv", "/run/.containerenv"];
+    marks.iter().any(|mark| std::path::Path::new(mark).exists())
+        || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
 fn today() -> Date {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Date::of_ns(since.as_nanos() as i64)
@@ -68,6 +86,9 @@ fn today() -> Date {
 /// # Errors
 /// [`ServeFailure`].
 pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
+    if asks_applied(config) && config.data.tail_dir.is_none() && in_container() {
+        return Err(ServeFailure::AppliedUnsafe);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
     let engine = config.engine_config();
     let business_date = match config.business.date {

@@ -175,7 +175,7 @@ const DATA: &[Key<Config>] = &[
     ),
     key!(
         "tail_dir",
-        "Directory of the mapped tail, on tmpfs; `auto` takes /dev/shm where it outlives the process.",
+        "Directory of the mapped tail, on tmpfs; `auto` takes /dev/shm. Name one to answer `applied` in a container.",
         Allowed::Path,
         |c, v| c.data.tail_dir = (v.text() != "auto").then(|| PathBuf::from(v.text())),
         |c| c.data.tail_dir.as_ref().map_or_else(|| text("auto"), |dir| text(dir.display()))
