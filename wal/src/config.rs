@@ -61,7 +61,7 @@ pub struct LogConfig {
     /// How long the first waiting record may wait for company, in microseconds, 0 to 1,000,000. Default 0: one record goes at once, and
     /// the next flush takes all that came meanwhile.
     pub max_flush_delay_us: u64,
-    /// Sleep between looks when idle, in microseconds, 1 to 1,000,000. Default 50.
+    /// Sleep between looks when idle, in microseconds, 1 to 1,000,000; up to eight times that when idle for long. Default 50.
     pub idle_sleep_us: u64,
     /// With nothing to write, the watermark follows within so many milliseconds, 1 to 60,000. Default 50.
     pub idle_watermark_ms: u64,

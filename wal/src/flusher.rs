@@ -299,6 +299,7 @@ fn pause(wait: WaitStrategy, idle_rounds: u32, idle_sleep: Duration) {
         WaitStrategy::Yield => std::thread::yield_now(),
         WaitStrategy::Adaptive if idle_rounds < 32 => std::hint::spin_loop(),
         WaitStrategy::Adaptive if idle_rounds < 40 => std::thread::yield_now(),
-        WaitStrategy::Adaptive => std::thread::sleep(idle_sleep),
+        // Long idle, the sleeps double up to eightfold: a quiet log costs little, and wakes within them.
+        WaitStrategy::Adaptive => std::thread::sleep(idle_sleep * (1 << ((idle_rounds - 40) / 256).min(3))),
     }
 }
