@@ -2,16 +2,16 @@
 
 use std::fmt;
 
-use lotbook_core::amount::{Money, format_e8, format_e16};
+use lotbook_core::amount::Money;
 use lotbook_core::date::Date;
 use serde::{Serialize, Serializer};
 
 /// A number at 10^-8, as the shortest exact decimal string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct E8(pub i64);
 
 /// An amount of money at 10^-16, as the shortest exact decimal string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct E16(pub Money);
 
 /// UTC nanoseconds, as RFC 3339 with all nine decimals.
@@ -19,7 +19,7 @@ pub struct E16(pub Money);
 pub struct Nanos(pub i64);
 
 /// A date as `YYYY-MM-DD`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(pub Date);
 
 /// 32 bits as 8 hexadecimal digits: checksums.
@@ -40,13 +40,13 @@ pub struct HexBytes<'a>(pub &'a [u8]);
 
 impl fmt::Display for E8 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_e8(self.0))
+        write_scaled(f, i128::from(self.0), 8)
     }
 }
 
 impl fmt::Display for E16 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&format_e16(self.0))
+        write_scaled(f, self.0, 16)
     }
 }
 
@@ -86,6 +86,22 @@ impl fmt::Display for HexBytes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
+}
+
+/// As `lotbook_core::amount::format_scaled`, without its `String`: a document holds millions of numbers.
+fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, decimals: usize) -> fmt::Result {
+    let scale = 10u128.pow(decimals as u32);
+    let (whole, mut fraction) = (value.unsigned_abs() / scale, value.unsigned_abs() % scale);
+    let sign = if value < 0 { "-" } else { "" };
+    if fraction == 0 {
+        return write!(f, "{sign}{whole}");
+    }
+    let mut width = decimals;
+    while fraction % 10 == 0 {
+        fraction /= 10;
+        width -= 1;
+    }
+    write!(f, "{sign}{whole}.{fraction:0width$}")
 }
 
 macro_rules! serialize_as_text {

@@ -8,72 +8,13 @@
 
 mod table;
 
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use lotbook_core::date::Date;
 use serde::{Serialize, Serializer};
 
+pub use lotbook_archiver::text::{Day, E8, E16};
 pub use table::{Colours, write_table};
-
-/// A number at 10^-8, written as the shortest exact decimal string.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct E8(pub i64);
-
-/// An amount of money at 10^-16, written as the shortest exact decimal string.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct E16(pub i128);
-
-/// A date, written `YYYY-MM-DD`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Day(pub Date);
-
-impl fmt::Display for E8 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, i128::from(self.0), 8)
-    }
-}
-
-impl fmt::Display for E16 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_scaled(f, self.0, 16)
-    }
-}
-
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// As `lotbook_core::amount::format_scaled`, without its `String`: a document holds millions of numbers.
-fn write_scaled(f: &mut fmt::Formatter<'_>, value: i128, decimals: usize) -> fmt::Result {
-    let scale = 10u128.pow(decimals as u32);
-    let (whole, mut fraction) = (value.unsigned_abs() / scale, value.unsigned_abs() % scale);
-    let sign = if value < 0 { "-" } else { "" };
-    if fraction == 0 {
-        return write!(f, "{sign}{whole}");
-    }
-    let mut width = decimals;
-    while fraction % 10 == 0 {
-        fraction /= 10;
-        width -= 1;
-    }
-    write!(f, "{sign}{whole}.{fraction:0width$}")
-}
-
-macro_rules! serialize_as_text {
-    ($($name:ident),+) => {
-        $(impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        })+
-    };
-}
-
-serialize_as_text!(E8, E16, Day);
 
 /// The name of a file is shared by all its lines.
 fn shared_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {

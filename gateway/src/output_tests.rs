@@ -2,6 +2,7 @@
 
 use super::*;
 use lotbook_core::amount::{MONEY_E16_MAX, format_e8, format_e16};
+use lotbook_core::date::Date;
 
 fn day(text: &str) -> Day {
     Day(Date::parse(text).expect(text))
