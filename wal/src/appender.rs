@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::disk::HeldLock;
 use crate::error::{AppendError, LatchedError};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, padded_bytes};
-use crate::lock::DirLock;
 use crate::log::{DRAIN, Log, STOP};
 use crate::record::{Group, INTERNAL_KINDS, KIND_CLOSE, RecordHeader, RecordMeta};
 
@@ -38,7 +38,7 @@ pub struct Appender {
     checksum: u32,
     in_group: bool,
     threads: Vec<JoinHandle<()>>,
-    lock: Option<DirLock>,
+    lock: Option<Box<dyn HeldLock>>,
 }
 
 // SAFETY: `block` points into the tail's mapping, which `log` keeps alive, and the appender is the only one who stores there;
@@ -52,7 +52,7 @@ impl Appender {
         sequence: u64,
         checksum: u32,
         threads: Vec<JoinHandle<()>>,
-        lock: Option<DirLock>,
+        lock: Option<Box<dyn HeldLock>>,
     ) -> Self {
         Self {
             log,
@@ -224,7 +224,7 @@ impl Appender {
         }
         if closed && self.log.durable_sequence() == self.sequence {
             // A file that stays is found to agree with the disk at the next opening, which replaces it.
-            let _ = self.log.tail.remove();
+            let _ = self.log.tail.remove(&*self.log.disk);
         }
         Ok(())
     }
@@ -232,7 +232,7 @@ impl Appender {
     fn append_close(&mut self) -> bool {
         let meta =
             RecordMeta { kind: KIND_CLOSE, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
-        let wall_clock_ns = crate::open::wall_clock_ns();
+        let wall_clock_ns = self.log.disk.wall_clock_ns();
         // A disk that is behind is waited for; a disk that is full, or a group left open, is not.
         loop {
             match self.append_any(&meta, 8, |b| b.copy_from_slice(&wall_clock_ns.to_le_bytes())) {

@@ -1,10 +1,16 @@
-//! The seam to the disk. Everything the log does to files goes through it, so that a simulated disk can lose, tear, reorder and
-//! refuse. The tail file is not behind it: it is memory that happens to have a name.
+//! The seam to the disk: everything the log does to files goes through it, so that a simulated disk can lose, tear, reorder, misplace
+//! and refuse.
+//!
+//! That includes the tail, which is memory that happens to have a name ([`Disk::create_mapped`]), the lock, and the few facts of the
+//! machine that find their way into files: with all of them behind the seam, a simulated log is the same one at every run.
 
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::machine;
+use crate::mapping::Mapping;
 
 /// A failed file operation: which call, where, why.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +73,8 @@ pub enum Access {
     Create,
     /// Created or emptied, written in any length.
     CreateSmall,
+    /// Created where it is missing, else left as it is; written in any length.
+    Update,
 }
 
 /// An open file. All methods take `&self`: offsets are explicit, several readers share one handle.
@@ -93,10 +101,25 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn sync_data(&self) -> DiskResult<()>;
 }
 
-/// A file system.
+/// A lock that was asked for.
+#[derive(Debug)]
+pub enum DirLock {
+    /// Ours until it is dropped, or the process dies.
+    Taken(Box<dyn HeldLock>),
+    /// Someone else's; the pid where the lock file names it.
+    Owned(Option<u32>),
+}
+
+/// A held lock; dropping it lets go.
+pub trait HeldLock: Send + Sync + fmt::Debug {}
+
+/// A file system, and the machine around it.
 pub trait Disk: Send + Sync + fmt::Debug {
     /// Opens a file.
     fn open(&self, path: &Path, access: Access) -> DiskResult<Arc<dyn DiskFile>>;
+    /// Makes a file of zeros that must not exist yet, allocates all of it and maps it; a failure leaves no file. Fails with `ENOSPC` or
+    /// `ENOMEM` when there is no room: a store into the mapping never does.
+    fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping>;
     /// Makes a directory and its parents; fine when it is there.
     fn create_dir(&self, dir: &Path) -> DiskResult<()>;
     /// Renames within one directory, replacing the target.
@@ -109,6 +132,24 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn sync_dir(&self, dir: &Path) -> DiskResult<()>;
     /// Bytes that an unprivileged writer can still use.
     fn free_bytes(&self, dir: &Path) -> DiskResult<u64>;
+    /// True when `dir` lies in memory (tmpfs): no page there is ever written back, and none survives the machine.
+    fn is_memory(&self, dir: &Path) -> bool;
+    /// `dir` without links and dots; as it is when it cannot be resolved.
+    fn real_path(&self, dir: &Path) -> PathBuf;
+    /// Takes the one writer's lock of a directory.
+    fn lock_dir(&self, dir: &Path) -> DiskResult<DirLock>;
+    /// Which start of the machine this is: shared memory of another one is gone, or was written back page by page.
+    fn boot_id(&self) -> [u8; 16] {
+        machine::boot_id()
+    }
+    /// Nanoseconds since 1970, for stamps that nothing depends on.
+    fn wall_clock_ns(&self) -> u64 {
+        machine::wall_clock_ns()
+    }
+    /// An id that no other log has, never zero.
+    fn random_id(&self) -> u64 {
+        machine::random_id()
+    }
     /// What was asked for and could not be had, in words.
     fn notes(&self) -> Vec<String> {
         Vec::new()

@@ -8,39 +8,35 @@ use std::time::Duration;
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, DiskError, HeldLock};
 use crate::error::{AppendError, OpenError};
 use crate::flusher::{Flusher, ReadySegments};
 use crate::limits::{NO_ADDRESS, chunk_ceil};
-use crate::lock::DirLock;
 use crate::log::{Bell, Durable, Log, RUN, STOP, Segments, Waiters};
 use crate::meta::Meta;
-use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY, wall_clock_ns};
+use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY};
 use crate::padded::CachePadded;
 use crate::preparer::Preparer;
 use crate::record::{EPOCH_START_BYTES, EpochStart, Group, KIND_EPOCH_START, RecordMeta};
 use crate::segment::segment_path;
 use crate::stats::StatsCells;
-use crate::tail::{Tail, TailIdentity, boot_id, tail_bytes, tail_name};
+use crate::tail::{Tail, TailIdentity, tail_bytes, tail_name};
 
 pub(crate) fn make_tail(
+    disk: &dyn Disk,
     config: &LogConfig,
     tail_dir: &Path,
     identity: &TailIdentity,
     notes: &mut Vec<String>,
 ) -> Result<Tail, OpenError> {
-    let name = tail_name(identity.log_id, &config.dir);
-    let no_room = |e: &std::io::Error| matches!(e.raw_os_error(), Some(libc::ENOSPC | libc::ENOMEM));
+    let name = tail_name(disk, identity.log_id, &config.dir);
+    let no_room = |e: &DiskError| e.is_out_of_space() || e.errno() == libc::ENOMEM;
     let needed_bytes = tail_bytes(identity.block_count) as u64;
-    let failed = |dir: &Path, e: std::io::Error| {
-        if no_room(&e) {
-            OpenError::OutOfSpace { dir: dir.to_path_buf(), needed_bytes }
-        } else {
-            OpenError::Disk(crate::disk::DiskError::new("create tail", &dir.join(&name), 0, e))
-        }
+    let failed = |dir: &Path, e: DiskError| {
+        if no_room(&e) { OpenError::OutOfSpace { dir: dir.to_path_buf(), needed_bytes } } else { OpenError::Disk(e) }
     };
     let mut place = tail_dir;
-    let tail = match Tail::create(&place.join(&name), identity) {
+    let tail = match Tail::create(disk, &place.join(&name), identity) {
         Ok(tail) => tail,
         Err(e) if no_room(&e) && config.tail_dir.is_none() && place != config.dir => {
             notes.push(format!(
@@ -48,15 +44,15 @@ pub(crate) fn make_tail(
                 place.display()
             ));
             place = &config.dir;
-            Tail::create(&place.join(&name), identity).map_err(|e| failed(place, e))?
+            Tail::create(disk, &place.join(&name), identity).map_err(|e| failed(place, e))?
         }
         Err(e) => return Err(failed(place, e)),
     };
-    tail.install().map_err(|e| failed(place, e))?;
+    tail.install(disk).map_err(|e| failed(place, e))?;
     // A tail of an epoch before may lie elsewhere; its records are durable by now, and it must not be found first next time.
     for other in [tail_dir, Path::new(SHARED_MEMORY), config.dir.as_path()] {
         if other.join(&name) != tail.path() {
-            let _ = std::fs::remove_file(other.join(&name));
+            let _ = disk.unlink(&other.join(&name));
         }
     }
     Ok(tail)
@@ -65,7 +61,7 @@ pub(crate) fn make_tail(
 pub(crate) fn begin_epoch(
     config: LogConfig,
     disk: Arc<dyn Disk>,
-    lock: Option<DirLock>,
+    lock: Box<dyn HeldLock>,
     meta: &Meta,
     tail: Tail,
     recovered: Recovered,
@@ -122,8 +118,14 @@ pub(crate) fn begin_epoch(
     let slot_index = if same_segment { slot.index } else { 0 };
     let flusher = Flusher::new(Arc::clone(&log), &config, ready, start_address, slot_index, slot.generation);
     let threads = start_threads(&config, &log, flusher, preparer)?;
-    let mut appender =
-        Appender::new(Arc::clone(&log), start_address, recovered.end.sequence, recovered.end.checksum, threads, lock);
+    let mut appender = Appender::new(
+        Arc::clone(&log),
+        start_address,
+        recovered.end.sequence,
+        recovered.end.checksum,
+        threads,
+        Some(lock),
+    );
     append_epoch_start(&mut appender, &recovered)?;
     let report = OpenReport {
         log_id: meta.log_id,
@@ -143,20 +145,21 @@ pub(crate) fn begin_epoch(
 }
 
 fn append_epoch_start(appender: &mut Appender, recovered: &Recovered) -> Result<(), OpenError> {
+    let log = Arc::clone(appender.log());
+    let disk = &log.disk;
     let payload = EpochStart {
         epoch: recovered.epoch,
         clean: recovered.clean,
         end_address: recovered.end.address,
         end_sequence: recovered.end.sequence,
         end_checksum: recovered.end.checksum,
-        wall_clock_ns: wall_clock_ns(),
-        boot_id: boot_id(),
+        wall_clock_ns: disk.wall_clock_ns(),
+        boot_id: disk.boot_id(),
         lost_from_sequence: recovered.lost_from_sequence,
     }
     .encode();
     let meta =
         RecordMeta { kind: KIND_EPOCH_START, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
-    let log = Arc::clone(appender.log());
     let fill = |bytes: &mut [u8]| bytes.copy_from_slice(&payload);
     let first = match appender.append_any(&meta, EPOCH_START_BYTES, fill) {
         Ok(first) => first,

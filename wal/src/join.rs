@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::chain::{Chain, Walk};
 use crate::damage::What;
-use crate::disk::{DiskError, DiskResult};
+use crate::disk::{Access, Disk, DiskResult};
 use crate::limits::{CHUNK_BYTES, FORMAT_VERSION, NO_ADDRESS, chunk_ceil, chunk_floor};
 use crate::record::{u32_at, u64_at};
 use crate::recovery::TailFound;
@@ -40,12 +40,15 @@ pub(crate) struct TailImage {
 
 impl TailFile {
     /// Reads the file whole. Of a live log that is a picture with blurred edges; checksums and the chain tell what is sharp.
-    pub(crate) fn load(path: &Path) -> DiskResult<Self> {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(TailFile::Missing),
-            Err(e) => return Err(DiskError::new("read", path, 0, e)),
+    pub(crate) fn load(disk: &dyn Disk, path: &Path) -> DiskResult<Self> {
+        let file = match disk.open(path, Access::Read) {
+            Ok(file) => file,
+            Err(e) if e.is_missing() => return Ok(TailFile::Missing),
+            Err(e) => return Err(e),
         };
+        let mut bytes = vec![0; file.len()? as usize];
+        let read = file.read_at(0, &mut bytes)?;
+        bytes.truncate(read);
         Ok(match TailImage::decode(path, bytes) {
             Ok(image) => TailFile::Image(image),
             Err(reason) => TailFile::Unreadable(reason),

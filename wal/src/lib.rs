@@ -47,6 +47,8 @@ mod join;
 pub mod limits;
 mod lock;
 mod log;
+mod machine;
+mod mapping;
 mod meta;
 mod open;
 mod padded;
@@ -68,14 +70,15 @@ mod tests;
 pub use appender::{Appended, Appender};
 pub use config::{DirectMode, IoMode, LogConfig, WaitStrategy};
 pub use damage::{Corrupt, What};
-pub use disk::{Access, Disk, DiskError, DiskFile, DiskResult, WriteAt};
+pub use disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, HeldLock, WriteAt};
 pub use error::{AppendError, LatchedError, OpenError, ReadError};
 pub use limits::{
     BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, HEAD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, RECORD_ALIGN,
 };
 pub use log::Log;
+pub use mapping::Mapping;
 pub use open::{OpenReport, Opened, open, open_on};
-pub use read_only::{ReadOnlyLog, SegmentInfo, VerifyOutcome, VerifyReport, open_read_only};
+pub use read_only::{ReadOnlyLog, SegmentInfo, VerifyOutcome, VerifyReport, open_read_only, open_read_only_on};
 pub use reader::{From, Limit, Reader, RecordBuffer};
 pub use real_disk::RealDisk;
 pub use record::{

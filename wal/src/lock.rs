@@ -5,19 +5,20 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use crate::disk::DiskError;
-use crate::error::OpenError;
+use crate::disk::{DirLock, DiskError, DiskResult, HeldLock};
 
 /// Held for as long as it lives; the system lets go of it when the process dies.
 #[derive(Debug)]
-pub(crate) struct DirLock {
+pub(crate) struct FlockedDir {
     file: File,
 }
 
-impl DirLock {
-    pub(crate) fn take(dir: &Path) -> Result<Self, OpenError> {
+impl HeldLock for FlockedDir {}
+
+impl FlockedDir {
+    pub(crate) fn take(dir: &Path) -> DiskResult<DirLock> {
         let path = dir.join("LOCK");
-        let fail = |call, e| OpenError::Disk(DiskError::new(call, &path, 0, e));
+        let fail = |call, e| DiskError::new(call, &path, 0, e);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -34,7 +35,7 @@ impl DirLock {
             }
             let mut text = String::new();
             let _ = file.read_to_string(&mut text);
-            return Err(OpenError::Locked { dir: dir.to_path_buf(), pid: text.trim().parse().ok() });
+            return Ok(DirLock::Owned(text.trim().parse().ok()));
         }
         let write = |file: &mut File| {
             file.set_len(0)?;
@@ -43,11 +44,11 @@ impl DirLock {
         };
         // The name inside is a courtesy; a full disk must not keep a log from opening.
         let _ = write(&mut file);
-        Ok(Self { file })
+        Ok(DirLock::Taken(Box::new(Self { file })))
     }
 }
 
-impl Drop for DirLock {
+impl Drop for FlockedDir {
     fn drop(&mut self) {
         // Let go by word, not only by closing: a child that was just forked still holds a copy of the descriptor until it executes.
         // SAFETY: plain system call on an open descriptor.

@@ -2,26 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::appender::Appender;
 use crate::chain::{Chain, End};
 use crate::config::LogConfig;
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, DirLock, Disk, HeldLock};
 use crate::epoch::{begin_epoch, make_tail};
 use crate::error::OpenError;
 use crate::join::{Joined, TailFile, TailImage, join};
 use crate::limits::chunk_ceil;
-use crate::lock::DirLock;
 use crate::log::Log;
 use crate::meta::{META_NAME, Meta};
 use crate::preparer::make_segment;
-use crate::real_disk::{RealDisk, is_tmpfs};
+use crate::real_disk::RealDisk;
 use crate::recovery::{Findings, GroupEnd, Row, TailFound, Verdict, decide};
 use crate::repair::{NextSlot, Repair};
 use crate::scan::{DiskSegment, Scan, Stream, load_segments, scan};
 use crate::segment::{SegmentHeader, SlotFound, parse_segment_name, segment_path};
-use crate::tail::{TailIdentity, boot_id, tail_name};
+use crate::tail::{TailIdentity, tail_name};
 
 /// Where tails live unless the configuration says otherwise.
 pub(crate) const SHARED_MEMORY: &str = "/dev/shm";
@@ -69,24 +67,25 @@ pub struct OpenReport {
 /// Opens the log in `config.dir` for writing, making it when absent. Everything recovered is durable when this returns.
 pub fn open(config: LogConfig) -> Result<Opened, OpenError> {
     config.check().map_err(OpenError::Config)?;
-    RealDisk::read_only().create_dir(&config.dir)?;
+    let lock = take_lock(&RealDisk::read_only(), &config.dir)?;
     // The lock comes first: probing writes a file.
-    let lock = DirLock::take(&config.dir)?;
     let disk = Arc::new(RealDisk::probe(&config.dir, config.io, config.direct));
-    open_locked(config, disk, Some(lock))
-}
-
-/// As [`open`], on another disk. The tail and the lock file stay real.
-pub fn open_on(config: LogConfig, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
-    config.check().map_err(OpenError::Config)?;
-    disk.create_dir(&config.dir)?;
-    let lock = if config.dir.is_dir() { Some(DirLock::take(&config.dir)?) } else { None };
     open_locked(config, disk, lock)
 }
 
-/// Nanoseconds since 1970.
-pub(crate) fn wall_clock_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)
+/// As [`open`], on another disk.
+pub fn open_on(config: LogConfig, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
+    config.check().map_err(OpenError::Config)?;
+    let lock = take_lock(&*disk, &config.dir)?;
+    open_locked(config, disk, lock)
+}
+
+fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn HeldLock>, OpenError> {
+    disk.create_dir(dir)?;
+    match disk.lock_dir(dir)? {
+        DirLock::Taken(lock) => Ok(lock),
+        DirLock::Owned(pid) => Err(OpenError::Locked { dir: dir.to_path_buf(), pid }),
+    }
 }
 
 /// What recovery left behind: the facts an epoch begins with.
@@ -103,7 +102,7 @@ pub(crate) struct Recovered {
     pub(crate) lost_from_sequence: Option<u64>,
 }
 
-fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Option<DirLock>) -> Result<Opened, OpenError> {
+fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Box<dyn HeldLock>) -> Result<Opened, OpenError> {
     let mut notes = disk.notes();
     let dir = config.dir.clone();
     remove_leftovers(&*disk, &dir)?;
@@ -114,18 +113,18 @@ fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Option<DirLock>) ->
             meta.segment_bytes, config.segment_bytes
         ));
     }
-    let tail_dir = choose_tail_dir(&config, &mut notes);
+    let tail_dir = choose_tail_dir(&*disk, &config, &mut notes);
     let recovered = recover(&*disk, &config, &meta, &tail_dir, created, &mut notes)?;
     let identity = TailIdentity {
         log_id: meta.log_id,
         epoch: recovered.epoch,
         block_count: config.tail_blocks,
-        boot_id: boot_id(),
+        boot_id: disk.boot_id(),
         start_address: chunk_ceil(recovered.end.address),
         start_sequence: recovered.end.sequence + 1,
         lost_from_sequence: recovered.lost_from_sequence,
     };
-    let tail = make_tail(&config, &tail_dir, &identity, &mut notes)?;
+    let tail = make_tail(&*disk, &config, &tail_dir, &identity, &mut notes)?;
     begin_epoch(config, disk, lock, &meta, tail, recovered, notes)
 }
 
@@ -157,8 +156,8 @@ fn load_or_create(disk: &dyn Disk, config: &LogConfig) -> Result<(Meta, bool), O
         // Making the log was cut short between its first segment and its meta file.
         disk.unlink(&segment_path(dir, 0))?;
     }
-    let created_ns = wall_clock_ns();
-    let meta = Meta { log_id: random_id(), segment_bytes: config.segment_bytes, created_ns };
+    let created_ns = disk.wall_clock_ns();
+    let meta = Meta { log_id: disk.random_id(), segment_bytes: config.segment_bytes, created_ns };
     let header = SegmentHeader { log_id: meta.log_id, first_address: 0, stream_bytes: meta.segment_bytes, created_ns };
     make_segment(disk, dir, &header).map_err(|e| space(e, dir, meta.segment_bytes))?;
     meta.store(disk, dir)?;
@@ -180,31 +179,15 @@ fn space(error: crate::disk::DiskError, dir: &Path, needed_bytes: u64) -> OpenEr
     }
 }
 
-/// Never zero, never twice.
-fn random_id() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    let mut bytes = [0u8; 8];
-    let from_system =
-        std::fs::File::open("/dev/urandom").and_then(|mut f| std::io::Read::read_exact(&mut f, &mut bytes)).is_ok();
-    let id = if from_system {
-        u64::from_le_bytes(bytes)
-    } else {
-        let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
-        hasher.write_u64(wall_clock_ns());
-        hasher.finish()
-    };
-    id.max(1)
-}
-
-fn choose_tail_dir(config: &LogConfig, notes: &mut Vec<String>) -> PathBuf {
+fn choose_tail_dir(disk: &dyn Disk, config: &LogConfig, notes: &mut Vec<String>) -> PathBuf {
     if let Some(dir) = &config.tail_dir {
-        if !is_tmpfs(dir) {
+        if !disk.is_memory(dir) {
             notes.push(format!("tail_dir {} is not tmpfs: stores may meet pages under write-back", dir.display()));
         }
         return dir.clone();
     }
     let shared = Path::new(SHARED_MEMORY);
-    if is_tmpfs(shared) {
+    if disk.is_memory(shared) {
         return shared.to_path_buf();
     }
     notes.push(format!(
@@ -214,10 +197,10 @@ fn choose_tail_dir(config: &LogConfig, notes: &mut Vec<String>) -> PathBuf {
 }
 
 /// The first tail file found where one may have been left: the directory in use, shared memory, beside the log.
-pub(crate) fn find_tail(dir: &Path, tail_dir: &Path, log_id: u64) -> Result<TailFile, OpenError> {
-    let name = tail_name(log_id, dir);
+pub(crate) fn find_tail(disk: &dyn Disk, dir: &Path, tail_dir: &Path, log_id: u64) -> Result<TailFile, OpenError> {
+    let name = tail_name(disk, log_id, dir);
     for place in [tail_dir, Path::new(SHARED_MEMORY), dir] {
-        match TailFile::load(&place.join(&name))? {
+        match TailFile::load(disk, &place.join(&name))? {
             TailFile::Missing => {}
             found => return Ok(found),
         }
@@ -243,13 +226,13 @@ fn recover(
             }
         }
     }
-    let tail_file = find_tail(dir, tail_dir, meta.log_id)?;
+    let tail_file = find_tail(disk, dir, tail_dir, meta.log_id)?;
     if let TailFile::Unreadable(reason) = &tail_file {
         notes.push(format!("the tail file is unreadable ({reason}): treated as missing"));
     }
     let mut stream = Stream::new(&segments, meta.segment_bytes);
     let scan = scan(&mut stream, meta.log_id, &mut |_, _| {})?;
-    let joined = join_tail(&tail_file, &scan, &mut stream, meta.log_id)?;
+    let joined = join_tail(&tail_file, &scan, &mut stream, meta.log_id, &disk.boot_id())?;
     let findings = Findings {
         ending: scan.ending,
         place: scan.place,
@@ -298,12 +281,18 @@ fn recover(
     })
 }
 
-fn join_tail(tail: &TailFile, scan: &Scan, stream: &mut Stream<'_>, log_id: u64) -> Result<Joined, OpenError> {
+fn join_tail(
+    tail: &TailFile,
+    scan: &Scan,
+    stream: &mut Stream<'_>,
+    log_id: u64,
+    boot_id: &[u8; 16],
+) -> Result<Joined, OpenError> {
     let absent = |found| Joined { found, chain: scan.chain.clone(), records: 0, at: scan.chain.end.address };
     Ok(match tail {
         TailFile::Missing => absent(TailFound::Missing),
         TailFile::Unreadable(_) => absent(TailFound::Unreadable),
-        TailFile::Image(image) => join(image, &scan.chain, stream, log_id, &boot_id())?,
+        TailFile::Image(image) => join(image, &scan.chain, stream, log_id, boot_id)?,
     })
 }
 

@@ -91,7 +91,7 @@ impl Preparer {
             log_id: self.log.log_id,
             first_address,
             stream_bytes: self.log.segment_bytes,
-            created_ns: crate::open::wall_clock_ns(),
+            created_ns: self.log.disk.wall_clock_ns(),
         };
         match make_segment(&*self.log.disk, &self.log.dir, &header) {
             Ok(file) => {

@@ -1,12 +1,13 @@
 //! A log read from outside: without the lock, live or dead, the tail included. For `inspect`, `verify` and `dump`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::aligned::AlignedBuffer;
 use crate::chain::{Chain, Walk};
 use crate::damage::Corrupt;
-
+use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::join::{TailFile, TailImage, join};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, chunk_floor};
@@ -16,7 +17,6 @@ use crate::real_disk::RealDisk;
 use crate::record::{Record, RecordHeader};
 use crate::recovery::{Ending, Place, TailFound};
 use crate::scan::{DiskSegment, Stream, load_segments, scan};
-use crate::tail::boot_id;
 
 /// What `inspect` says of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,7 @@ pub struct VerifyReport {
 /// A log opened for reading only. Of a live log it shows a picture that may be a moment old.
 #[derive(Debug)]
 pub struct ReadOnlyLog {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     tail_dir: PathBuf,
     meta: Meta,
@@ -94,18 +95,22 @@ pub struct ReadOnlyLog {
 
 /// Opens the log in `dir` without its lock.
 pub fn open_read_only(dir: &Path) -> Result<ReadOnlyLog, OpenError> {
-    let disk = RealDisk::read_only();
-    let not_a_log = || OpenError::NotALog { dir: dir.to_path_buf() };
     if !dir.is_dir() {
-        return Err(not_a_log());
+        return Err(OpenError::NotALog { dir: dir.to_path_buf() });
     }
-    let meta = Meta::load(&disk, dir)?.ok_or_else(not_a_log)?;
-    let segments = load_live(&disk, dir, &meta)?;
-    Ok(ReadOnlyLog { dir: dir.to_path_buf(), tail_dir: PathBuf::from(SHARED_MEMORY), meta, segments, cursor: None })
+    open_read_only_on(dir, Arc::new(RealDisk::read_only()))
+}
+
+/// As [`open_read_only`], on another disk.
+pub fn open_read_only_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<ReadOnlyLog, OpenError> {
+    let meta = Meta::load(&*disk, dir)?.ok_or_else(|| OpenError::NotALog { dir: dir.to_path_buf() })?;
+    let segments = load_live(&*disk, dir, &meta)?;
+    let tail_dir = PathBuf::from(SHARED_MEMORY);
+    Ok(ReadOnlyLog { disk, dir: dir.to_path_buf(), tail_dir, meta, segments, cursor: None })
 }
 
 /// A live log changes while it is listed: a segment is dropped, a slot is read half written. What stays wrong is wrong.
-fn load_live(disk: &RealDisk, dir: &Path, meta: &Meta) -> Result<Vec<DiskSegment>, OpenError> {
+fn load_live(disk: &dyn Disk, dir: &Path, meta: &Meta) -> Result<Vec<DiskSegment>, OpenError> {
     let mut tries = 5;
     loop {
         match load_segments(disk, dir, meta.log_id, meta.segment_bytes) {
@@ -186,12 +191,12 @@ impl ReadOnlyLog {
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, OpenError> {
         let mut stream = Stream::new(&self.segments, self.meta.segment_bytes);
         let scan = scan(&mut stream, self.meta.log_id, progress)?;
-        let tail = find_tail(&self.dir, &self.tail_dir, self.meta.log_id)?;
+        let tail = find_tail(&*self.disk, &self.dir, &self.tail_dir, self.meta.log_id)?;
         let (tail_records, tail) = match &tail {
             TailFile::Missing => (0, "missing"),
             TailFile::Unreadable(_) => (0, "unreadable"),
             TailFile::Image(image) => {
-                let boot = boot_id();
+                let boot = self.disk.boot_id();
                 let joined = join(image, &scan.chain, &mut stream, self.meta.log_id, &boot)?;
                 (joined.records, tail_word(joined.found))
             }
@@ -282,7 +287,7 @@ impl ReadOnlyLog {
                 return Ok(None);
             }
             cursor.tail_tried = true;
-            if let TailFile::Image(image) = find_tail(&self.dir, &self.tail_dir, self.meta.log_id)?
+            if let TailFile::Image(image) = find_tail(&*self.disk, &self.dir, &self.tail_dir, self.meta.log_id)?
                 && image.identity.log_id == self.meta.log_id
                 && image.identity.epoch >= cursor.chain.end.epoch
             {

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use io_uring::{IoUring, opcode, types};
+use memmap2::MmapOptions;
 
 use crate::aligned::AlignedBuffer;
 use crate::config::{DirectMode, IoMode};
-use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult, WriteAt};
+use crate::disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, WriteAt};
 use crate::limits::BLOCK_BYTES;
+use crate::lock::FlockedDir;
+use crate::mapping::Mapping;
 
 /// Writes in flight in one ring.
 const RING_ENTRIES: u32 = 64;
@@ -102,6 +105,24 @@ fn probe_direct(dir: &Path) -> io::Result<()> {
     })();
     let _ = std::fs::remove_file(&path);
     result
+}
+
+/// Allocates, maps and warms a file that nobody else knows of yet. On failure: the call and the reason.
+fn map_new_file(file: &File, bytes: usize) -> Result<Mapping, (&'static str, io::Error)> {
+    // SAFETY: plain system call on an open descriptor.
+    let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
+    if code != 0 {
+        return Err(("fallocate", io::Error::from_raw_os_error(code)));
+    }
+    let map = MmapOptions::new().len(bytes).populate().map_raw(file).map_err(|e| ("mmap", e))?;
+    let start = map.as_mut_ptr();
+    for page in (0..bytes).step_by(BLOCK_BYTES) {
+        // Populating a shared mapping only reads the pages in. A store makes each writable now rather than under a record.
+        // SAFETY: inside the mapping; the file is new, zero is what is there.
+        unsafe { start.add(page).write_volatile(0) };
+    }
+    // SAFETY: the mapping is `bytes` long, starts on a page, is allocated in the file, and lives as long as its owner.
+    Ok(unsafe { Mapping::new(start, bytes, Box::new(map)) })
 }
 
 struct RealFile {
@@ -224,16 +245,32 @@ impl DiskFile for RealFile {
 impl Disk for RealDisk {
     fn open(&self, path: &Path, access: Access) -> DiskResult<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let direct = self.direct && !matches!(access, Access::Read | Access::CreateSmall);
+        let direct = self.direct && matches!(access, Access::ReadDirect | Access::Write | Access::Create);
         match access {
             Access::Read | Access::ReadDirect => options.read(true),
             Access::Write => options.read(true).write(true),
             Access::Create | Access::CreateSmall => options.read(true).write(true).create(true).truncate(true),
+            Access::Update => options.read(true).write(true).create(true).truncate(false),
         };
         let flags = if direct { libc::O_DIRECT } else { 0 };
         let file =
             options.custom_flags(flags | libc::O_CLOEXEC).open(path).map_err(|e| DiskError::new("open", path, 0, e))?;
         Ok(Arc::new(RealFile { file, path: path.to_path_buf(), ring: self.ring.clone() }))
+    }
+
+    fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping> {
+        // Shared memory is a public place: a name of our own making, for our eyes only.
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|e| DiskError::new("create", path, 0, e))?;
+        map_new_file(&file, bytes).map_err(|(call, e)| {
+            let _ = std::fs::remove_file(path);
+            DiskError::new(call, path, 0, e)
+        })
     }
 
     fn create_dir(&self, dir: &Path) -> DiskResult<()> {
@@ -274,13 +311,25 @@ impl Disk for RealDisk {
         Ok(stat.f_bavail.saturating_mul(stat.f_bsize as u64))
     }
 
+    fn is_memory(&self, dir: &Path) -> bool {
+        statfs(dir).is_ok_and(|s| s.f_type == libc::TMPFS_MAGIC)
+    }
+
+    fn real_path(&self, dir: &Path) -> PathBuf {
+        std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf())
+    }
+
+    fn lock_dir(&self, dir: &Path) -> DiskResult<DirLock> {
+        FlockedDir::take(dir)
+    }
+
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
 }
 
 /// `statfs(2)` of a path.
-pub(crate) fn statfs(path: &Path) -> io::Result<libc::statfs> {
+fn statfs(path: &Path) -> io::Result<libc::statfs> {
     let name = std::ffi::CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: all zeros is a valid `statfs`.
     let mut stat: libc::statfs = unsafe { std::mem::zeroed() };
@@ -289,9 +338,4 @@ pub(crate) fn statfs(path: &Path) -> io::Result<libc::statfs> {
         0 => Ok(stat),
         _ => Err(io::Error::last_os_error()),
     }
-}
-
-/// True when `path` lies in memory.
-pub(crate) fn is_tmpfs(path: &Path) -> bool {
-    statfs(path).is_ok_and(|s| s.f_type == libc::TMPFS_MAGIC)
 }

@@ -154,7 +154,7 @@ impl Repair<'_> {
             log_id: self.log_id,
             first_address: first,
             stream_bytes: self.segment_bytes,
-            created_ns: crate::open::wall_clock_ns(),
+            created_ns: self.disk.wall_clock_ns(),
         };
         let file: Arc<dyn DiskFile> = make_segment(self.disk, self.dir, &header)?;
         Ok(DiskSegment { first, header, file, slots: [SlotFound::Empty, SlotFound::Empty], begun: false })

@@ -9,16 +9,12 @@
 //! - directory entries: stored by the appender when it takes a block.
 //! - the free list: popped by the appender, pushed by the log thread; last in, first out, so that a quiet disk keeps few blocks hot.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-use memmap2::{MmapOptions, MmapRaw};
-
+use crate::disk::{Disk, DiskResult};
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, NO_ADDRESS};
+use crate::mapping::Mapping;
 use crate::padded::CachePadded;
 
 pub(crate) const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LOTTAIL\x01");
@@ -91,8 +87,8 @@ pub(crate) fn tail_bytes(block_count: u32) -> usize {
 }
 
 /// `lotbook-<log id>-<hash of the directory>.tail`: two logs, or two copies of one, never meet in one file.
-pub(crate) fn tail_name(log_id: u64, dir: &Path) -> String {
-    let dir = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+pub(crate) fn tail_name(disk: &dyn Disk, log_id: u64, dir: &Path) -> String {
+    let dir = disk.real_path(dir);
     let hash = crc32c::crc32c(dir.as_os_str().as_encoded_bytes());
     format!("lotbook-{log_id:016x}-{hash:08x}.tail")
 }
@@ -100,7 +96,7 @@ pub(crate) fn tail_name(log_id: u64, dir: &Path) -> String {
 /// The mapped tail of a log being written.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    map: MmapRaw,
+    map: Mapping,
     path: PathBuf,
     block_count: u32,
     blocks_offset: usize,
@@ -112,27 +108,16 @@ pub(crate) struct Tail {
 
 impl Tail {
     /// Makes the file beside its final name, fully allocated and mapped; [`Tail::install`] puts it in place.
-    pub(crate) fn create(path: &Path, identity: &TailIdentity) -> io::Result<Self> {
+    pub(crate) fn create(disk: &dyn Disk, path: &Path, identity: &TailIdentity) -> DiskResult<Self> {
         let bytes = tail_bytes(identity.block_count);
         let new = path.with_extension("tail.new");
-        // Shared memory is a public place: a name of our own making, for our eyes only.
-        match std::fs::remove_file(&new) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        // Half made by a process that died.
+        match disk.unlink(&new) {
+            Err(e) if !e.is_missing() => return Err(e),
             _ => {}
         }
-        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&new)?;
-        // SAFETY: plain system call on an open descriptor.
-        let code = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, bytes as libc::off_t) };
-        if code != 0 {
-            let _ = std::fs::remove_file(&new);
-            return Err(io::Error::from_raw_os_error(code));
-        }
-        let map = MmapOptions::new().len(bytes).populate().map_raw(&file)?;
-        for page in (0..bytes).step_by(BLOCK_BYTES) {
-            // Populating a shared mapping only reads the pages in. A store makes each writable now rather than under a record.
-            // SAFETY: inside the mapping; the file is new, zero is what is there.
-            unsafe { map.as_mut_ptr().add(page).write_volatile(0) };
-        }
+        let map = disk.create_mapped(&new, bytes)?;
+        assert!(map.len() >= bytes);
         let count = identity.block_count;
         let atomics = |f: &dyn Fn(u32) -> u32| (0..count).map(|i| AtomicU32::new(f(i))).collect();
         let tail = Self {
@@ -156,8 +141,8 @@ impl Tail {
     }
 
     /// Replaces the tail of the epoch before, whose records are durable on disk by now.
-    pub(crate) fn install(&self) -> io::Result<()> {
-        std::fs::rename(self.path.with_extension("tail.new"), &self.path)
+    pub(crate) fn install(&self, disk: &dyn Disk) -> DiskResult<()> {
+        disk.rename(&self.path.with_extension("tail.new"), &self.path)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -295,20 +280,9 @@ impl Tail {
     }
 
     /// Takes the name away: the log was closed in order.
-    pub(crate) fn remove(&self) -> io::Result<()> {
-        std::fs::remove_file(&self.path)
+    pub(crate) fn remove(&self, disk: &dyn Disk) -> DiskResult<()> {
+        disk.unlink(&self.path)
     }
-}
-
-/// The machine's boot id; zeros where it cannot be read.
-pub(crate) fn boot_id() -> [u8; 16] {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let mut id = [0u8; 16];
-    for (i, byte) in id.iter_mut().enumerate() {
-        *byte = digits.get(i * 2..i * 2 + 2).and_then(|d| u8::from_str_radix(d, 16).ok()).unwrap_or(0);
-    }
-    id
 }
 
 #[cfg(test)]
@@ -326,7 +300,7 @@ mod tests {
             start_sequence: 1,
             lost_from_sequence: None,
         };
-        let tail = Tail::create(&dir.path().join("t.tail"), &identity).unwrap();
+        let tail = Tail::create(&crate::RealDisk::read_only(), &dir.path().join("t.tail"), &identity).unwrap();
         (dir, tail)
     }
 

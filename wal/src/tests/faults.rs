@@ -103,6 +103,18 @@ impl Disk for Moody {
     fn free_bytes(&self, dir: &Path) -> DiskResult<u64> {
         self.real.free_bytes(dir)
     }
+    fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping> {
+        self.real.create_mapped(path, bytes)
+    }
+    fn is_memory(&self, dir: &Path) -> bool {
+        self.real.is_memory(dir)
+    }
+    fn real_path(&self, dir: &Path) -> PathBuf {
+        self.real.real_path(dir)
+    }
+    fn lock_dir(&self, dir: &Path) -> DiskResult<DirLock> {
+        self.real.lock_dir(dir)
+    }
 }
 
 fn moody() -> (Arc<Moody>, Arc<Mood>) {
