@@ -99,8 +99,10 @@ impl Book {
         fits!(id as usize == self.names.len(class), "names are not dense");
         fits!(self.names.has_room(class), "more names than the book holds");
         self.names.define(class, text);
-        if class == NameClass::Instrument {
-            self.instruments.push(Instrument::unnamed(id));
+        match class {
+            NameClass::Account => self.sums.add_account(),
+            NameClass::Instrument => self.instruments.push(Instrument::unnamed(id)),
+            _ => {}
         }
         Ok(())
     }
@@ -118,7 +120,6 @@ impl Book {
         let number = self.position_for(&event.input, event.position)?;
         let position = &mut self.positions[number as usize];
         fits!(event.version == position.version + 1, "version is not the next one");
-        let was_provisional = position.provisional > 0;
 
         position.version = event.version;
         match event.class {
@@ -141,8 +142,7 @@ impl Book {
             _ => settle(&mut self.lots, position, event)?,
         }
         position.provisional += u32::from(event.late);
-        self.provisional_positions += usize::from(!was_provisional && position.provisional > 0);
-        Self::refresh_digests(&mut self.economic, &mut self.full, position);
+        self.sums.refresh(position);
         if event.class != Class::Forward {
             let marks = &mut self.instruments[event.input.instrument as usize].marks;
             marks.traded(self.business_date, event.input.price_e8, &event.input.key());
@@ -162,7 +162,7 @@ impl Book {
         fits!(input.account != NO_NAME, "a position without account");
         let key_hash = self.key_hash(input.account, input.instrument).ok_or(Misfit("undefined name"))?;
         let mut position = Position::new(input.account, input.instrument, key_hash);
-        Self::refresh_digests(&mut self.economic, &mut self.full, &mut position);
+        self.sums.refresh(&mut position);
         self.positions.push(position);
         let positions = &self.positions;
         self.index.insert_unique(index_hash(input.account, input.instrument), number, |&n| {
@@ -180,7 +180,6 @@ impl Book {
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
         fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
-        self.provisional_positions -= usize::from(position.provisional > 0);
         position.version = event.version;
         position.provisional = 0;
         position.breaks = event.breaks;
@@ -189,7 +188,7 @@ impl Book {
         position.cost_e16 = outcome.after.cost_e16;
         self.lots.replace(&mut position.block, outcome.lots.iter().copied());
         position.lots_digest = lots_digest(position.key_hash, &outcome.lots);
-        Self::refresh_digests(&mut self.economic, &mut self.full, position);
+        self.sums.refresh(position);
         Ok(())
     }
 }

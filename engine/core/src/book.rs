@@ -15,6 +15,7 @@ use crate::mark::Marks;
 use crate::names::Names;
 use crate::position::Position;
 use crate::rules::ContractBook;
+use crate::sums::Sums;
 
 /// "No position": the position of a refused trade that would have opened one.
 pub const NO_POSITION: u32 = u32::MAX;
@@ -59,9 +60,7 @@ pub struct Book {
     pub(crate) lots: LotArena,
     pub(crate) forwards: Forwards,
     pub(crate) business_date: Option<Date>,
-    pub(crate) economic: u64,
-    pub(crate) full: u64,
-    pub(crate) provisional_positions: usize,
+    pub(crate) sums: Sums,
 }
 
 #[inline]
@@ -83,9 +82,7 @@ impl Book {
             lots: LotArena::new(limits.lots_max),
             forwards: Forwards::new(limits.forwards_max),
             business_date: None,
-            economic: 0,
-            full: 0,
-            provisional_positions: 0,
+            sums: Sums::new(limits.names_max),
         }
     }
 
@@ -152,37 +149,32 @@ impl Book {
     /// How many positions are PROVISIONAL.
     #[must_use]
     pub fn provisional_positions(&self) -> usize {
-        self.provisional_positions
+        self.sums.provisional
+    }
+
+    /// How many positions are PROVISIONAL or PENDING: of one account, or of all.
+    #[must_use]
+    pub fn unreconciled_positions(&self, account: Option<NameId>) -> usize {
+        self.sums.unreconciled(account)
     }
 
     /// Digest of lots, quantities, realized amounts and fees.
     #[must_use]
     pub fn economic_digest(&self) -> u64 {
-        self.economic
+        self.sums.economic
     }
 
     /// Digest of everything that events determine: the economic part, versions, statuses, business date.
     #[must_use]
     pub fn full_digest(&self) -> u64 {
         let date = self.business_date.map_or(0, |date| u64::from(date.0 as u32) + 1);
-        digest::mix(self.full, date)
+        digest::mix(self.sums.full, date)
     }
 
     /// Remembers where a position's last event lies, for the back-link of the next one.
     #[inline]
     pub fn set_last_address(&mut self, position: u32, address: u64) {
         self.positions[position as usize].last_address = address;
-    }
-
-    /// Takes a position's changed digests into the book's sums.
-    #[inline]
-    pub(crate) fn refresh_digests(economic: &mut u64, full: &mut u64, position: &mut Position) {
-        let (was_economic, was_full) = position.digests;
-        let now_economic = digest::economic(position);
-        let now_full = digest::full(position, now_economic);
-        *economic = economic.wrapping_sub(was_economic).wrapping_add(now_economic);
-        *full = full.wrapping_sub(was_full).wrapping_add(now_full);
-        position.digests = (now_economic, now_full);
     }
 
     /// Hash of a position's two names. Both are defined.

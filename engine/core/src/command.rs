@@ -1,7 +1,7 @@
 //! What comes in: one command, one event.
 
 use crate::date::Date;
-use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash, TradeId};
+use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash, TradeId};
 use crate::rules::ContractTerms;
 
 /// Side of a trade.
@@ -136,6 +136,7 @@ impl TradeInput {
     pub fn key(&self) -> ChronoKey {
         ChronoKey {
             date: self.effective_date,
+            part: DayPart::Trading,
             executed_at_ns: self.executed_at_ns,
             source_order: self.source_order,
             trade_id: self.trade_id,

@@ -62,6 +62,8 @@ pub fn full(position: &Position, economic: u64) -> u64 {
     let hash = mix(hash, position.forward_quantity_e8 as u64);
     let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
     let hash = mix(hash, counts);
-    let hash = mix(hash, position.frontier.executed_at_ns as u64);
-    mix(hash, u64::from(position.frontier.date.0 as u32) ^ position.frontier.source_order.rotate_left(32))
+    let frontier = &position.frontier;
+    let hash = mix(hash, frontier.executed_at_ns as u64);
+    let day = u64::from(frontier.date.0 as u32) | (frontier.part as u64) << 32;
+    mix(mix(hash, day), frontier.source_order)
 }

@@ -105,12 +105,37 @@ impl TradeHash {
     }
 }
 
+/// Which part of its date an item belongs to (rule 2 of `docs/rules.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum DayPart {
+    /// Before the date's trades: splits, returns of capital, mergers.
+    Opening = 0,
+    /// Trades and opening lots.
+    Trading = 1,
+    /// After the trades: cash dividends of this record date.
+    Record = 2,
+    /// At the end: resets.
+    Closing = 3,
+}
+
+impl DayPart {
+    /// All parts, in order.
+    pub const ALL: [Self; 4] = [Self::Opening, Self::Trading, Self::Record, Self::Closing];
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(value)).copied()
+    }
+}
+
 /// The chronological key: arrival never orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ChronoKey {
     /// Effective date.
     pub date: Date,
-    /// Execution time, UTC nanoseconds.
+    /// Part of the date.
+    pub part: DayPart,
+    /// Execution time, UTC nanoseconds; for what is no trade its rank within the part of the date.
     pub executed_at_ns: i64,
     /// Order within the source: file line, FIX MsgSeqNum, Kafka offset.
     pub source_order: u64,
@@ -124,6 +149,7 @@ impl ChronoKey {
     /// Below every real key.
     pub const MIN: Self = Self {
         date: Date::NONE,
+        part: DayPart::Opening,
         executed_at_ns: i64::MIN,
         source_order: 0,
         trade_id: TradeId::EMPTY,

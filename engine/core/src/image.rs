@@ -9,7 +9,7 @@ use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{InstrumentTerms, NameClass, Side, TradeInput, TradeType};
 use crate::date::Date;
 use crate::forward::Forward;
-use crate::id::{ChronoKey, TradeHash, TradeId};
+use crate::id::{ChronoKey, DayPart, TradeHash, TradeId};
 use crate::limits::Limits;
 use crate::lots::LotBlock;
 use crate::mark::{Marks, Quote};
@@ -108,6 +108,9 @@ impl Book {
                 book.names.define(class, text);
             }
         }
+        for _ in 0..book.names.len(NameClass::Account) {
+            book.sums.add_account();
+        }
         for _ in 0..book.names.len(NameClass::Instrument) {
             book.instruments.push(read.instrument()?);
         }
@@ -152,8 +155,7 @@ impl Book {
             return Err(ImageError::TooLarge("lots"));
         }
         position.lots_digest = crate::apply::lots_digest(position.key_hash, &lots);
-        Self::refresh_digests(&mut self.economic, &mut self.full, &mut position);
-        self.provisional_positions += usize::from(position.provisional > 0);
+        self.sums.refresh(&mut position);
         let number = self.positions.len() as u32;
         self.positions.push(position);
         let positions = &self.positions;
@@ -215,6 +217,7 @@ impl Writer {
             self.u32(count);
         }
         self.u32(p.frontier.date.0 as u32);
+        self.u32(p.frontier.part as u32);
         self.i64(p.frontier.executed_at_ns);
         self.u64(p.frontier.source_order);
         self.text(p.frontier.trade_id.as_bytes());
@@ -299,6 +302,7 @@ impl<'a> Reader<'a> {
         let lots = self.u32()? as usize;
         p.frontier = ChronoKey {
             date: Date(self.u32()? as i32),
+            part: u8::try_from(self.u32()?).ok().and_then(DayPart::from_u8).ok_or(ImageError::Malformed)?,
             executed_at_ns: self.i64()?,
             source_order: self.u64()?,
             trade_id: self.id()?,

@@ -34,6 +34,7 @@ pub mod position;
 pub mod replay;
 pub mod rules;
 pub mod select;
+mod sums;
 
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use crate::amount::Money;
 use crate::event::Figures;
 use crate::id::{ChronoKey, NameId};
 use crate::lots::LotBlock;
+use crate::sums::Counted;
 
 /// Whether the figures are final.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +64,8 @@ pub struct Position {
     pub forward_gross_e8: i64,
     /// Number of forward-dated trades that wait.
     pub forwards: u32,
-    /// What the position adds to the book's economic and full digest.
-    pub(crate) digests: (u64, u64),
+    /// What the position adds to the book's sums.
+    pub(crate) counted: Counted,
     /// Address of the position's last event; kept by the host, in no digest.
     pub last_address: u64,
 }
@@ -90,7 +91,7 @@ impl Position {
             forward_quantity_e8: 0,
             forward_gross_e8: 0,
             forwards: 0,
-            digests: (0, 0),
+            counted: Counted::NOTHING,
             last_address: u64::MAX,
         }
     }
