@@ -2,7 +2,7 @@
 //!
 //! The set of PROVISIONAL positions is state; the queue here is only its shadow, fed by the follower
 //! and rebuilt at every start. For a position the worker walks the back-links of its events, replays
-//! the accepted inputs in chronological order, makes the outcome durable in the side log, and
+//! the items of its history in chronological order, makes the outcome durable in the side log, and
 //! proposes. The shard accepts when the position is still at the version that was replayed;
 //! otherwise the worker reads what came meanwhile and proposes again.
 
@@ -12,9 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lotbook_core::Scratch;
-use lotbook_core::codec::{CodecError, Decoder, kind};
-use lotbook_core::command::TradeInput;
-use lotbook_core::event::{Class, Event};
+use lotbook_core::codec::{CodecError, Decoder};
+use lotbook_core::history::{Addition, History};
 use lotbook_core::id::TradeHash;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayError, replay};
@@ -223,20 +222,13 @@ impl ColdQueue {
     }
 }
 
-/// A position's accepted inputs up to a version.
+/// A position's history up to a version.
 #[derive(Debug, Default)]
 struct Stream {
     version: u64,
-    inputs: Vec<TradeInput>,
-    /// Late trades since the last correction: the first one by arrival.
+    history: History,
+    /// What made the position wait since the last correction: the first by arrival.
     cause: Option<(TradeHash, u64)>,
-}
-
-/// A trade that a stream did not hold yet.
-struct Fresh {
-    input: TradeInput,
-    late: bool,
-    sequence: u64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -314,10 +306,11 @@ impl Worker {
                 break;
             };
             let contracts = self.queue.contracts.read().clone();
-            let outcome = match replay(&mut stream.inputs, &contracts, head.multiplier_e8, &mut self.scratch) {
+            let mut items = stream.history.items();
+            let outcome = match replay(&mut items, &contracts, head.multiplier_e8, &mut self.scratch) {
                 Ok(outcome) => Box::new(outcome),
                 Err(error) => {
-                    self.queue.bury(position, head.version, describe(&error, &stream.inputs));
+                    self.queue.bury(position, head.version, describe(&error));
                     return;
                 }
             };
@@ -352,37 +345,27 @@ impl Worker {
     /// Reads the events after the stream's version, along the back-links.
     fn catch_up(&mut self, position: u32, stream: &mut Stream, head: &Head) -> Result<(), StreamError> {
         let mut address = head.address;
-        let mut fresh: Vec<Fresh> = Vec::new();
-        let mut corrected = false;
+        let mut fresh: Vec<(u64, Addition)> = Vec::new();
         while address != NO_ADDRESS {
             self.log.read_at(address, &mut self.buffer)?;
             let record = self.buffer.record();
             let header = record.header;
             address = header.previous;
-            if header.kind == kind::CORRECTED {
-                corrected = true;
-                continue;
-            }
             let event = self.decoder.decode(header.kind, header.version, record.payload).map_err(StreamError::Codec)?;
-            let Event::Trade(trade) = event else { return Err(StreamError::Astray) };
-            if trade.position != position {
+            let Some((_, version, addition)) = Addition::of(&event).filter(|found| found.0 == position) else {
                 return Err(StreamError::Astray);
-            }
-            if trade.version <= stream.version {
+            };
+            if version <= stream.version {
                 break;
             }
-            // A forward-dated trade counts when it has matured.
-            if trade.class != Class::Forward {
-                // Late trades before a correction were reconciled by it.
-                let late = trade.late && !corrected;
-                fresh.push(Fresh { input: trade.input, late, sequence: header.sequence });
-            }
+            fresh.push((header.sequence, addition));
         }
-        for trade in fresh.into_iter().rev() {
-            if trade.late && stream.cause.is_none() {
-                stream.cause = Some((trade.input.hash, trade.sequence));
+        for (sequence, addition) in fresh.iter().rev() {
+            match addition {
+                Addition::Corrected => stream.cause = None,
+                _ => stream.cause = stream.cause.or(addition.cause().map(|hash| (hash, *sequence))),
             }
-            stream.inputs.push(trade.input);
+            stream.history.add(addition);
         }
         stream.version = head.version;
         Ok(())
@@ -415,12 +398,9 @@ impl Worker {
     }
 }
 
-fn describe(error: &ReplayError, inputs: &[TradeInput]) -> String {
+fn describe(error: &ReplayError) -> String {
     match error {
-        ReplayError::Trade(index, reason) => {
-            let id = inputs.get(*index).map_or("?", |input| input.trade_id.as_str());
-            format!("replay of trade {id}: {}", reason.code())
-        }
+        ReplayError::Item(id, reason) => format!("replay of {id}: {}", reason.code()),
         ReplayError::Misfit(misfit) => misfit.to_string(),
     }
 }

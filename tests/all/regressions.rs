@@ -6,6 +6,7 @@ use lotbook_core::Limits;
 use lotbook_core::command::{Command, Side};
 use lotbook_core::date::Date;
 use lotbook_core::event::Class;
+use lotbook_core::history::Item;
 use lotbook_core::id::TradeHash;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::replay::replay;
@@ -118,8 +119,11 @@ fn equal_keys_of_two_namespaces_are_not_ordered_by_arrival() {
     second.hash = TradeHash::new(b"session-b", second.trade_id.as_bytes());
     second.namespace = 1;
     let sell = rig.input(&at(1, Side::Sell, E8, 9 * E8, 11));
-    let realized = |rig: &mut BookRig, mut inputs: [_; 3]| {
-        replay(&mut inputs, rig.book.contracts(), E8, &mut rig.scratch).expect("in range").after.realized_e16
+    let realized = |rig: &mut BookRig, inputs: [_; 3]| {
+        replay(&mut inputs.map(Item::Trade), rig.book.contracts(), E8, &mut rig.scratch)
+            .expect("in range")
+            .after
+            .realized_e16
     };
     let one = realized(&mut rig, [first, second, sell]);
     let other = realized(&mut rig, [second, first, sell]);

@@ -9,6 +9,7 @@ use lotbook_core::codec::{self, Decoder};
 use lotbook_core::command::{Command, InstrumentTerms, NameClass, Origin, Side, TradeInput, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, Event, Reason};
+use lotbook_core::history::Item;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::Outcome;
@@ -398,13 +399,13 @@ impl BookRig {
 
     /// The coldpath's replay of one position's accepted trades, in the order in which they arrived.
     pub(crate) fn replayed(&mut self, account: u32, instrument: u32) -> Outcome {
-        let mut inputs: Vec<TradeInput> = self
+        let mut items: Vec<Item> = self
             .accepted
             .iter()
             .filter(|spec| spec.position() == (account, instrument))
-            .map(|spec| self.input(spec))
+            .map(|spec| Item::Trade(self.input(spec)))
             .collect();
-        replay(&mut inputs, self.book.contracts(), E8, &mut self.scratch).expect("a replay in range")
+        replay(&mut items, self.book.contracts(), E8, &mut self.scratch).expect("a replay in range")
     }
 }
 

@@ -6,10 +6,11 @@ use alloc::vec::Vec;
 
 use crate::book::{Book, Instrument, index_hash};
 use crate::bytes::{Reader, Truncated, Writer};
-use crate::command::{InstrumentTerms, NameClass, Side, TradeInput, TradeType};
+use crate::command::{InstrumentTerms, NameClass};
 use crate::date::Date;
 use crate::forward::Forward;
-use crate::id::{ChronoKey, DayPart, TradeHash, TradeId};
+use crate::id::{ChronoKey, DayPart, TradeHash};
+use crate::input_bytes::BadInput;
 use crate::limits::Limits;
 use crate::lots::LotBlock;
 use crate::mark::{Marks, Quote};
@@ -33,6 +34,12 @@ pub enum ImageError {
 
 impl From<Truncated> for ImageError {
     fn from(_: Truncated) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<BadInput> for ImageError {
+    fn from(_: BadInput) -> Self {
         Self::Malformed
     }
 }
@@ -168,11 +175,6 @@ impl Book {
 }
 
 impl Writer {
-    fn text(&mut self, text: &[u8]) {
-        self.u32(text.len() as u32);
-        self.slice(text);
-    }
-
     fn quote(&mut self, quote: Option<Quote>) {
         self.u32(u32::from(quote.is_some()));
         let quote = quote.unwrap_or(Quote { price_e8: 0, at_ns: 0, rank: (0, 0) });
@@ -229,32 +231,11 @@ impl Writer {
         self.u32(forward.position);
         self.u64(forward.sequence);
         self.u64(forward.address);
-        let i = &forward.input;
-        self.text(i.trade_id.as_bytes());
-        self.text(i.correlation.as_bytes());
-        self.u128(i.hash.0);
-        self.u128(i.lot.0);
-        for id in [i.namespace, i.account, i.instrument, i.contract, i.user, i.effective_date.0 as u32] {
-            self.u32(id);
-        }
-        self.u32(u32::from(i.side as u8) | u32::from(i.trade_type as u8) << 8);
-        for value in [i.quantity_e8, i.price_e8, i.fees_e8, i.executed_at_ns] {
-            self.i64(value);
-        }
-        self.u64(i.source_order);
+        self.trade_input(&forward.input);
     }
 }
 
-impl<'a> Reader<'a> {
-    fn text(&mut self) -> Result<&'a [u8], Truncated> {
-        let len = self.u32()? as usize;
-        self.slice(len)
-    }
-
-    fn id(&mut self) -> Result<TradeId, ImageError> {
-        TradeId::new(self.text()?).ok_or(ImageError::Malformed)
-    }
-
+impl Reader<'_> {
     fn quote(&mut self) -> Result<Option<Quote>, Truncated> {
         let there = self.u32()? != 0;
         let quote = Quote { price_e8: self.i64()?, at_ns: self.i64()?, rank: (self.u64()?, self.u128()?) };
@@ -315,32 +296,6 @@ impl<'a> Reader<'a> {
 
     fn forward(&mut self) -> Result<Forward, ImageError> {
         let (position, sequence, address) = (self.u32()?, self.u64()?, self.u64()?);
-        let (trade_id, correlation) = (self.id()?, self.id()?);
-        let (hash, lot) = (TradeHash(self.u128()?), TradeHash(self.u128()?));
-        let (namespace, account, instrument) = (self.u32()?, self.u32()?, self.u32()?);
-        let (contract, user, date) = (self.u32()?, self.u32()?, self.u32()?);
-        let codes = self.u32()?;
-        let side = Side::from_u8(codes as u8).ok_or(ImageError::Malformed)?;
-        let trade_type = TradeType::from_u8((codes >> 8) as u8).ok_or(ImageError::Malformed)?;
-        let input = TradeInput {
-            trade_id,
-            hash,
-            namespace,
-            account,
-            instrument,
-            contract,
-            side,
-            trade_type,
-            quantity_e8: self.i64()?,
-            price_e8: self.i64()?,
-            fees_e8: self.i64()?,
-            executed_at_ns: self.i64()?,
-            source_order: self.u64()?,
-            effective_date: Date(date as i32),
-            lot,
-            user,
-            correlation,
-        };
-        Ok(Forward { input, position, sequence, address })
+        Ok(Forward { input: self.trade_input()?, position, sequence, address })
     }
 }

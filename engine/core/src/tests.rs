@@ -11,6 +11,7 @@ use crate::codec;
 use crate::command::{Command, NameClass, Origin, Side, TradeInput, TradeType};
 use crate::date::Date;
 use crate::event::{Class, Event};
+use crate::history::Item;
 use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::limits::Limits;
 use crate::rules::{ContractTerms, LotMethod, Rules};
@@ -315,8 +316,8 @@ fn replay_equals_the_chronological_book() {
                 chronological.send(&Command::Trade(*input));
             }
             let contracts = chronological.book.contracts().clone();
-            let outcome =
-                crate::replay::replay(&mut shuffled.accepted.clone(), &contracts, ONE_E8, &mut Scratch::new()).unwrap();
+            let mut items: Vec<Item> = shuffled.accepted.iter().copied().map(Item::Trade).collect();
+            let outcome = crate::replay::replay(&mut items, &contracts, ONE_E8, &mut Scratch::new()).unwrap();
             let wanted = chronological.book.positions()[0];
             assert_eq!(outcome.after, wanted.figures(), "round {round}");
             assert!(outcome.lots.iter().copied().eq(chronological.book.lots().iter(&wanted.block)));
