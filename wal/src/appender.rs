@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::checksum::seal;
 use crate::disk::HeldLock;
 use crate::error::{AppendError, LatchedError};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, padded_bytes};
@@ -134,9 +135,7 @@ impl Appender {
             version: meta.version,
             flags: meta.group.flags(),
         };
-        header.store(bytes.first_chunk_mut().expect("a record holds its header"));
-        let checksum = crc32c::crc32c(&bytes[4..length]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+        let checksum = seal(bytes, &header.words());
         self.offset += padded;
         self.sequence += 1;
         self.checksum = checksum;

@@ -37,6 +37,7 @@ compile_error!("the log speaks to Linux: tmpfs, O_DIRECT, io_uring");
 mod aligned;
 mod appender;
 mod chain;
+mod checksum;
 mod config;
 mod damage;
 mod disk;

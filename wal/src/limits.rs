@@ -57,21 +57,25 @@ const _: () = assert!(SCAN_BYTES.is_multiple_of(CHUNK_BYTES));
 const _: () = assert!(MAX_WRITE_BYTES.is_multiple_of(BLOCK_BYTES));
 
 /// The start of the chunk that holds `address`.
+#[inline]
 pub(crate) const fn chunk_floor(address: u64) -> u64 {
     address - address % CHUNK_BYTES as u64
 }
 
 /// `address` rounded up to a chunk boundary.
+#[inline]
 pub(crate) const fn chunk_ceil(address: u64) -> u64 {
     address.next_multiple_of(CHUNK_BYTES as u64)
 }
 
 /// The start of the block that holds `address`.
+#[inline]
 pub(crate) const fn block_floor(address: u64) -> u64 {
     address - address % BLOCK_BYTES as u64
 }
 
 /// The bytes a record of that payload takes in the stream, padding included.
+#[inline]
 pub(crate) const fn padded_bytes(payload_bytes: usize) -> usize {
     (HEADER_BYTES + payload_bytes).next_multiple_of(RECORD_ALIGN)
 }

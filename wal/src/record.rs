@@ -4,15 +4,15 @@
 //!
 //! ```text
 //! offset  bytes  field
-//!      0      4  checksum            CRC32C of bytes 4..64 and of the payload
-//!      4      4  length              header + payload, without padding
+//!      0      4  checksum            CRC32C of byte 8 to the end of the padding, and last of bytes 4..8
+//!      4      4  previous_checksum   checksum of the record with sequence - 1; 0 for the first
 //!      8      8  log_id
 //!     16      8  sequence            1, 2, 3, ... over the whole life of the log
 //!     24      8  address             where this record lies in the stream
 //!     32      8  previous            address of the previous record of the same chain; all ones: none
 //!     40      8  durable_sequence    known to be durable when this record was written
 //!     48      4  epoch               rises by each opening of the log
-//!     52      4  previous_checksum   checksum of the record with sequence - 1; 0 for the first
+//!     52      4  length              header + payload, without padding
 //!     56      2  kind                0xFF00 and above belong to the log itself
 //!     58      2  partition
 //!     60      1  version             of the payload's schema
@@ -24,6 +24,7 @@
 
 use std::mem::{offset_of, size_of};
 
+use crate::checksum::{CHAIN_AT, HEADER_WORDS, SUMMED_FROM, checksum_of};
 use crate::damage::What;
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, NO_ADDRESS, RECORD_ALIGN};
 
@@ -43,14 +44,14 @@ pub const FLAG_GROUP_MEMBER: u8 = 2;
 #[repr(C)]
 struct Drawn {
     checksum: u32,
-    length: u32,
+    previous_checksum: u32,
     log_id: u64,
     sequence: u64,
     address: u64,
     previous: u64,
     durable_sequence: u64,
     epoch: u32,
-    previous_checksum: u32,
+    length: u32,
     kind: u16,
     partition: u16,
     version: u8,
@@ -60,14 +61,14 @@ struct Drawn {
 
 const _: () = assert!(size_of::<Drawn>() == HEADER_BYTES);
 const _: () = assert!(offset_of!(Drawn, checksum) == 0);
-const _: () = assert!(offset_of!(Drawn, length) == 4);
-const _: () = assert!(offset_of!(Drawn, log_id) == 8);
+const _: () = assert!(offset_of!(Drawn, previous_checksum) == CHAIN_AT);
+const _: () = assert!(offset_of!(Drawn, log_id) == SUMMED_FROM);
 const _: () = assert!(offset_of!(Drawn, sequence) == 16);
 const _: () = assert!(offset_of!(Drawn, address) == 24);
 const _: () = assert!(offset_of!(Drawn, previous) == 32);
 const _: () = assert!(offset_of!(Drawn, durable_sequence) == 40);
 const _: () = assert!(offset_of!(Drawn, epoch) == 48);
-const _: () = assert!(offset_of!(Drawn, previous_checksum) == 52);
+const _: () = assert!(offset_of!(Drawn, length) == 52);
 const _: () = assert!(offset_of!(Drawn, kind) == 56);
 const _: () = assert!(offset_of!(Drawn, partition) == 58);
 const _: () = assert!(offset_of!(Drawn, version) == 60);
@@ -90,6 +91,7 @@ pub enum Group {
 
 impl Group {
     /// The flag bits of the header.
+    #[inline]
     pub const fn flags(self) -> u8 {
         match self {
             Group::Single => 0,
@@ -110,11 +112,13 @@ impl Group {
     }
 
     /// True when more records of the group follow.
+    #[inline]
     pub const fn continues(self) -> bool {
         matches!(self, Group::First | Group::Middle)
     }
 
     /// True when the group was opened by an earlier record.
+    #[inline]
     pub const fn is_member(self) -> bool {
         matches!(self, Group::Middle | Group::Last)
     }
@@ -145,7 +149,7 @@ impl RecordMeta {
 /// A decoded header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordHeader {
-    /// CRC32C of the rest of the header and of the payload.
+    /// CRC32C of the rest of the record, its padding included.
     pub checksum: u32,
     /// Header and payload, without padding, in bytes.
     pub length: u32,
@@ -175,11 +179,13 @@ pub struct RecordHeader {
 
 impl RecordHeader {
     /// Bytes of payload.
+    #[inline]
     pub const fn payload_bytes(&self) -> usize {
         self.length as usize - HEADER_BYTES
     }
 
     /// Bytes this record takes in the stream.
+    #[inline]
     pub const fn padded_bytes(&self) -> usize {
         (self.length as usize).next_multiple_of(RECORD_ALIGN)
     }
@@ -202,46 +208,45 @@ impl RecordHeader {
     /// The 64 bytes, with whatever stands in `checksum`.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0u8; HEADER_BYTES];
-        self.store(&mut bytes);
+        for (bytes, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
         bytes
     }
 
-    /// Stores the header as eight words. Narrower stores, read back as words by the checksum or copied as vectors, would each wait for
-    /// the store buffer; this is the hot path.
+    /// The header as eight words, which the hot path stores and sums. Narrower stores, read back as words or copied as vectors, would
+    /// each wait for the store buffer.
     #[inline]
-    pub(crate) fn store(&self, out: &mut [u8; HEADER_BYTES]) {
-        let pair = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-        let small = u64::from(self.kind)
-            | u64::from(self.partition) << 16
-            | u64::from(self.version) << 32
-            | u64::from(self.flags) << 40;
-        let words = [
-            pair(self.checksum, self.length),
+    pub(crate) const fn words(&self) -> [u64; HEADER_WORDS] {
+        const fn pair(low: u32, high: u32) -> u64 {
+            low as u64 | (high as u64) << 32
+        }
+        let small =
+            self.kind as u64 | (self.partition as u64) << 16 | (self.version as u64) << 32 | (self.flags as u64) << 40;
+        [
+            pair(self.checksum, self.previous_checksum),
             self.log_id,
             self.sequence,
             self.address,
             self.previous,
             self.durable_sequence,
-            pair(self.epoch, self.previous_checksum),
+            pair(self.epoch, self.length),
             small,
-        ];
-        for (bytes, word) in out.chunks_exact_mut(8).zip(words) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
+        ]
     }
 
     /// Decodes without judging; the readers do the checks.
     pub fn decode(bytes: &[u8; HEADER_BYTES]) -> Self {
         Self {
             checksum: u32_at(bytes, 0),
-            length: u32_at(bytes, 4),
+            length: u32_at(bytes, 52),
             log_id: u64_at(bytes, 8),
             sequence: u64_at(bytes, 16),
             address: u64_at(bytes, 24),
             previous: u64_at(bytes, 32),
             durable_sequence: u64_at(bytes, 40),
             epoch: u32_at(bytes, 48),
-            previous_checksum: u32_at(bytes, 52),
+            previous_checksum: u32_at(bytes, 4),
             kind: u16_at(bytes, 56),
             partition: u16_at(bytes, 58),
             version: bytes[60],
@@ -280,7 +285,7 @@ pub(crate) fn read_record(chunk: &[u8], offset: usize, log_id: u64, address: u64
     if length < HEADER_BYTES || header.padded_bytes() > rest.len() {
         return Err(What::Length);
     }
-    if crc32c::crc32c(&rest[4..length]) != header.checksum {
+    if checksum_of(&rest[..header.padded_bytes()]) != header.checksum {
         return Err(What::Checksum);
     }
     if header.log_id != log_id {
@@ -398,9 +403,9 @@ mod tests {
         };
         let mut bytes = header.encode().to_vec();
         bytes.extend_from_slice(payload);
-        header.checksum = crc32c::crc32c(&bytes[4..]);
-        bytes[..4].copy_from_slice(&header.checksum.to_le_bytes());
         bytes.resize(header.padded_bytes(), 0);
+        header.checksum = checksum_of(&bytes);
+        bytes[..4].copy_from_slice(&header.checksum.to_le_bytes());
         bytes
     }
 

@@ -19,7 +19,7 @@ use crate::padded::CachePadded;
 
 pub(crate) const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LOTTAIL\x01");
 pub(crate) const PUBLISHED_ADDRESS_OFFSET: usize = 128;
-pub(crate) const PUBLISHED_SEQUENCE_OFFSET: usize = 256;
+pub(crate) const PUBLISHED_SEQUENCE_OFFSET: usize = 136;
 pub(crate) const DIRECTORY_OFFSET: usize = BLOCK_BYTES;
 pub(crate) const ENTRY_BYTES: usize = 16;
 pub(crate) const IDENTITY_BYTES: usize = 80;
@@ -43,7 +43,7 @@ const NO_BLOCK: u32 = u32::MAX;
 ///     64      8  lost_from_sequence  found by the recovery that made this file; all ones: none
 ///     72      8  zero
 ///    128      8  published_address   atomic
-///    256      8  published_sequence  atomic
+///    136      8  published_sequence  atomic, in the same cache line: both are stored and loaded together
 ///   4096         directory: per block the stream address of its chunk (u64) and its generation (u64), atomic
 ///      .         blocks of 65536 bytes, from the next multiple of 4096
 /// ```
@@ -149,6 +149,7 @@ impl Tail {
         &self.path
     }
 
+    #[inline]
     fn atomic(&self, offset: usize) -> &AtomicU64 {
         assert!(offset.is_multiple_of(8) && offset + 8 <= self.blocks_offset);
         // SAFETY: inside the mapping, aligned (the mapping starts on a page), and these words are only ever touched as atomics
@@ -158,10 +159,12 @@ impl Tail {
 
     /// End of the last published record. Stored before the sequence: whoever loads the sequence first finds an address that
     /// covers it.
+    #[inline]
     pub(crate) fn published_address(&self) -> &AtomicU64 {
         self.atomic(PUBLISHED_ADDRESS_OFFSET)
     }
 
+    #[inline]
     pub(crate) fn published_sequence(&self) -> &AtomicU64 {
         self.atomic(PUBLISHED_SEQUENCE_OFFSET)
     }
