@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod faults;
+mod flips;
 mod kill;
 mod normal;
 mod tails;
@@ -71,7 +72,11 @@ impl Bench {
     }
 
     pub(crate) fn segment(&self, address: u64) -> PathBuf {
-        self.dir().join(format!("seg-{:016x}.lotlog", address - address % (256 << 10)))
+        self.segment_of(address, 256 << 10)
+    }
+
+    pub(crate) fn segment_of(&self, address: u64, segment_bytes: u64) -> PathBuf {
+        self.dir().join(format!("seg-{:016x}.lotlog", address - address % segment_bytes))
     }
 
     /// Every file of the log with its contents; the half-made ones of a living preparer left out.
