@@ -254,13 +254,17 @@ pub(crate) fn scan(stream: &mut Stream<'_>, log_id: u64, progress: &mut dyn FnMu
         chunk_address += CHUNK_BYTES as u64;
         progress(chunk_address - first, end - first);
     };
-    let stop_address = if rest_is_zero { chain.end.address } else { chain.end.address.max(chunk_address) };
     let slots = stream.segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
     let mut watermark = slots.map(|s| s.durable_sequence).max().unwrap_or(0).max(chain.durable_seen);
     let beyond = look_beyond(stream, log_id, &chain)?;
     watermark = watermark.max(beyond.watermark);
     let next = chain.next_sequence();
     let later_begun = stream.segments.iter().any(|s| s.begun && s.first > chunk_address);
+    // Zeros up to here are where the next record should be, or the end of a chunk in order. Where a later segment was begun and this
+    // one holds not even its first record, it is this one that was lost.
+    let blank_segment = later_begun && chunk_address.is_multiple_of(stream.segment_bytes);
+    let ends_in_zeros = rest_is_zero && !blank_segment;
+    let stop_address = if ends_in_zeros { chain.end.address } else { chain.end.address.max(chunk_address) };
     let below = watermark >= next || later_begun || beyond.proves_the_end;
     let ending = if chain.end.sequence == 0 {
         Ending::Empty

@@ -173,6 +173,20 @@ fn a_zeroed_block_in_the_middle_is_damage_not_the_end() {
     assert!(matches!(refused(&bench), OpenError::Corrupt(_)));
 }
 
+/// A segment that came back blank (a file system that lost it, a copy cut short and padded) was refused, but by the name of the healthy
+/// segment before it, whose last chunk ends in zeros as it should: the operator was sent to the wrong file.
+#[test]
+fn a_blank_segment_is_refused_by_its_own_name() {
+    let bench = Bench::new();
+    bench.killed_after(8_000);
+    let blank = bench.segment(256 << 10);
+    poke(&blank, 4_096, &vec![0; HEAD_BYTES - 4_096 + (256 << 10)]);
+    match refused(&bench) {
+        OpenError::Corrupt(corrupt) => assert_eq!((corrupt.segment, corrupt.offset), (blank, HEAD_BYTES as u64)),
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn verify_tells_whole_torn_and_damaged_apart() {
     let bench = Bench::new();
