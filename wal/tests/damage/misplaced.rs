@@ -160,7 +160,8 @@ impl Scene<'_> {
                 std::fs::write(to, self.read(from)).unwrap();
             }
             Wrong::SegmentRecycled => {
-                let newer = 1 + random.below(self.segments.len() as u64 - 1) as usize;
+                // Not the one written last, as below.
+                let newer = 1 + random.below(self.segments.len() as u64 - 2) as usize;
                 let older = random.below(newer as u64) as usize;
                 let bytes = self.read(&self.segments[older]);
                 // With the old slots or without them.

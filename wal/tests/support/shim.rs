@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lotbook_wal::{Access, Disk, DiskError, DiskFile, DiskResult, RealDisk, WriteAt};
+use lotbook_wal::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, Mapping, RealDisk, WriteAt};
 
 /// Which call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,6 +157,9 @@ impl Disk for Shim {
         self.gate.after(&op);
         Ok(Arc::new(ShimFile { file, gate: Arc::clone(&self.gate) }))
     }
+    fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping> {
+        self.real.create_mapped(path, bytes)
+    }
     fn create_dir(&self, dir: &Path) -> DiskResult<()> {
         self.real.create_dir(dir)
     }
@@ -177,6 +180,15 @@ impl Disk for Shim {
     }
     fn free_bytes(&self, dir: &Path) -> DiskResult<u64> {
         self.real.free_bytes(dir)
+    }
+    fn is_memory(&self, dir: &Path) -> bool {
+        self.real.is_memory(dir)
+    }
+    fn real_path(&self, dir: &Path) -> PathBuf {
+        self.real.real_path(dir)
+    }
+    fn lock_dir(&self, dir: &Path) -> DiskResult<DirLock> {
+        self.real.lock_dir(dir)
     }
     fn notes(&self) -> Vec<String> {
         self.real.notes()
