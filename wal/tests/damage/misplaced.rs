@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lotbook_wal::{BLOCK_BYTES, HEAD_BYTES, Limit, OpenError, RecordHeader};
+use lotbook_wal::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, Limit, OpenError, RecordHeader};
 
 use crate::support::{
     Files, Place, Random, SEGMENT_BYTES, count, file_offset, killed_after, payload, peek, poke, read_back,
@@ -99,7 +99,7 @@ impl Scene<'_> {
             }
             Wrong::RecordMissing | Wrong::RecordDuplicated => {
                 // Up to the end of the chunk, the rest of which stays zeros.
-                let chunk_end = header.address.next_multiple_of(65_536);
+                let chunk_end = (header.address + 1).next_multiple_of(CHUNK_BYTES as u64);
                 let last = self.headers[victim..].iter().take_while(|h| h.address < chunk_end).last().unwrap();
                 let path = self.place.segment(header.address);
                 let run = peek(&path, file_offset(header.address), (last.end_address() - header.address) as usize);
