@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::aligned::all_zero;
 use crate::chain::{Chain, Walk};
 use crate::damage::What;
 use crate::disk::{Access, Disk, DiskResult};
@@ -144,7 +145,8 @@ pub(crate) fn join(
         return Ok(Joined { at, ..kept(found) });
     }
     let mut joined = kept(TailFound::Agrees);
-    let stop = extend(image, &mut joined, same_epoch);
+    let from = if same_epoch { next_chunk(image, end.address, stream)? } else { chunk_ceil(end.address) };
+    let stop = extend(image, &mut joined, from);
     // Nothing published yet: the cursor stands where the epoch was to begin.
     let nothing_published = image.published_address == identity.start_address;
     if nothing_published || joined.chain.end.address >= image.published_address {
@@ -173,10 +175,19 @@ pub(crate) fn join(
     Ok(joined)
 }
 
+/// Where the tail goes on from the end of the disk: in the same chunk, or in the one after it when the tail has given that block back. It
+/// does so when the whole chunk is durable, so what is left of it on disk must be zeros.
+fn next_chunk(image: &TailImage, end: u64, stream: &mut Stream<'_>) -> DiskResult<u64> {
+    let chunk_address = chunk_floor(end);
+    if image.chunk(chunk_address).is_some() {
+        return Ok(chunk_address);
+    }
+    let durable = stream.chunk(chunk_address)?.is_some_and(|chunk| all_zero(&chunk[(end - chunk_address) as usize..]));
+    Ok(if durable { chunk_ceil(end) } else { chunk_address })
+}
+
 /// Takes records from the tail while the chain goes on. `None`: there is no block to go on in.
-fn extend(image: &TailImage, joined: &mut Joined, same_epoch: bool) -> Option<What> {
-    let end = joined.chain.end.address;
-    let mut chunk_address = if same_epoch { chunk_floor(end) } else { chunk_ceil(end) };
+fn extend(image: &TailImage, joined: &mut Joined, mut chunk_address: u64) -> Option<What> {
     loop {
         let chunk = image.chunk(chunk_address)?;
         loop {

@@ -291,8 +291,10 @@ impl ReadOnlyLog {
                 && image.identity.log_id == self.meta.log_id
                 && image.identity.epoch >= cursor.chain.end.epoch
             {
-                if image.identity.epoch == cursor.chain.end.epoch {
-                    cursor.chunk_address = chunk_floor(cursor.chain.end.address);
+                // A block given back was durable to its end: the disk's own chunk has been read, and the next one decides.
+                let end = cursor.chain.end.address;
+                if image.identity.epoch == cursor.chain.end.epoch && image.chunk(chunk_floor(end)).is_some() {
+                    cursor.chunk_address = chunk_floor(end);
                 }
                 cursor.tail = Some(image);
                 cursor.loaded = false;

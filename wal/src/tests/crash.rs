@@ -56,6 +56,39 @@ fn records_that_only_the_tail_held_are_durable_before_anyone_is_served() {
     assert_eq!(read_back(&opened.log, Limit::Durable).len(), 450);
 }
 
+/// A burst was killed and the log would not open again: TailGap. The flush before had ended with a chunk, the tail had given that chunk's
+/// block back and taken it again for a later one, and joining looked for the next record in that block alone, not in the chunk after it.
+#[test]
+fn the_tail_goes_on_in_the_chunk_after_the_one_it_gave_back() {
+    let bench = Bench::new();
+    let mut opened = bench.open();
+    // Chunk 0 up to a rest that no record fits into.
+    let room = MAX_PAYLOAD_BYTES + HEADER_BYTES - (HEADER_BYTES + EPOCH_START_BYTES) - HEADER_BYTES - 40;
+    append_payload(&mut opened.appender, Group::Single, &vec![1; room]).unwrap();
+    settle(&opened.log);
+    let before = bench.snapshot();
+    // Chunk 1; then chunk 0 is durable as a whole and its block free. Chunk 2 takes it.
+    append_payload(&mut opened.appender, Group::Single, &[2; 60_000]).unwrap();
+    settle(&opened.log);
+    append_payload(&mut opened.appender, Group::Single, &[3; 60_000]).unwrap();
+    let last = opened.log.published_sequence();
+    opened.appender.abandon();
+    // The disk as the flush before left it.
+    bench.restore(&before);
+    let mut outside = open_read_only(&bench.dir()).unwrap().with_tail_dir(&bench.config().tail_dir.unwrap());
+    let mut seen = 0;
+    while let Some(record) = outside.next().unwrap() {
+        seen = record.header.sequence;
+    }
+    assert_eq!(seen, last, "who reads from outside finds it too");
+    let opened = bench.open();
+    assert_eq!((opened.report.row, opened.report.from_tail_records), ('I', 2), "{:?}", opened.report);
+    assert_eq!(opened.report.next_sequence, last + 2);
+    opened.appender.close().unwrap();
+    let report = open_read_only(&bench.dir()).unwrap().verify(&mut |_, _| {}).unwrap();
+    assert_eq!(report.outcome, VerifyOutcome::Whole);
+}
+
 #[test]
 fn an_unfinished_group_vanishes_as_a_whole() {
     for (finished, wanted) in [(false, 20), (true, 23)] {
