@@ -26,6 +26,14 @@ impl AlignedBuffer {
     }
 }
 
+#[cfg(feature = "sim")]
+impl AlignedBuffer {
+    /// The first byte, for memory that is stored into while others hold the buffer.
+    pub(crate) fn start(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+}
+
 impl Deref for AlignedBuffer {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

@@ -10,6 +10,7 @@ use crate::disk::HeldLock;
 use crate::error::{AppendError, LatchedError};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, padded_bytes};
 use crate::log::{DRAIN, Log, STOP};
+use crate::planted::{self, Bug};
 use crate::record::{Group, INTERNAL_KINDS, KIND_CLOSE, RecordHeader, RecordMeta};
 
 /// Where a record went.
@@ -47,14 +48,7 @@ pub struct Appender {
 unsafe impl Send for Appender {}
 
 impl Appender {
-    pub(crate) fn new(
-        log: Arc<Log>,
-        next_chunk: u64,
-        sequence: u64,
-        checksum: u32,
-        threads: Vec<JoinHandle<()>>,
-        lock: Option<Box<dyn HeldLock>>,
-    ) -> Self {
+    pub(crate) fn new(log: Arc<Log>, next_chunk: u64, sequence: u64, checksum: u32, lock: Box<dyn HeldLock>) -> Self {
         Self {
             log,
             block: std::ptr::null_mut(),
@@ -64,9 +58,14 @@ impl Appender {
             sequence,
             checksum,
             in_group: false,
-            threads,
-            lock,
+            threads: Vec::new(),
+            lock: Some(lock),
         }
+    }
+
+    /// The threads to stop in the end.
+    pub(crate) fn adopt(&mut self, threads: Vec<JoinHandle<()>>) {
+        self.threads = threads;
     }
 
     /// Appends one record and, at the end of a group, publishes it: from then on it survives a killed process.
@@ -103,7 +102,7 @@ impl Appender {
         if meta.group.is_member() != self.in_group {
             return Err(AppendError::GroupOrder);
         }
-        if self.log.has_latched.0.load(Ordering::Relaxed) {
+        if self.log.has_latched.0.load(Ordering::Relaxed) && !planted::is(Bug::AppendsAfterLatch) {
             return Err(AppendError::Latched);
         }
         let padded = padded_bytes(payload_bytes);
@@ -127,7 +126,11 @@ impl Appender {
             address,
             previous: meta.previous,
             // A claim about the past; no bytes are read on the strength of it here.
-            durable_sequence: self.log.durable.0.sequence.load(Ordering::Relaxed),
+            durable_sequence: if planted::is(Bug::HeaderWatermarkAhead) {
+                self.sequence
+            } else {
+                self.log.durable.0.sequence.load(Ordering::Relaxed)
+            },
             epoch: self.log.epoch,
             previous_checksum: self.checksum,
             kind: meta.kind,
@@ -159,7 +162,8 @@ impl Appender {
     #[cold]
     fn next_block(&mut self) -> Result<(), AppendError> {
         // ORDERING: Acquire pairs with the preparer's Release: the segment is on disk, name and all.
-        if self.next_chunk + CHUNK_BYTES as u64 > self.log.prepared_end.0.load(Ordering::Acquire) {
+        let ready = self.log.prepared_end.0.load(Ordering::Acquire);
+        if self.next_chunk + CHUNK_BYTES as u64 > ready && !planted::is(Bug::AppendsBeyondRoom) {
             return Err(if self.log.out_of_space() { AppendError::OutOfSpace } else { AppendError::TailFull });
         }
         let Some(block) = self.log.tail.take_block(self.next_chunk) else {
@@ -216,8 +220,19 @@ impl Appender {
     /// Ends the epoch in order: a close record, everything durable, threads stopped, tail file removed. Where there is no room left for
     /// the close record everything is made durable all the same and the next opening finds an unclean, complete log.
     pub fn close(mut self) -> Result<(), LatchedError> {
-        let closed = self.append_close();
+        // A disk that is behind is waited for; a disk that is full, or a group left open, is not.
+        let closed = loop {
+            match self.append_close() {
+                Err(AppendError::TailFull) => std::thread::sleep(Duration::from_millis(1)),
+                other => break other.is_ok(),
+            }
+        };
         self.stop_threads(DRAIN);
+        self.end(closed)
+    }
+
+    /// After the last flush: the tail has done its work when everything in it is durable.
+    pub(crate) fn end(self, closed: bool) -> Result<(), LatchedError> {
         if let Some(error) = self.log.latched() {
             return Err(error);
         }
@@ -228,18 +243,11 @@ impl Appender {
         Ok(())
     }
 
-    fn append_close(&mut self) -> bool {
+    pub(crate) fn append_close(&mut self) -> Result<Appended, AppendError> {
         let meta =
             RecordMeta { kind: KIND_CLOSE, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
         let wall_clock_ns = self.log.disk.wall_clock_ns();
-        // A disk that is behind is waited for; a disk that is full, or a group left open, is not.
-        loop {
-            match self.append_any(&meta, 8, |b| b.copy_from_slice(&wall_clock_ns.to_le_bytes())) {
-                Ok(_) => return true,
-                Err(AppendError::TailFull) => std::thread::sleep(Duration::from_millis(1)),
-                Err(_) => return false,
-            }
-        }
+        self.append_any(&meta, 8, |b| b.copy_from_slice(&wall_clock_ns.to_le_bytes()))
     }
 
     /// Stops the threads at once and leaves files and tail as they are, as a crash would. For tests.

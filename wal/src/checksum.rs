@@ -15,7 +15,10 @@
 //! test holds the two equal for every length.
 
 use crate::limits::HEADER_BYTES;
+use crate::planted::{self, Bug};
 
+/// Where the length lies, for a defect to plant.
+const LENGTH_AT: usize = 52;
 /// Where the checksum of the record before lies, which is covered last.
 pub(crate) const CHAIN_AT: usize = 4;
 /// What is covered first begins here and goes on to the end of the padding.
@@ -29,6 +32,14 @@ const _: () = assert!(SUMMED_FROM == 8, "the first word of the header is the che
 /// What the checksum of `record` (header, payload and padding) must be.
 #[inline]
 pub(crate) fn checksum_of(record: &[u8]) -> u32 {
+    if planted::is(Bug::ChecksumWithoutLength) {
+        let before = crc32c::crc32c_append(crc32c::crc32c(&record[SUMMED_FROM..LENGTH_AT]), &[0; 4]);
+        let all = crc32c::crc32c_append(before, &record[LENGTH_AT + 4..]);
+        return crc32c::crc32c_append(all, &record[CHAIN_AT..SUMMED_FROM]);
+    }
+    if planted::is(Bug::ChecksumOfPayloadAlone) {
+        return crc32c::crc32c(&record[HEADER_BYTES..]);
+    }
     crc32c::crc32c_append(crc_fast::crc32_iscsi(&record[SUMMED_FROM..]), &record[CHAIN_AT..SUMMED_FROM])
 }
 
@@ -38,6 +49,9 @@ pub(crate) fn checksum_of(record: &[u8]) -> u32 {
 pub(crate) fn seal(record: &mut [u8], header: &[u64; HEADER_WORDS]) -> u32 {
     assert!(record.len() >= HEADER_BYTES);
     assert!(record.len().is_multiple_of(8));
+    if planted::is(Bug::ChecksumWithoutLength) || planted::is(Bug::ChecksumOfPayloadAlone) {
+        return seal_portable(record, header);
+    }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("sse4.2") && is_x86_feature_detected!("pclmulqdq") {
         // SAFETY: the processor has just been asked, and the length has been checked.

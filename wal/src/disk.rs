@@ -120,8 +120,8 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// Makes a file of zeros that must not exist yet, allocates all of it and maps it; a failure leaves no file. Fails with `ENOSPC` or
     /// `ENOMEM` when there is no room: a store into the mapping never does.
     fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping>;
-    /// Makes a directory and its parents; fine when it is there.
-    fn create_dir(&self, dir: &Path) -> DiskResult<()>;
+    /// Makes one directory, whose parent must exist; false when it was there already. Its name is not durable by that.
+    fn create_dir(&self, dir: &Path) -> DiskResult<bool>;
     /// Renames within one directory, replacing the target.
     fn rename(&self, from: &Path, to: &Path) -> DiskResult<()>;
     /// Removes a file.

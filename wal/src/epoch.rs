@@ -1,18 +1,17 @@
 //! Beginning an epoch on a recovered log: the new tail, the threads, the first record.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
 use crate::disk::{Access, Disk, DiskError, HeldLock};
-use crate::error::{AppendError, OpenError};
+use crate::error::OpenError;
 use crate::flusher::{Flusher, ReadySegments};
 use crate::limits::{NO_ADDRESS, chunk_ceil};
-use crate::log::{Bell, Durable, Log, RUN, STOP, Segments, Waiters};
+use crate::log::{Bell, Durable, Log, RUN, Segments, Waiters};
 use crate::meta::Meta;
 use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY};
 use crate::padded::CachePadded;
@@ -21,6 +20,7 @@ use crate::record::{EPOCH_START_BYTES, EpochStart, Group, KIND_EPOCH_START, Reco
 use crate::segment::segment_path;
 use crate::stats::StatsCells;
 use crate::tail::{Tail, TailIdentity, tail_bytes, tail_name};
+use crate::threads::start_threads;
 
 pub(crate) fn make_tail(
     disk: &dyn Disk,
@@ -66,7 +66,7 @@ pub(crate) fn begin_epoch(
     tail: Tail,
     recovered: Recovered,
     notes: Vec<String>,
-) -> Result<Opened, OpenError> {
+) -> Result<Begun, OpenError> {
     let start_address = chunk_ceil(recovered.end.address);
     let registry = Segments::default();
     let ready: ReadySegments = Arc::new(Mutex::new(Default::default()));
@@ -117,16 +117,9 @@ pub(crate) fn begin_epoch(
     let same_segment = start_address - start_address % meta.segment_bytes == slot.segment_first;
     let slot_index = if same_segment { slot.index } else { 0 };
     let flusher = Flusher::new(Arc::clone(&log), &config, ready, start_address, slot_index, slot.generation);
-    let threads = start_threads(&config, &log, flusher, preparer)?;
-    let mut appender = Appender::new(
-        Arc::clone(&log),
-        start_address,
-        recovered.end.sequence,
-        recovered.end.checksum,
-        threads,
-        Some(lock),
-    );
-    append_epoch_start(&mut appender, &recovered)?;
+    let mut appender =
+        Appender::new(Arc::clone(&log), start_address, recovered.end.sequence, recovered.end.checksum, lock);
+    let first_sequence = append_epoch_start(&mut appender, &recovered);
     let report = OpenReport {
         log_id: meta.log_id,
         epoch: recovered.epoch,
@@ -141,10 +134,30 @@ pub(crate) fn begin_epoch(
         lost_from_sequence: recovered.lost_from_sequence,
         notes,
     };
-    Ok(Opened { log, appender, report })
+    Ok(Begun { opened: Opened { log, appender, report }, flusher, preparer, first_sequence })
 }
 
-fn append_epoch_start(appender: &mut Appender, recovered: &Recovered) -> Result<(), OpenError> {
+/// A log whose new epoch is in the tail: what is missing is somebody who takes the steps.
+pub(crate) struct Begun {
+    pub(crate) opened: Opened,
+    pub(crate) flusher: Flusher,
+    pub(crate) preparer: Preparer,
+    /// Of the epoch's first record, which must be durable before the log is handed out.
+    pub(crate) first_sequence: u64,
+}
+
+impl Begun {
+    /// Starts the log's threads and waits until the epoch's first record is durable.
+    pub(crate) fn start(mut self, config: &LogConfig) -> Result<Opened, OpenError> {
+        let log = &self.opened.log;
+        let threads = start_threads(config, log, self.flusher, self.preparer)?;
+        self.opened.appender.adopt(threads);
+        while !log.wait_durable(self.first_sequence, Duration::from_secs(10))? {}
+        Ok(self.opened)
+    }
+}
+
+fn append_epoch_start(appender: &mut Appender, recovered: &Recovered) -> u64 {
     let log = Arc::clone(appender.log());
     let disk = &log.disk;
     let payload = EpochStart {
@@ -161,62 +174,6 @@ fn append_epoch_start(appender: &mut Appender, recovered: &Recovered) -> Result<
     let meta =
         RecordMeta { kind: KIND_EPOCH_START, version: 1, partition: 0, previous: NO_ADDRESS, group: Group::Single };
     let fill = |bytes: &mut [u8]| bytes.copy_from_slice(&payload);
-    let first = match appender.append_any(&meta, EPOCH_START_BYTES, fill) {
-        Ok(first) => first,
-        // The preparer runs already and may have met a failure.
-        Err(AppendError::Latched) => return Err(log.latched().expect("latched").into()),
-        Err(e) => unreachable!("an empty tail and a ready segment take one record: {e}"),
-    };
-    while !log.wait_durable(first.sequence, Duration::from_secs(10))? {}
-    Ok(())
-}
-
-/// Latches the log when the thread that holds it unwinds.
-struct PanicWatch {
-    log: Arc<Log>,
-    call: &'static str,
-}
-
-impl Drop for PanicWatch {
-    fn drop(&mut self) {
-        self.log.latch_if_panicking(self.call);
-    }
-}
-
-fn start_threads(
-    config: &LogConfig,
-    log: &Arc<Log>,
-    flusher: Flusher,
-    preparer: Preparer,
-) -> Result<Vec<JoinHandle<()>>, OpenError> {
-    let wait = config.wait;
-    let idle_sleep = Duration::from_micros(config.idle_sleep_us);
-    let core = config.log_core;
-    let watch = |call| PanicWatch { log: Arc::clone(log), call };
-    let (log_watch, prepare_watch) = (watch("log thread"), watch("prepare thread"));
-    let log_thread = std::thread::Builder::new()
-        .name(format!("{}-log", config.name))
-        .spawn(move || {
-            let _watch = log_watch;
-            if let Some(id) = core {
-                core_affinity::set_for_current(core_affinity::CoreId { id });
-            }
-            // A sleep of 50 us must not become one of 100.
-            // SAFETY: plain system call on the calling thread.
-            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
-            flusher.run(wait, idle_sleep);
-        })
-        .map_err(OpenError::Start)?;
-    let prepare_thread = std::thread::Builder::new().name(format!("{}-prepare", config.name)).spawn(move || {
-        let _watch = prepare_watch;
-        preparer.run();
-    });
-    match prepare_thread {
-        Ok(prepare_thread) => Ok(vec![log_thread, prepare_thread]),
-        Err(e) => {
-            log.stop.store(STOP, Ordering::Release);
-            let _ = log_thread.join();
-            Err(OpenError::Start(e))
-        }
-    }
+    let first = appender.append_any(&meta, EPOCH_START_BYTES, fill);
+    first.expect("an empty tail and a ready segment take one record").sequence
 }

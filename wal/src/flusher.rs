@@ -18,6 +18,7 @@ use crate::limits::{
     block_floor, chunk_floor,
 };
 use crate::log::{DRAIN, Log, RUN, STOP, lock};
+use crate::planted::{self, Bug};
 use crate::record::RecordHeader;
 use crate::segment::SlotHead;
 use crate::stats::{Activity, bump};
@@ -157,7 +158,8 @@ impl Flusher {
         self.log.tail.copy_live(cut, 0, &mut bytes);
         let next = RecordHeader::decode(&bytes);
         debug_assert_eq!(next.address, cut);
-        if next.group().is_member() { self.log.durable_sequence() } else { next.sequence - 1 }
+        let inside_group = next.group().is_member() && !planted::is(Bug::DurableInsideGroup);
+        if inside_group { self.log.durable_sequence() } else { next.sequence - 1 }
     }
 
     /// Makes sure that the segment of the next byte to write is open. False when it is not ready, which the appender's own check makes
@@ -182,19 +184,33 @@ impl Flusher {
     fn flush(&mut self, end: u64, sequence: u64, now_ns: u64) -> Result<(), LatchedError> {
         let began = Instant::now();
         let watermark = self.log.durable_sequence();
-        let written = self.write_and_sync(self.flushed, end).map_err(|e| self.log.latch(&e))?;
+        if planted::is(Bug::AcknowledgeBeforeSync) {
+            self.log.publish_durable(sequence, end);
+        }
+        if planted::is(Bug::BlocksFreedEarly) {
+            self.free_blocks(end);
+        }
+        let written = match self.write_and_sync(self.flushed, end) {
+            Err(_) if planted::is(Bug::FailureForgotten) => return Ok(()),
+            result => result.map_err(|e| self.log.latch(&e))?,
+        };
         let flushed_bytes = end - self.flushed;
         self.flushed = end;
         self.slot_watermark = watermark;
         self.log.publish_durable(sequence, end);
-        while self.freed + CHUNK_BYTES as u64 <= end {
-            self.log.tail.free_block(self.freed);
-            self.freed += CHUNK_BYTES as u64;
-        }
+        self.free_blocks(end);
         self.last_flush_ns = now_ns;
         self.log.stats.0.flushed(flushed_bytes, written, began.elapsed().as_nanos() as u64);
         self.log.stats.0.enter(Activity::Idle);
         Ok(())
+    }
+
+    /// Gives back the blocks of all chunks that end at or before `end`.
+    fn free_blocks(&mut self, end: u64) {
+        while self.freed + CHUNK_BYTES as u64 <= end {
+            self.log.tail.free_block(self.freed);
+            self.freed += CHUNK_BYTES as u64;
+        }
     }
 
     /// Full blocks from the block of `from` to that of `to`, the rest into a slot, one sync. Returns the bytes handed to the disk.
@@ -202,10 +218,10 @@ impl Flusher {
         self.log.stats.0.enter(Activity::Write);
         let first_block = block_floor(from);
         let last_block = block_floor(to);
-        let full = (last_block - first_block) as usize;
+        let mut full = (last_block - first_block) as usize;
         self.copy_stream(first_block, last_block);
         let segment_end = self.segment_first + self.log.segment_bytes;
-        let with_slot = to < segment_end;
+        let with_slot = to < segment_end && !self.planted_in_place(&mut full, last_block, to);
         if with_slot {
             self.fill_slot(last_block, to);
         }
@@ -218,11 +234,18 @@ impl Flusher {
             .collect();
         if with_slot {
             writes.push(WriteAt { offset: SLOT_OFFSETS[self.slot_index], bytes: &self.slot[..SLOT_BYTES] });
+            if planted::is(Bug::BothSlotsAtOnce) {
+                writes.push(WriteAt { offset: SLOT_OFFSETS[self.slot_index ^ 1], bytes: &self.slot[..SLOT_BYTES] });
+            }
         }
         file.write_batch(&writes)?;
         self.log.stats.0.enter(Activity::Sync);
-        file.sync_data()?;
-        if with_slot {
+        let skipped = planted::is(Bug::NoSync) || planted::is(Bug::NextSegmentBeforeSync) && to == segment_end;
+        match if skipped { Ok(()) } else { file.sync_data() } {
+            Err(_) if planted::is(Bug::SyncRetried) => file.sync_data()?,
+            result => result?,
+        }
+        if with_slot && !planted::is(Bug::SameSlotAgain) {
             self.slot_index ^= 1;
         }
         Ok(full as u64 + if with_slot { SLOT_BYTES as u64 } else { 0 })
@@ -254,40 +277,59 @@ impl Flusher {
             generation: self.slot_generation,
             address: block,
             length,
-            durable_sequence: self.log.durable_sequence(),
+            durable_sequence: if planted::is(Bug::WatermarkAhead) {
+                self.log.published_sequence()
+            } else {
+                self.log.durable_sequence()
+            },
             durable_address: self.log.durable_address(),
         }
         .seal(&mut self.slot);
     }
 
-    /// The thread: steps until told to stop or latched.
+    /// The partial block in its place rather than in a slot: a defect to plant.
+    fn planted_in_place(&mut self, full: &mut usize, last_block: u64, to: u64) -> bool {
+        if !planted::is(Bug::PartialBlockInPlace) || to == last_block || *full + BLOCK_BYTES > self.blocks.len() {
+            return false;
+        }
+        let chunk = chunk_floor(last_block);
+        let part = (to - last_block) as usize;
+        let block = &mut self.blocks[*full..*full + BLOCK_BYTES];
+        block.fill(0);
+        self.log.tail.copy_live(chunk, (last_block - chunk) as usize, &mut block[..part]);
+        *full += BLOCK_BYTES;
+        true
+    }
+
+    /// One turn of the thread's loop: a step, and what the log is told to do beside it. `None`: this was the last one.
+    pub(crate) fn turn(&mut self, now_ns: u64) -> Option<Step> {
+        let stop = self.log.stop.load(Ordering::Acquire);
+        if stop == STOP {
+            return None;
+        }
+        debug_assert!(matches!(stop, RUN | DRAIN));
+        let step = self.step(now_ns).ok()?;
+        // A last look may have raced with the last publication; after DRAIN nothing new comes.
+        if step == Step::Idle && stop == DRAIN && self.log.published_address() == self.flushed {
+            if self.slot_watermark < self.log.durable_sequence() {
+                let _ = self.write_watermark(now_ns);
+            }
+            return None;
+        }
+        Some(step)
+    }
+
+    /// The thread: turns until the last one.
     pub(crate) fn run(mut self, wait: WaitStrategy, idle_sleep: Duration) {
         let clock = Instant::now();
         let mut idle_rounds = 0u32;
-        loop {
-            let stop = self.log.stop.load(Ordering::Acquire);
-            if stop == STOP {
-                return;
+        while let Some(step) = self.turn(clock.elapsed().as_nanos() as u64) {
+            if step == Step::Idle {
+                idle_rounds = idle_rounds.saturating_add(1);
+                pause(wait, idle_rounds, idle_sleep);
+            } else {
+                idle_rounds = 0;
             }
-            let now_ns = clock.elapsed().as_nanos() as u64;
-            match self.step(now_ns) {
-                Err(_) => return,
-                Ok(Step::Idle) if stop == DRAIN => {
-                    // A last look may have raced with the last publication; after DRAIN nothing new comes.
-                    if self.log.published_address() == self.flushed {
-                        if self.slot_watermark < self.log.durable_sequence() {
-                            let _ = self.write_watermark(now_ns);
-                        }
-                        return;
-                    }
-                }
-                Ok(Step::Idle) => {
-                    idle_rounds = idle_rounds.saturating_add(1);
-                    pause(wait, idle_rounds, idle_sleep);
-                }
-                Ok(Step::Flushed | Step::Watermark) => idle_rounds = 0,
-            }
-            debug_assert!(matches!(stop, RUN | DRAIN));
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::chain::{Chain, Walk};
 use crate::damage::What;
 use crate::disk::{Access, Disk, DiskResult};
 use crate::limits::{CHUNK_BYTES, FORMAT_VERSION, NO_ADDRESS, chunk_ceil, chunk_floor};
+use crate::planted::{self, Bug};
 use crate::record::{u32_at, u64_at};
 use crate::recovery::TailFound;
 use crate::scan::Stream;
@@ -140,7 +141,10 @@ pub(crate) fn join(
     if same_epoch && image.published_address < end.address {
         return Ok(kept(TailFound::Stale));
     }
-    if same_epoch && let Some(at) = first_difference(image, end.address, stream)? {
+    if same_epoch
+        && !planted::is(Bug::OverlapNotCompared)
+        && let Some(at) = first_difference(image, end.address, stream)?
+    {
         let found = if rebooted { TailFound::Stale } else { TailFound::Differs };
         return Ok(Joined { at, ..kept(found) });
     }

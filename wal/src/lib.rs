@@ -53,6 +53,7 @@ mod mapping;
 mod meta;
 mod open;
 mod padded;
+mod planted;
 mod preparer;
 mod read_only;
 mod reader;
@@ -62,8 +63,11 @@ mod recovery;
 mod repair;
 mod scan;
 mod segment;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod stats;
 mod tail;
+mod threads;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::disk::{Access, Disk, DiskError, DiskFile};
 use crate::error::{LatchedError, ReadError};
 use crate::padded::CachePadded;
+use crate::planted::{self, Bug};
 use crate::reader::{From, Reader, RecordBuffer};
 use crate::segment::segment_path;
 use crate::stats::{LogStats, StatsCells};
@@ -231,6 +232,9 @@ impl Log {
     /// Latches on the first failure; later ones change nothing. Returns what stands.
     pub(crate) fn latch(&self, error: &DiskError) -> LatchedError {
         let mut latch = lock(&self.latch);
+        if planted::is(Bug::LatchOverwritten) {
+            *latch = None;
+        }
         let stands = latch.get_or_insert_with(|| LatchedError {
             errno: error.errno(),
             call: error.call,
@@ -281,15 +285,25 @@ impl Log {
         loop {
             let mut entries = lock(&self.segments.entries);
             let Some(&first) = entries.keys().next() else { break };
+            let first = if planted::is(Bug::RetentionNewestFirst) {
+                let goes = |f: &&u64| **f + self.segment_bytes <= address && **f + self.segment_bytes < durable;
+                entries.keys().rev().find(goes).copied().unwrap_or(first)
+            } else {
+                first
+            };
             let end = first + self.segment_bytes;
             // Strictly below what is durable: a log that forgot its last record would forget its sequence.
             if end > address || end >= durable {
                 break;
             }
             self.disk.unlink(&segment_path(&self.dir, first)).map_err(|e| e.source)?;
-            // The name is gone before the next one goes: a crash leaves a contiguous log.
-            self.disk.sync_dir(&self.dir).map_err(|e| e.source)?;
             entries.remove(&first);
+            // The name is gone before the next one goes: a crash leaves a contiguous log. When that fails nobody knows which names are
+            // there after a crash, so it latches like any failed sync.
+            if let Err(error) = self.disk.sync_dir(&self.dir) {
+                self.latch(&error);
+                return Err(error.source);
+            }
             dropped += 1;
         }
         Ok(dropped)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::disk::{Access, Disk};
+use crate::disk::{Access, Disk, DiskResult};
 use crate::error::OpenError;
 use crate::limits::{CHUNK_BYTES, FORMAT_VERSION};
 use crate::record::{u32_at, u64_at};
@@ -77,7 +77,7 @@ impl Meta {
     }
 
     /// Makes the file appear whole or not at all.
-    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
         let new: PathBuf = dir.join("log.meta.new");
         let file = disk.open(&new, Access::CreateSmall)?;
         file.write_at(0, &self.encode())?;

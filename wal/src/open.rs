@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::appender::Appender;
 use crate::chain::{Chain, End};
 use crate::config::LogConfig;
-use crate::disk::{Access, DirLock, Disk, HeldLock};
-use crate::epoch::{begin_epoch, make_tail};
+use crate::disk::{Access, DirLock, Disk, DiskResult, HeldLock};
+use crate::epoch::{Begun, begin_epoch, make_tail};
 use crate::error::OpenError;
 use crate::join::{Joined, TailFile, TailImage, join};
 use crate::limits::chunk_ceil;
 use crate::log::Log;
 use crate::meta::{META_NAME, Meta};
+use crate::planted::{self, Bug};
 use crate::preparer::make_segment;
 use crate::real_disk::RealDisk;
 use crate::recovery::{Findings, GroupEnd, Row, TailFound, Verdict, decide};
@@ -70,22 +71,54 @@ pub fn open(config: LogConfig) -> Result<Opened, OpenError> {
     let lock = take_lock(&RealDisk::read_only(), &config.dir)?;
     // The lock comes first: probing writes a file.
     let disk = Arc::new(RealDisk::probe(&config.dir, config.io, config.direct));
-    open_locked(config, disk, lock)
+    open_locked(config.clone(), disk, lock)?.start(&config)
 }
 
 /// As [`open`], on another disk.
 pub fn open_on(config: LogConfig, disk: Arc<dyn Disk>) -> Result<Opened, OpenError> {
+    begin(config.clone(), disk)?.start(&config)
+}
+
+/// Everything but the threads.
+pub(crate) fn begin(config: LogConfig, disk: Arc<dyn Disk>) -> Result<Begun, OpenError> {
     config.check().map_err(OpenError::Config)?;
     let lock = take_lock(&*disk, &config.dir)?;
     open_locked(config, disk, lock)
 }
 
 fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn HeldLock>, OpenError> {
-    disk.create_dir(dir)?;
+    make_dirs(disk, dir)?;
     match disk.lock_dir(dir)? {
         DirLock::Taken(lock) => Ok(lock),
         DirLock::Owned(pid) => Err(OpenError::Locked { dir: dir.to_path_buf(), pid }),
     }
+}
+
+/// Makes the directory, and its parents where they are missing.
+fn make_dirs(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
+    match (disk.create_dir(dir), dir.parent()) {
+        (Err(e), Some(parent)) if e.is_missing() && !parent.as_os_str().is_empty() => {
+            make_dirs(disk, parent)?;
+            disk.create_dir(dir).map(|_| ())
+        }
+        (result, _) => result.map(|_| ()),
+    }
+}
+
+/// Makes the directory's own name durable, and the names of all above it: they may be as new as the log, made by this process or by one
+/// that was killed before it had synced them.
+fn sync_parents(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
+    if planted::is(Bug::NoParentSync) {
+        return Ok(());
+    }
+    for parent in disk.real_path(dir).ancestors().skip(1) {
+        match disk.sync_dir(parent) {
+            // Not ours to open: someone else made it, and before us.
+            Err(e) if matches!(e.errno(), libc::EACCES | libc::EPERM | libc::EROFS | libc::EINVAL) => {}
+            result => result?,
+        }
+    }
+    Ok(())
 }
 
 /// What recovery left behind: the facts an epoch begins with.
@@ -102,10 +135,14 @@ pub(crate) struct Recovered {
     pub(crate) lost_from_sequence: Option<u64>,
 }
 
-fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Box<dyn HeldLock>) -> Result<Opened, OpenError> {
+fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Box<dyn HeldLock>) -> Result<Begun, OpenError> {
     let mut notes = disk.notes();
     let dir = config.dir.clone();
     remove_leftovers(&*disk, &dir)?;
+    if !planted::is(Bug::NoDirectorySyncAtOpen) {
+        // A process killed between a rename and its sync leaves names that only the system knows of.
+        disk.sync_dir(&dir)?;
+    }
     let (meta, created) = load_or_create(&*disk, &config)?;
     if meta.segment_bytes != config.segment_bytes {
         notes.push(format!(
@@ -159,8 +196,9 @@ fn load_or_create(disk: &dyn Disk, config: &LogConfig) -> Result<(Meta, bool), O
     let created_ns = disk.wall_clock_ns();
     let meta = Meta { log_id: disk.random_id(), segment_bytes: config.segment_bytes, created_ns };
     let header = SegmentHeader { log_id: meta.log_id, first_address: 0, stream_bytes: meta.segment_bytes, created_ns };
-    make_segment(disk, dir, &header).map_err(|e| space(e, dir, meta.segment_bytes))?;
-    meta.store(disk, dir)?;
+    make_segment(disk, dir, &header).map_err(|e| space(e.into(), dir, meta.segment_bytes))?;
+    sync_parents(disk, dir)?;
+    meta.store(disk, dir).map_err(|e| space(e, dir, meta.segment_bytes))?;
     Ok((meta, true))
 }
 
@@ -226,7 +264,10 @@ fn recover(
             }
         }
     }
-    let tail_file = find_tail(disk, dir, tail_dir, meta.log_id)?;
+    let tail_file = match find_tail(disk, dir, tail_dir, meta.log_id)? {
+        _ if planted::is(Bug::TailIgnored) => TailFile::Missing,
+        found => found,
+    };
     if let TailFile::Unreadable(reason) = &tail_file {
         notes.push(format!("the tail file is unreadable ({reason}): treated as missing"));
     }
@@ -245,7 +286,7 @@ fn recover(
         _ => None,
     };
     refuse(row.verdict, &scan, &joined, image, dir, meta)?;
-    let end = joined.chain.whole;
+    let end = if planted::is(Bug::UnfinishedGroupKept) { joined.chain.end } else { joined.chain.whole };
     if end.sequence == 0 && segments.first().is_some_and(|s| s.first > 0) {
         // Retention keeps a durable record, so a log whose beginning was dropped is never empty.
         return Err(OpenError::Corrupt(scan.corrupt(dir, meta.segment_bytes)));
@@ -321,8 +362,9 @@ fn refuse(
 /// A loss stays reported until an epoch start that names it is durable: the recovery that found it may have been killed.
 fn lost_from(verdict: Verdict, end: End, scan: &Scan, tail: Option<&TailImage>) -> Option<u64> {
     let now = (verdict == Verdict::StartLost).then_some(end.sequence + 1);
-    let inherited =
-        tail.filter(|t| t.identity.epoch > scan.chain.end.epoch).and_then(|t| t.identity.lost_from_sequence);
+    let inherited = tail
+        .filter(|t| t.identity.epoch > scan.chain.end.epoch && !planted::is(Bug::LossNotInherited))
+        .and_then(|t| t.identity.lost_from_sequence);
     now.into_iter().chain(inherited).min()
 }
 

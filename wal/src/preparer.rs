@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::aligned::AlignedBuffer;
-use crate::disk::{Access, Disk, DiskFile, DiskResult};
+use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
 use crate::flusher::ReadySegments;
 use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENTS_AHEAD, SPACE_RETRY_MS};
 use crate::log::{Log, RUN, lock};
+use crate::planted::{self, Bug};
 use crate::segment::{SegmentHeader, segment_path};
 use crate::stats::bump;
 
@@ -30,25 +31,39 @@ pub(crate) enum Prepared {
     Latched,
 }
 
+/// Why there is no new segment.
+#[derive(Debug)]
+pub(crate) enum Unmade {
+    /// No room, and nothing depends on what was begun: to be tried again.
+    NoRoom(DiskError),
+    /// A failed call. That includes a sync that fails for lack of room: what it left undone cannot be known, so it is not repeated.
+    Failed(DiskError),
+}
+
+impl From<Unmade> for DiskError {
+    fn from(unmade: Unmade) -> Self {
+        match unmade {
+            Unmade::NoRoom(error) | Unmade::Failed(error) => error,
+        }
+    }
+}
+
 /// Makes one whole segment file under its final name.
-pub(crate) fn make_segment(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> DiskResult<Arc<dyn DiskFile>> {
+pub(crate) fn make_segment(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> Result<Arc<dyn DiskFile>, Unmade> {
     let path = segment_path(dir, header.first_address);
     let new = path.with_extension("lotlog.new");
-    let result = fill_segment(disk, dir, header, &new, &path);
-    if result.is_err() {
+    let filled = fill_segment(disk, header, &new)
+        .map_err(|error| if error.is_out_of_space() { Unmade::NoRoom(error) } else { Unmade::Failed(error) });
+    let made = filled.and_then(|file| name_segment(disk, dir, file, &new, &path).map_err(Unmade::Failed));
+    if made.is_err() {
         // What is half made only takes room.
         let _ = disk.unlink(&new);
     }
-    result
+    made
 }
 
-fn fill_segment(
-    disk: &dyn Disk,
-    dir: &Path,
-    header: &SegmentHeader,
-    new: &Path,
-    path: &Path,
-) -> DiskResult<Arc<dyn DiskFile>> {
+/// Takes the room, all of it: whatever can run out, runs out here.
+fn fill_segment(disk: &dyn Disk, header: &SegmentHeader, new: &Path) -> DiskResult<Arc<dyn DiskFile>> {
     let file = disk.open(new, Access::Create)?;
     let bytes = HEAD_BYTES as u64 + header.stream_bytes;
     file.preallocate(bytes)?;
@@ -62,9 +77,28 @@ fn fill_segment(
     let mut block = AlignedBuffer::new(BLOCK_BYTES);
     header.encode(&mut block);
     file.write_at(0, &block)?;
+    Ok(file)
+}
+
+/// Makes the bytes durable, then the name.
+fn name_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    file: Arc<dyn DiskFile>,
+    new: &Path,
+    path: &Path,
+) -> DiskResult<Arc<dyn DiskFile>> {
+    if planted::is(Bug::RenameBeforeSync) {
+        disk.rename(new, path)?;
+        disk.sync_dir(dir)?;
+        file.sync_data()?;
+        return disk.open(path, Access::Write);
+    }
     file.sync_data()?;
     disk.rename(new, path)?;
-    disk.sync_dir(dir)?;
+    if !planted::is(Bug::NoDirectorySync) {
+        disk.sync_dir(dir)?;
+    }
     drop(file);
     // Under its final name, so that a failure names the file an operator sees.
     disk.open(path, Access::Write)
@@ -86,6 +120,9 @@ impl Preparer {
         if lock(&self.ready).len() as u64 >= SEGMENTS_AHEAD {
             return Prepared::Enough;
         }
+        if planted::is(Bug::SpaceNeverReturns) && self.log.out_of_space() {
+            return Prepared::NoSpace;
+        }
         let first_address = self.log.prepared_end.0.load(Ordering::Relaxed);
         let header = SegmentHeader {
             log_id: self.log.log_id,
@@ -104,12 +141,12 @@ impl Preparer {
                 self.log.prepared_end.0.store(end, Ordering::Release);
                 Prepared::One
             }
-            Err(error) if error.is_out_of_space() => {
+            Err(Unmade::NoRoom(_)) => {
                 // Foreseen: what was taken in fits into the segments that are ready.
                 self.log.short_of_space.store(true, Ordering::Release);
                 Prepared::NoSpace
             }
-            Err(error) => {
+            Err(Unmade::Failed(error)) => {
                 self.log.latch(&error);
                 Prepared::Latched
             }

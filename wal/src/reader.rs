@@ -8,6 +8,7 @@ use crate::damage::{Corrupt, What};
 use crate::error::ReadError;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, block_floor, chunk_floor};
 use crate::log::Log;
+use crate::planted::{self, Bug};
 use crate::record::{Record, RecordHeader, read_record};
 use crate::segment::segment_path;
 
@@ -120,8 +121,8 @@ impl Reader {
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self, limit: Limit) -> Result<Option<Record<'_>>, ReadError> {
         let available = match limit {
-            Limit::Durable => self.log.durable_sequence(),
-            Limit::Applied => self.log.published_sequence(),
+            Limit::Durable if !planted::is(Bug::DurableReadsPublished) => self.log.durable_sequence(),
+            _ => self.log.published_sequence(),
         };
         if self.next_sequence > available {
             return Ok(None);

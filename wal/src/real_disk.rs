@@ -273,14 +273,11 @@ impl Disk for RealDisk {
         })
     }
 
-    fn create_dir(&self, dir: &Path) -> DiskResult<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
-        std::fs::create_dir_all(dir).map_err(|e| DiskError::new("mkdir", dir, 0, e))?;
-        match dir.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => self.sync_dir(parent),
-            _ => Ok(()),
+    fn create_dir(&self, dir: &Path) -> DiskResult<bool> {
+        match std::fs::create_dir(dir) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(false),
+            Err(e) => Err(DiskError::new("mkdir", dir, 0, e)),
         }
     }
 

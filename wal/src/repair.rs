@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::aligned::AlignedBuffer;
 use crate::chain::End;
-use crate::disk::{Access, Disk, DiskFile, DiskResult};
+use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
 use crate::join::TailImage;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil, chunk_floor};
+use crate::planted::{self, Bug};
 use crate::preparer::make_segment;
 use crate::scan::{DiskSegment, Stream};
 use crate::segment::{SegmentHeader, SlotFound, SlotHead, segment_path};
@@ -77,7 +78,7 @@ impl Repair<'_> {
             .map(|s| s.address)
             .min()
             .unwrap_or(stop);
-        let from = chunk_floor(self.disk_end.min(slot_from).min(self.end.address));
+        let from = chunk_floor(self.disk_end.min(slot_from).min(self.end.address).min(self.witnessed(segments)));
         let to = stop.max(chunk_ceil(self.nonzero_until));
         let chunk_bytes = CHUNK_BYTES as u64;
         let mut images = Vec::new();
@@ -101,6 +102,15 @@ impl Repair<'_> {
         Ok(())
     }
 
+    /// A stream address below which everything is known to be durable. What lies beyond may be in the page cache alone, shown to every
+    /// reader and on no disk: a sync that failed leaves it so, and a process that is started again cannot see the difference.
+    fn witnessed(&self, segments: &[DiskSegment]) -> u64 {
+        let Some(last_begun) = segments.iter().rev().find(|s| s.begun) else { return 0 };
+        let slots = last_begun.slots.iter().filter_map(SlotFound::valid);
+        // The segment was begun, so all before it were synced.
+        slots.map(|s| s.durable_address).fold(last_begun.first, u64::max)
+    }
+
     /// The bytes chunk `at` shall hold.
     fn compose(&self, stream: &mut Stream<'_>, at: u64, image: &mut [u8]) -> DiskResult<()> {
         let keep = self.end.address.saturating_sub(at).min(CHUNK_BYTES as u64) as usize;
@@ -112,6 +122,11 @@ impl Repair<'_> {
             && let Some(bytes) = stream.chunk(at)?
         {
             image[..keep].copy_from_slice(&bytes[..keep]);
+        }
+        if planted::is(Bug::CutNotCleared)
+            && let Some(bytes) = stream.chunk(at)?
+        {
+            image[keep..].copy_from_slice(&bytes[keep..]);
         }
         Ok(())
     }
@@ -130,6 +145,7 @@ impl Repair<'_> {
             segments.push(self.new_segment(first)?);
         }
         let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
+        let witnessed = if planted::is(Bug::RecoveredNotRewritten) { u64::MAX } else { self.witnessed(segments) };
         let mut current = AlignedBuffer::new(CHUNK_BYTES);
         let mut wrote = false;
         for (at, image) in images {
@@ -137,13 +153,14 @@ impl Repair<'_> {
             file.read_at(offset, &mut current)?;
             for block in (0..CHUNK_BYTES).step_by(BLOCK_BYTES) {
                 let range = block..block + BLOCK_BYTES;
-                if current[range.clone()] != image[range.clone()] {
+                let certain = at + (range.end as u64) <= witnessed;
+                if !certain || current[range.clone()] != image[range.clone()] {
                     file.write_at(offset + block as u64, &image[range])?;
                     wrote = true;
                 }
             }
         }
-        if wrote {
+        if wrote && !planted::is(Bug::RecoveredNotSynced) {
             file.sync_data()?;
         }
         Ok(())
@@ -156,7 +173,7 @@ impl Repair<'_> {
             stream_bytes: self.segment_bytes,
             created_ns: self.disk.wall_clock_ns(),
         };
-        let file: Arc<dyn DiskFile> = make_segment(self.disk, self.dir, &header)?;
+        let file: Arc<dyn DiskFile> = make_segment(self.disk, self.dir, &header).map_err(DiskError::from)?;
         Ok(DiskSegment { first, header, file, slots: [SlotFound::Empty, SlotFound::Empty], begun: false })
     }
 
@@ -169,6 +186,10 @@ impl Repair<'_> {
             return Ok(NextSlot { segment_first: 0, index: 0, generation });
         }
         let first = (self.end.address - 1) - (self.end.address - 1) % self.segment_bytes;
+        if planted::is(Bug::OldSlotsLeft) {
+            let newest = segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot);
+            return Ok(NextSlot { segment_first: first, index: newest.map_or(0, |(i, _)| i ^ 1), generation });
+        }
         let index =
             segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot).map_or(0, |(i, _)| i ^ 1);
         let mut slot = AlignedBuffer::new(SLOT_BYTES);
@@ -184,7 +205,9 @@ impl Repair<'_> {
         .seal(&mut slot);
         let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
         file.write_at(SLOT_OFFSETS[index], &slot)?;
-        file.sync_data()?;
+        if !planted::is(Bug::RecoveredNotSynced) {
+            file.sync_data()?;
+        }
         Ok(NextSlot { segment_first: first, index: index ^ 1, generation })
     }
 }

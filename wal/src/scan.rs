@@ -11,6 +11,7 @@ use crate::error::OpenError;
 use crate::limits::{
     BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, SLOT_BYTES, SLOT_OFFSETS, chunk_floor,
 };
+use crate::planted::{self, Bug};
 use crate::record::{EpochStart, KIND_EPOCH_START, read_record, u64_at};
 use crate::recovery::{Ending, Place};
 use crate::segment::{SegmentHeader, Slot, SlotFound, parse_segment_name, segment_path};
@@ -54,7 +55,7 @@ pub(crate) fn load_segments(
         expected = Some(first + segment_bytes);
         segments.push(load_segment(disk, dir, first, log_id, segment_bytes)?);
     }
-    check_sealed_slots(&segments)?;
+    check_slots(&segments)?;
     Ok(segments)
 }
 
@@ -102,11 +103,20 @@ fn load_segment(
     Ok(DiskSegment { first, header, file, slots, begun })
 }
 
-/// A torn slot is possible only in the segment written last: before anything went to the next one, this one was synced.
-fn check_sealed_slots(segments: &[DiskSegment]) -> Result<(), OpenError> {
+/// A torn slot is possible only in the segment written last: before anything went to the next one, this one was synced. And only one:
+/// the other was durable before this one was written.
+fn check_slots(segments: &[DiskSegment]) -> Result<(), OpenError> {
     let Some(last_begun) = segments.iter().rposition(|s| s.begun) else { return Ok(()) };
-    for segment in &segments[..last_begun] {
-        if let Some(index) = segment.slots.iter().position(|s| *s == SlotFound::Bad) {
+    for (number, segment) in segments[..=last_begun].iter().enumerate() {
+        let torn = segment.slots.iter().filter(|s| **s == SlotFound::Bad).count();
+        let allowed = match number == last_begun {
+            true if planted::is(Bug::BothSlotsTornAccepted) => 2,
+            true => 1,
+            false => 0,
+        };
+        if torn > allowed
+            && let Some(index) = segment.slots.iter().position(|s| *s == SlotFound::Bad)
+        {
             return Err(OpenError::Corrupt(Corrupt {
                 segment: segment.file.path().to_path_buf(),
                 offset: SLOT_OFFSETS[index],

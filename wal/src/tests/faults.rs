@@ -83,7 +83,7 @@ impl Disk for Moody {
         let file = self.real.open(path, access)?;
         Ok(Arc::new(MoodyFile { file, mood: Arc::clone(&self.mood) }))
     }
-    fn create_dir(&self, dir: &Path) -> DiskResult<()> {
+    fn create_dir(&self, dir: &Path) -> DiskResult<bool> {
         self.real.create_dir(dir)
     }
     fn rename(&self, from: &Path, to: &Path) -> DiskResult<()> {

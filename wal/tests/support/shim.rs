@@ -160,7 +160,7 @@ impl Disk for Shim {
     fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping> {
         self.real.create_mapped(path, bytes)
     }
-    fn create_dir(&self, dir: &Path) -> DiskResult<()> {
+    fn create_dir(&self, dir: &Path) -> DiskResult<bool> {
         self.real.create_dir(dir)
     }
     fn rename(&self, from: &Path, to: &Path) -> DiskResult<()> {

@@ -1,0 +1,125 @@
+//! A log without threads: whoever opened it takes the steps of the log thread and of the preparer.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::appender::Appender;
+use crate::config::LogConfig;
+use crate::disk::Disk;
+use crate::error::{AppendError, LatchedError, OpenError};
+use crate::flusher::{self, Flusher};
+use crate::log::{DRAIN, Log};
+use crate::open::{OpenReport, Opened, begin};
+use crate::preparer::{self, Preparer};
+
+/// What a step of the log thread did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Records became durable.
+    Flushed,
+    /// Only the watermark was written.
+    Watermark,
+    /// Nothing to do now.
+    Idle,
+}
+
+/// What a step of the preparer did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prepared {
+    /// One more segment is ready.
+    One,
+    /// Enough are.
+    Enough,
+    /// There is no room.
+    NoSpace,
+    /// A call failed; the log is latched.
+    Latched,
+}
+
+/// The log thread's work.
+#[derive(Debug)]
+pub struct SteppedFlusher(Flusher);
+
+impl SteppedFlusher {
+    /// One look, at most one flush. `now_ns` only needs to rise.
+    pub fn step(&mut self, now_ns: u64) -> Result<Step, LatchedError> {
+        self.0.step(now_ns).map(|step| match step {
+            flusher::Step::Flushed => Step::Flushed,
+            flusher::Step::Watermark => Step::Watermark,
+            flusher::Step::Idle => Step::Idle,
+        })
+    }
+}
+
+/// The preparer's work.
+#[derive(Debug)]
+pub struct SteppedPreparer(Preparer);
+
+impl SteppedPreparer {
+    /// Makes at most one segment.
+    pub fn step(&self) -> Prepared {
+        match self.0.step() {
+            preparer::Prepared::One => Prepared::One,
+            preparer::Prepared::Enough => Prepared::Enough,
+            preparer::Prepared::NoSpace => Prepared::NoSpace,
+            preparer::Prepared::Latched => Prepared::Latched,
+        }
+    }
+}
+
+/// An open log and the steps of its threads.
+#[derive(Debug)]
+pub struct SteppedLog {
+    /// As every log.
+    pub log: Arc<Log>,
+    /// The one writer. Dropping it stops nothing here; end with [`SteppedLog::close`], or as a crash would, by dropping everything.
+    pub appender: Appender,
+    /// What opening found and did.
+    pub report: OpenReport,
+    /// The log thread.
+    pub flusher: SteppedFlusher,
+    /// The preparer.
+    pub preparer: SteppedPreparer,
+}
+
+/// As [`open_on`](crate::open_on), without threads.
+pub fn open_stepped(config: LogConfig, disk: Arc<dyn Disk>) -> Result<SteppedLog, OpenError> {
+    let mut begun = begin(config, disk)?;
+    let Opened { log, appender, report } = begun.opened;
+    let mut now_ns = 0;
+    while log.durable_sequence() < begun.first_sequence {
+        // A delay that was configured passes.
+        now_ns += 1_000_000_000;
+        begun.flusher.step(now_ns)?;
+    }
+    Ok(SteppedLog {
+        log,
+        appender,
+        report,
+        flusher: SteppedFlusher(begun.flusher),
+        preparer: SteppedPreparer(begun.preparer),
+    })
+}
+
+impl SteppedLog {
+    /// As [`Appender::close`], taking the steps that are left.
+    pub fn close(self, mut now_ns: u64) -> Result<(), LatchedError> {
+        let Self { log, mut appender, mut flusher, preparer, .. } = self;
+        let closed = loop {
+            match appender.append_close() {
+                Err(AppendError::TailFull) => {
+                    preparer.step();
+                    // A delay that was configured passes.
+                    now_ns += 1_000_000_000;
+                    if flusher.step(now_ns).is_err() {
+                        break false;
+                    }
+                }
+                other => break other.is_ok(),
+            }
+        };
+        log.stop.store(DRAIN, Ordering::Release);
+        while flusher.0.turn(now_ns).is_some() {}
+        appender.end(closed)
+    }
+}
