@@ -125,7 +125,7 @@ impl Flusher {
     fn step_idle(&mut self, sequence: u64, now_ns: u64) -> Result<Step, LatchedError> {
         if sequence > self.log.durable_sequence() {
             // The address loaded after this sequence is durable, and so is the sequence.
-            self.log.publish_durable(sequence, self.flushed);
+            self.log.publish_durable(sequence, self.flushed)?;
         }
         let lags = self.slot_watermark < self.log.durable_sequence();
         let due = now_ns.saturating_sub(self.last_flush_ns) >= self.idle_watermark_ns;
@@ -185,7 +185,7 @@ impl Flusher {
         let began = Instant::now();
         let watermark = self.log.durable_sequence();
         if planted::is(Bug::AcknowledgeBeforeSync) {
-            self.log.publish_durable(sequence, end);
+            self.log.publish_durable(sequence, end)?;
         }
         if planted::is(Bug::BlocksFreedEarly) {
             self.free_blocks(end);
@@ -197,7 +197,7 @@ impl Flusher {
         let flushed_bytes = end - self.flushed;
         self.flushed = end;
         self.slot_watermark = watermark;
-        self.log.publish_durable(sequence, end);
+        self.log.publish_durable(sequence, end)?;
         self.free_blocks(end);
         self.last_flush_ns = now_ns;
         self.log.stats.0.flushed(flushed_bytes, written, began.elapsed().as_nanos() as u64);

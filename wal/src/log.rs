@@ -205,13 +205,19 @@ impl Log {
         }
     }
 
-    /// Log thread only.
-    pub(crate) fn publish_durable(&self, sequence: u64, address: u64) {
+    /// Log thread only. Refused once latched, whichever thread has latched: what the failure calls durable is then the last word.
+    pub(crate) fn publish_durable(&self, sequence: u64, address: u64) -> Result<(), LatchedError> {
         debug_assert!(sequence >= self.durable.0.sequence.load(Ordering::Relaxed));
+        let latch = lock(&self.latch);
+        if let Some(error) = &*latch {
+            return Err(error.clone());
+        }
         // ORDERING: Release; whoever sees the sequence sees the address and may read the segment below it.
         self.durable.0.address.store(address, Ordering::Release);
         self.durable.0.sequence.store(sequence, Ordering::Release);
+        drop(latch);
         self.wake_waiters();
+        Ok(())
     }
 
     /// The first failed write or sync, if there was one.

@@ -177,6 +177,23 @@ fn a_failed_write_or_sync_latches_names_the_place_and_is_never_retried() {
     }
 }
 
+/// Preparing a segment failed while a flush was in its sync. The log latched, said "durable up to 388", and the flush then called 392
+/// durable, which was answered: true, but after the latch, and beyond what the operator was told.
+#[test]
+fn nothing_becomes_durable_after_the_latch_whoever_latched() {
+    let bench = Bench::new();
+    let mut opened = bench.open();
+    append_many(&mut opened.appender, 10);
+    settle(&opened.log);
+    let (sequence, address) = (opened.log.durable_sequence(), opened.log.durable_address());
+    let failed = DiskError::new("fallocate", &bench.dir(), 0, std::io::Error::from_raw_os_error(libc::EIO));
+    let error = opened.log.latch(&failed);
+    assert_eq!(error.durable_sequence, sequence);
+    assert_eq!(opened.log.publish_durable(sequence + 4, address + 400), Err(error.clone()));
+    assert_eq!((opened.log.durable_sequence(), opened.log.durable_address()), (sequence, address));
+    assert_eq!(opened.appender.close().unwrap_err(), error);
+}
+
 #[test]
 fn a_full_disk_closes_admission_early_and_resumes_by_itself() {
     let bench = Bench::new();

@@ -49,6 +49,8 @@ pub(crate) struct Orders {
     pub(crate) tail_dir: Option<std::path::PathBuf>,
     /// Payloads of that many bytes instead of those that name themselves.
     pub(crate) filler_bytes: usize,
+    /// Waits until each sixteen records are durable before it goes on.
+    pub(crate) paced: bool,
 }
 
 impl Orders {
@@ -62,6 +64,7 @@ impl Orders {
             plain: true,
             tail_dir: None,
             filler_bytes: 0,
+            paced: false,
         }
     }
 
@@ -75,11 +78,12 @@ impl Orders {
         let tail = self.tail_dir.as_deref().unwrap_or(Path::new("")).display();
         let stalled = self.stalled.map_or(-1, |n| n as i64);
         format!(
-            "{}\n{}\n{how}\n{at}\n{stalled}\n{}\n{tail}\n{}",
+            "{}\n{}\n{how}\n{at}\n{stalled}\n{}\n{tail}\n{}\n{}",
             self.root.display(),
             self.records,
             self.plain,
-            self.filler_bytes
+            self.filler_bytes,
+            self.paced
         )
     }
 
@@ -101,6 +105,7 @@ impl Orders {
             plain: fields[5] == "true",
             tail_dir: (!fields[6].is_empty()).then(|| fields[6].into()),
             filler_bytes: number(7) as usize,
+            paced: fields[8] == "true",
         }
     }
 
@@ -241,6 +246,11 @@ fn burst(opened: &mut Opened, orders: &Orders) {
             Err(error) => panic!("{error}"),
         }
         if left.is_multiple_of(16) {
+            if orders.paced
+                && let Err(error) = opened.log.wait_durable(opened.log.published_sequence(), PATIENCE)
+            {
+                end_latched(&error);
+            }
             // In this order: what is answered as durable was published before.
             let durable = opened.log.durable_sequence();
             say(&format!("ack {} {durable}", opened.log.published_sequence()));
