@@ -13,7 +13,7 @@ use std::process::Command;
 use lotbook_wal::{Limit, open};
 
 use crate::support::victim::{Orders, Victim};
-use crate::support::{Place, Random, count, read_back};
+use crate::support::{Place, Random, count, read_back, until};
 
 /// Sparse: little of it is ever written. The smallest that mkfs.xfs makes is 300 MiB.
 const OUTER_BYTES: u64 = 1 << 30;
@@ -38,8 +38,9 @@ fn mounted(image: &Path, at: &Path) -> Result<(), String> {
     tool("mount", &[image, at], &["-o", "loop"])
 }
 
+/// The kernel takes an io_uring apart after its process or its owner is gone, and holds the files meanwhile.
 fn unmounted(at: &Path) {
-    tool("umount", &[at], &[]).unwrap();
+    until("a file system that nobody uses", || tool("umount", &[at], &[]).is_ok());
 }
 
 /// XFS at `outer`, an image on it with ext4 inside, all in a mount namespace of this thread's own; the reason when it may not be had.
