@@ -11,6 +11,7 @@ use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, TradeEvent};
 use lotbook_core::id::{NO_NAME, NameId, TradeHash};
 use lotbook_core::outcome::{Allocation, Outcome};
+use lotbook_core::rules::Rules;
 use lotbook_wal::{EpochStart, Group, KIND_CLOSE, KIND_EPOCH_START, NO_ADDRESS, RecordHeader};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -152,6 +153,7 @@ fn class_name(class: NameClass) -> &'static str {
         NameClass::Source => "source",
         NameClass::Namespace => "namespace",
         NameClass::Currency => "currency",
+        NameClass::SubAccount => "sub_account",
     }
 }
 
@@ -235,8 +237,7 @@ impl<N: Names> Line<'_, N> {
                 map.serialize_entry("contract_id", &self.name(NameClass::Contract, terms.contract))?;
                 map.serialize_entry("account", &self.name(NameClass::Account, terms.account))?;
                 map.serialize_entry("instrument", &self.name(NameClass::Instrument, terms.instrument))?;
-                map.serialize_entry("lot_method", terms.rules.method.as_str())?;
-                map.serialize_entry("allow_short", &terms.rules.allow_short)?;
+                self.rules(map, &terms.rules)?;
                 map.serialize_entry("effective_date", &day(terms.effective_date))?;
                 map.serialize_entry("reason", &code(*reason))
             }
@@ -261,6 +262,22 @@ impl<N: Names> Line<'_, N> {
         }
     }
 
+    fn rules<M: SerializeMap>(&self, map: &mut M, rules: &Rules) -> Result<(), M::Error> {
+        let rate = |rate_e8: u32| E8(rate_e8.into());
+        map.serialize_entry("lot_method", rules.method.as_str())?;
+        map.serialize_entry("allow_short", &rules.allow_short)?;
+        map.serialize_entry("short_rank", rules.short_rank.as_str())?;
+        map.serialize_entry("lot_scope", rules.lot_scope.as_str())?;
+        map.serialize_entry("fees_rule", rules.fees_rule.as_str())?;
+        map.serialize_entry("tax_rate_short", &rules.tax_rates.map(|rates| rate(rates.short_e8)))?;
+        map.serialize_entry("tax_rate_long", &rules.tax_rates.map(|rates| rate(rates.long_e8)))?;
+        map.serialize_entry("long_term_days", &(rules.long_term_days != 0).then_some(rules.long_term_days))?;
+        map.serialize_entry("wash_sale", rules.wash_sale.as_str())?;
+        map.serialize_entry("wash_window_days", &rules.wash_window_days)?;
+        map.serialize_entry("taxpayer", &self.name(NameClass::Account, rules.taxpayer))?;
+        map.serialize_entry("locked_changes", rules.locked_changes.as_str())
+    }
+
     fn trade<M: SerializeMap>(&self, map: &mut M, trade: &TradeEvent<'_>) -> Result<(), M::Error> {
         let input = &trade.input;
         map.serialize_entry("trade_id", input.trade_id.as_str())?;
@@ -269,11 +286,17 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("account", &self.name(NameClass::Account, input.account))?;
         map.serialize_entry("instrument", &self.name(NameClass::Instrument, input.instrument))?;
         map.serialize_entry("contract_id", &self.name(NameClass::Contract, input.contract))?;
+        map.serialize_entry("type", input.kind.as_str())?;
         map.serialize_entry("side", Side::as_str(input.side))?;
         map.serialize_entry("trade_type", &some_text(TradeType::as_str(input.trade_type)))?;
         map.serialize_entry("quantity", &E8(input.quantity_e8))?;
-        map.serialize_entry("price", &E8(input.price_e8))?;
+        map.serialize_entry("price", &input.price().map(E8))?;
+        map.serialize_entry("consideration", &input.consideration().map(E8))?;
         map.serialize_entry("fees", &E8(input.fees_e8))?;
+        map.serialize_entry("currency", &self.name(NameClass::Currency, input.currency))?;
+        map.serialize_entry("fx_to_base", &E8(input.fx_to_base_e8))?;
+        map.serialize_entry("sub_account", &self.name(NameClass::SubAccount, input.sub_account))?;
+        map.serialize_entry("acquired", &day(input.acquired))?;
         map.serialize_entry("effective_date", &day(input.effective_date))?;
         map.serialize_entry("executed_at", &Nanos(input.executed_at_ns))?;
         map.serialize_entry("source_order", &input.source_order)?;
@@ -292,9 +315,15 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("backdated", &trade.backdated)?;
         map.serialize_entry("closed_quantity", &E8(trade.closed_quantity_e8))?;
         map.serialize_entry("closed_cost", &E16(trade.closed_cost_e16))?;
+        map.serialize_entry("closed_base_cost", &E16(trade.closed_base_e16))?;
         map.serialize_entry("opened_quantity", &E8(trade.opened_quantity_e8))?;
         map.serialize_entry("opened_cost", &E16(trade.opened_cost_e16))?;
+        map.serialize_entry("opened_base_cost", &E16(trade.opened_base_e16))?;
+        map.serialize_entry("lot_price", &(trade.opened_quantity_e8 > 0).then_some(E8(trade.lot_price_e8)))?;
+        map.serialize_entry("enlarges", &trade.enlarges)?;
         map.serialize_entry("realized_pnl", &E16(trade.realized_e16))?;
+        map.serialize_entry("realized_long_term", &E16(trade.realized_long_e16))?;
+        map.serialize_entry("realized_base", &E16(trade.realized_base_e16))?;
         map.serialize_entry("first_class", trade_class(trade.first_class))?;
         map.serialize_entry("first_sequence", &(trade.first_sequence != 0).then_some(trade.first_sequence))?;
         map.serialize_entry("first_address", &address(trade.first_address))?;
@@ -347,7 +376,10 @@ impl From<&lotbook_core::Run> for RunRow {
 struct FiguresRow {
     quantity: E8,
     realized_pnl: E16,
+    realized_long_term: E16,
+    realized_base: E16,
     cost: E16,
+    base_cost: E16,
     lot_count: u32,
 }
 
@@ -356,7 +388,10 @@ impl From<&Figures> for FiguresRow {
         Self {
             quantity: E8(figures.quantity_e8),
             realized_pnl: E16(figures.realized_e16),
+            realized_long_term: E16(figures.realized_long_e16),
+            realized_base: E16(figures.realized_base_e16),
             cost: E16(figures.cost_e16),
+            base_cost: E16(figures.base_cost_e16),
             lot_count: figures.lot_count,
         }
     }
@@ -367,15 +402,22 @@ impl From<&Figures> for FiguresRow {
 struct DeltaRow {
     quantity: Option<E8>,
     realized_pnl: Option<E16>,
+    realized_long_term: Option<E16>,
+    realized_base: Option<E16>,
     cost: Option<E16>,
+    base_cost: Option<E16>,
     lot_count: i64,
 }
 
 fn delta(before: &Figures, after: &Figures) -> DeltaRow {
+    let less = |after: i128, before: i128| after.checked_sub(before).map(E16);
     DeltaRow {
         quantity: after.quantity_e8.checked_sub(before.quantity_e8).map(E8),
-        realized_pnl: after.realized_e16.checked_sub(before.realized_e16).map(E16),
-        cost: after.cost_e16.checked_sub(before.cost_e16).map(E16),
+        realized_pnl: less(after.realized_e16, before.realized_e16),
+        realized_long_term: less(after.realized_long_e16, before.realized_long_e16),
+        realized_base: less(after.realized_base_e16, before.realized_base_e16),
+        cost: less(after.cost_e16, before.cost_e16),
+        base_cost: less(after.base_cost_e16, before.base_cost_e16),
         lot_count: i64::from(after.lot_count) - i64::from(before.lot_count),
     }
 }
@@ -386,13 +428,18 @@ struct LotRow {
     quantity: E8,
     price: E8,
     cost: E16,
+    base_cost: E16,
     acquired: Option<Day>,
+    /// Its number: a body stands apart from the log that defines names.
+    sub_account: Option<u32>,
 }
 
 #[derive(Serialize)]
 struct FiguredTradeRow {
     hash: Hex128,
     realized_pnl: E16,
+    realized_long_term: E16,
+    realized_base: E16,
     reason: Option<&'static str>,
     allocations: Vec<AllocationRow>,
 }
@@ -403,7 +450,10 @@ struct AllocationRow {
     quantity: E8,
     price: E8,
     cost: E16,
+    base_cost: E16,
     realized_pnl: E16,
+    acquired: Option<Day>,
+    long_term: bool,
 }
 
 impl From<&Allocation> for AllocationRow {
@@ -413,7 +463,10 @@ impl From<&Allocation> for AllocationRow {
             quantity: E8(allocation.quantity_e8),
             price: E8(allocation.price_e8),
             cost: E16(allocation.cost_e16),
+            base_cost: E16(allocation.base_cost_e16),
             realized_pnl: E16(allocation.realized_e16),
+            acquired: day(allocation.acquired),
+            long_term: allocation.is_long_term,
         }
     }
 }
@@ -430,11 +483,15 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
         quantity: E8(lot.quantity_e8),
         price: E8(lot.price_e8),
         cost: E16(lot.cost_e16),
+        base_cost: E16(lot.base_cost_e16),
         acquired: day(lot.acquired),
+        sub_account: number(lot.sub_account),
     });
     let trades = outcome.trades.iter().map(|trade| FiguredTradeRow {
         hash: Hex128(trade.hash.0),
         realized_pnl: E16(trade.realized_e16),
+        realized_long_term: E16(trade.realized_long_e16),
+        realized_base: E16(trade.realized_base_e16),
         reason: code(trade.reason),
         allocations: trade.allocations.iter().map(AllocationRow::from).collect(),
     });

@@ -12,13 +12,17 @@ use lotbook_archiver::LearnedNames;
 use lotbook_archiver::json::{Content, KIND_OUTCOME_BODY, Line, to_line};
 use lotbook_core::amount::ONE_E16;
 use lotbook_core::codec::{self, Decoder, SCHEMA_VERSION, kind};
-use lotbook_core::command::{InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use lotbook_core::command::{
+    InstrumentTerms, Mark, MarkKind, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
+};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::{Allocation, Outcome, TradeFigures};
-use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
+use lotbook_core::rules::{
+    ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
+};
 use lotbook_wal::{EpochStart, Group, KIND_CLOSE, KIND_EPOCH_START, NO_ADDRESS, RecordHeader};
 
 const E8: i64 = 100_000_000;
@@ -59,6 +63,7 @@ fn input() -> TradeInput {
         lot: TradeHash::new(b"desk", b"t-1000"),
         user: 0,
         correlation: TradeId::new(b"0198c1c5-7a3e-7000-8000-000000000001@desk").expect("short"),
+        ..TradeInput::EMPTY
     }
 }
 
@@ -82,14 +87,28 @@ fn trade(class: Class) -> TradeEvent<'static> {
         closed_quantity_e8: 150 * E8 + 1,
         opened_quantity_e8: 0,
         opened_cost_e16: 0,
+        opened_base_e16: 0,
+        lot_price_e8: 0,
+        enlarges: false,
         closed_cost_e16: 24_000 * ONE_E16 + 7,
+        closed_base_e16: 24_000 * ONE_E16 + 7,
         realized_e16: 1_144 * ONE_E16 + 5_000_000_000_000_000,
+        realized_long_e16: 0,
+        realized_base_e16: 1_144 * ONE_E16 + 5_000_000_000_000_000,
         first_class: class,
         first_sequence: 0,
         first_address: u64::MAX,
         runs: &RUNS,
     };
-    let nothing = TradeEvent { closed_quantity_e8: 0, closed_cost_e16: 0, realized_e16: 0, runs: &[], ..base };
+    let nothing = TradeEvent {
+        closed_quantity_e8: 0,
+        closed_cost_e16: 0,
+        closed_base_e16: 0,
+        realized_e16: 0,
+        realized_base_e16: 0,
+        runs: &[],
+        ..base
+    };
     match class {
         Class::Applied => base,
         Class::Provisional => {
@@ -102,6 +121,19 @@ fn trade(class: Class) -> TradeEvent<'static> {
             first_address: 4_096,
             opened_quantity_e8: 10 * E8,
             opened_cost_e16: 1_676 * ONE_E16,
+            opened_base_e16: 1_843 * ONE_E16,
+            lot_price_e8: 167 * E8,
+            realized_long_e16: -ONE_E16,
+            realized_base_e16: 1_200 * ONE_E16,
+            closed_base_e16: 25_000 * ONE_E16,
+            input: TradeInput {
+                price_e8: NO_PRICE,
+                consideration_e8: 26_700 * E8,
+                currency: 0,
+                fx_to_base_e8: E8 + E8 / 10,
+                sub_account: 0,
+                ..input()
+            },
             method: LotMethod::Lifo,
             ..base
         },
@@ -113,6 +145,8 @@ fn trade(class: Class) -> TradeEvent<'static> {
                 trade_type: TradeType::Any,
                 side: Side::SellShort,
                 correlation: TradeId::EMPTY,
+                kind: TradeKind::OpenLot,
+                acquired: Date(18_327),
                 ..input()
             };
             TradeEvent { input, reason: Reason::TradeTypeMismatch, position: u32::MAX, version: 0, ..nothing }
@@ -133,6 +167,7 @@ fn events() -> Vec<Event<'static>> {
         defined(NameClass::Account, b"A1"),
         defined(NameClass::Instrument, b"EUR/USD"),
         defined(NameClass::Contract, b"C-7"),
+        defined(NameClass::SubAccount, b"ALPHA"),
         defined(NameClass::User, b"jo"),
         defined(NameClass::Source, b"FIX:DESK->LOTBOOK"),
         defined(NameClass::Namespace, b"desk"),
@@ -158,7 +193,19 @@ fn events() -> Vec<Event<'static>> {
                 contract: 0,
                 account: 0,
                 instrument: NO_NAME,
-                rules: Rules { method: LotMethod::Hifo, allow_short: true },
+                rules: Rules {
+                    method: LotMethod::Hifo,
+                    allow_short: true,
+                    short_rank: ShortRank::Result,
+                    lot_scope: LotScope::SubAccount,
+                    fees_rule: FeesRule::InBasis,
+                    tax_rates: Some(TaxRates { short_e8: 37_000_000, long_e8: 20_000_000 }),
+                    long_term_days: 365,
+                    wash_sale: WashSale::Taxpayer,
+                    wash_window_days: 31,
+                    taxpayer: 0,
+                    locked_changes: LockedChanges::Adjust,
+                },
                 effective_date: Date(18_000),
             },
         },
@@ -170,7 +217,15 @@ fn events() -> Vec<Event<'static>> {
         },
     ];
     events.extend(Class::ALL.map(|class| Event::Trade(trade(class))));
-    let before = Figures { quantity_e8: -5 * E8, realized_e16: -ONE_E16, cost_e16: 500 * ONE_E16, lot_count: 3 };
+    let before = Figures {
+        quantity_e8: -5 * E8,
+        realized_e16: -ONE_E16,
+        realized_long_e16: 0,
+        realized_base_e16: -2 * ONE_E16,
+        cost_e16: 500 * ONE_E16,
+        base_cost_e16: 550 * ONE_E16,
+        lot_count: 3,
+    };
     events.push(Event::Corrected(CorrectedEvent {
         origin: Origin::INTERNAL,
         position: 3,
@@ -183,7 +238,7 @@ fn events() -> Vec<Event<'static>> {
         late_trades: 2,
         breaks: 1,
         before,
-        after: Figures { quantity_e8: 5 * E8, realized_e16: ONE_E16 / 2, cost_e16: 0, lot_count: 1 },
+        after: after(),
         body_log_id: 0xabcd,
         body_address: 65_536,
         body_sequence: 2,
@@ -194,6 +249,18 @@ fn events() -> Vec<Event<'static>> {
     events
 }
 
+fn after() -> Figures {
+    Figures {
+        quantity_e8: 5 * E8,
+        realized_e16: ONE_E16 / 2,
+        realized_long_e16: ONE_E16 / 4,
+        realized_base_e16: ONE_E16 / 2,
+        cost_e16: 0,
+        base_cost_e16: 1,
+        lot_count: 1,
+    }
+}
+
 fn outcome() -> Outcome {
     let hash = |id: &[u8]| TradeHash::new(b"desk", id);
     let taken = Allocation {
@@ -201,22 +268,29 @@ fn outcome() -> Outcome {
         quantity_e8: 2 * E8,
         price_e8: 100 * E8,
         cost_e16: 200 * ONE_E16,
+        base_cost_e16: 220 * ONE_E16,
         realized_e16: -3 * ONE_E16 / 4,
+        acquired: Date(17_000),
+        is_long_term: true,
     };
     let sold = TradeFigures {
         hash: hash(b"t-1001"),
         realized_e16: -3 * ONE_E16 / 4,
+        realized_long_e16: -3 * ONE_E16 / 4,
+        realized_base_e16: -ONE_E16,
         reason: Reason::Oversell,
         allocations: vec![taken],
     };
-    let lot =
-        Lot { origin: hash(b"t-1001"), quantity_e8: 5 * E8, cost_e16: 0, price_e8: 167 * E8, acquired: Date(18_326) };
-    Outcome {
-        after: Figures { quantity_e8: 5 * E8, realized_e16: ONE_E16 / 2, cost_e16: 0, lot_count: 1 },
-        lots: vec![lot],
-        trades: vec![sold],
-        breaks: vec![(hash(b"t-1001"), Reason::Oversell)],
-    }
+    let lot = Lot {
+        origin: hash(b"t-1001"),
+        quantity_e8: 5 * E8,
+        cost_e16: 0,
+        base_cost_e16: 1,
+        price_e8: 167 * E8,
+        acquired: Date(18_326),
+        sub_account: 0,
+    };
+    Outcome { after: after(), lots: vec![lot], trades: vec![sold], breaks: vec![(hash(b"t-1001"), Reason::Oversell)] }
 }
 
 fn encode(event: &Event<'_>) -> Vec<u8> {

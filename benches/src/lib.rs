@@ -48,7 +48,7 @@ pub fn book(positions: u64, method: LotMethod) -> Book {
         define(NameClass::Instrument, format!("I{n}"));
     }
     define(NameClass::Contract, "C".into());
-    let rules = Rules { method, allow_short: true };
+    let rules = Rules { method, allow_short: true, ..Rules::DEFAULT };
     let terms = ContractTerms { contract: 0, account: NO_NAME, instrument: NO_NAME, rules, effective_date: Date(0) };
     send(Command::Contract(terms));
     book
@@ -67,18 +67,13 @@ pub fn trades(positions: u64, count: u64) -> Vec<TradeInput> {
             namespace: 0,
             account: (pick / INSTRUMENTS) as u32,
             instrument: (pick % INSTRUMENTS) as u32,
-            contract: NO_NAME,
             side: if roll & 1 == 0 { Side::Buy } else { Side::Sell },
-            trade_type: TradeType::Any,
             quantity_e8: (1 + (roll >> 8) % 100) as i64 * 100_000_000,
             price_e8: (5_000 + (roll >> 20) % 1_000) as i64 * 1_000_000,
-            fees_e8: 0,
             effective_date: Date(100),
             executed_at_ns: n as i64,
             source_order: n,
-            lot: TradeHash::NONE,
-            user: NO_NAME,
-            correlation: TradeId::EMPTY,
+            ..TradeInput::EMPTY
         }
     };
     (0..count).map(one).collect()

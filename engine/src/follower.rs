@@ -308,7 +308,11 @@ fn view(state: &State, number: u32) -> PositionView {
             quantity_e8: lot.quantity_e8,
             price_e8: lot.price_e8,
             cost_e16: lot.cost_e16,
+            base_cost_e16: lot.base_cost_e16,
             acquired: lot.acquired,
+            sub_account: names
+                .text(NameClass::SubAccount, lot.sub_account)
+                .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),
         })
         .collect();
     let date = position.frontier.date;
@@ -318,7 +322,10 @@ fn view(state: &State, number: u32) -> PositionView {
         instrument_id: position.instrument,
         quantity_e8: position.quantity_e8,
         realized_e16: position.realized_e16,
+        realized_long_e16: position.realized_long_e16,
+        realized_base_e16: position.realized_base_e16,
         cost_e16: position.cost_e16,
+        base_cost_e16: position.base_cost_e16,
         fees_e16: position.fees_e16,
         version: position.version,
         reconciliation: position.reconciliation(),

@@ -53,12 +53,16 @@ pub struct TradeIds {
 /// Mean length of an id that the reserved text allows.
 const TEXT_BYTES_MEAN: usize = 32;
 
-/// Digest of what a trade says economically. Ids, times of sending and sequence numbers are not in it.
+/// Digest of what a trade says economically. Ids, times of sending and sequence numbers are not in it, nor is the
+/// rate to the base currency: the door stamps it where the sender gives none.
 #[must_use]
 pub fn content(input: &TradeInput) -> u64 {
     let hash = digest::mix(u64::from(input.account) << 32 | u64::from(input.instrument), input.quantity_e8 as u64);
     let hash = digest::mix(hash, input.price_e8 as u64);
     let hash = digest::mix(hash, input.fees_e8 as u64);
+    let hash = digest::mix(hash, input.consideration_e8 as u64);
+    let hash = digest::mix(hash, u64::from(input.currency) << 32 | u64::from(input.sub_account));
+    let hash = digest::mix(hash, u64::from(input.acquired.0 as u32) << 8 | input.kind as u64);
     let hash = digest::mix(hash, input.lot.0 as u64);
     let hash = digest::mix(hash, u64::from(input.contract) << 8 | input.trade_type as u64);
     digest::mix(hash, u64::from(input.effective_date.0 as u32) << 8 | input.side as u64)

@@ -23,8 +23,12 @@ pub struct LotView {
     pub price_e8: i64,
     /// Remaining cost.
     pub cost_e16: Money,
-    /// Effective date of the opening trade.
+    /// Remaining base cost.
+    pub base_cost_e16: Money,
+    /// From when it is held.
     pub acquired: Date,
+    /// Sub-account, where it has one.
+    pub sub_account: Option<Box<str>>,
 }
 
 /// A position as people read it, at one event.
@@ -40,8 +44,14 @@ pub struct PositionView {
     pub quantity_e8: i64,
     /// Realized since inception.
     pub realized_e16: Money,
+    /// The long-term part of it; the rest is short-term.
+    pub realized_long_e16: Money,
+    /// Realized since inception, in base currency.
+    pub realized_base_e16: Money,
     /// Remaining cost.
     pub cost_e16: Money,
+    /// Remaining base cost.
+    pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
     /// Version.

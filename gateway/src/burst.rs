@@ -197,7 +197,7 @@ fn start(
         Plant::WrongLot => Fault::WrongLot,
         Plant::AckBeforeLog => Fault::AckBeforeLog,
     });
-    let shorts = |method| Rules { method, allow_short: true };
+    let shorts = |method| Rules { method, allow_short: true, ..Rules::DEFAULT };
     let defaults =
         Defaults { business_date: Some(Date(plan.business_date_days)), rules: shorts(lotbook_core::LotMethod::Fifo) };
     let (mut server, known) = Server::start(&engine, &defaults)?;

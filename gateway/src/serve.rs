@@ -97,7 +97,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     };
     let defaults = Defaults {
         business_date: Some(business_date),
-        rules: Rules { method: config.business.lot_method, allow_short: config.business.allow_short },
+        rules: Rules { method: config.business.lot_method, allow_short: config.business.allow_short, ..Rules::DEFAULT },
     };
     let (mut server, known) = Server::start(&engine, &defaults)?;
     let report = server.host.report();

@@ -127,7 +127,7 @@ fn histories(method: LotMethod) {
     for (number, flavour) in FLAVOURS.into_iter().enumerate() {
         for round in 0..rounds() {
             for allow_short in [true, false] {
-                let rules = Rules { method, allow_short };
+                let rules = Rules { method, allow_short, ..Rules::DEFAULT };
                 let mut rng = Rng::new(round, number as u64 * 2 + u64::from(allow_short));
                 let mut arrived = history(&mut rng, flavour, EVENTS, NAMES);
                 let name = format!("{method:?} {flavour:?} seed {round} shorts {allow_short}");
@@ -168,7 +168,7 @@ fn total_profit_is_the_same_for_every_method() {
             (spec.trade_type, spec.side) = (TradeType::Any, if spec.side.sign() > 0 { Side::Buy } else { Side::Sell });
         }
         let totals = LotMethod::ALL.map(|method| {
-            let mut rig = BookRig::new(Rules { method, allow_short: true }, NAMES, false, LIMITS);
+            let mut rig = BookRig::new(Rules { method, allow_short: true, ..Rules::DEFAULT }, NAMES, false, LIMITS);
             for spec in &arrived {
                 assert_eq!(rig.trade(spec).0, Class::Applied);
             }
@@ -191,7 +191,7 @@ fn total_profit_is_the_same_for_every_method() {
 #[test]
 fn thousands_of_lots_in_one_position() {
     for method in LotMethod::ALL {
-        let rules = Rules { method, allow_short: true };
+        let rules = Rules { method, allow_short: true, ..Rules::DEFAULT };
         let mut rig = BookRig::new(rules, 1, false, LIMITS);
         let mut rng = Rng::new(5, method as u64);
         for id in 0..9_000u32 {
@@ -213,7 +213,7 @@ fn thousands_of_lots_in_one_position() {
 #[test]
 fn named_lots() {
     for seed in 0..60 {
-        let rules = Rules { method: LotMethod::Fifo, allow_short: true };
+        let rules = Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT };
         let mut rig = BookRig::new(rules, 1, false, LIMITS);
         let mut rng = Rng::new(seed, 61);
         // (trade, quantity, cost), the sign of the position, realized.

@@ -51,7 +51,7 @@ fn fits(book: &oracle::Book) -> bool {
 /// Each trade is accepted exactly when the oracle's figures after it fit their columns. The oracle's own sums
 /// are checked: where they leave 128 bits it panics, and then they fit no column either.
 fn at_the_edge(arrived: &[Spec], method: LotMethod) -> Result<(), String> {
-    let mut rig = BookRig::new(Rules { method, allow_short: true }, 1, false, LIMITS);
+    let mut rig = BookRig::new(Rules { method, allow_short: true, ..Rules::DEFAULT }, 1, false, LIMITS);
     for spec in arrived {
         let mut with: Vec<_> = rig.accepted.iter().map(Spec::oracle).collect();
         with.push(spec.oracle());
@@ -86,7 +86,8 @@ fn trades_at_the_edges() {
             hold(&format!("{method:?} seed {seed}"), &arrived, |arrived| at_the_edge(arrived, method));
         }
     }
-    let mut rig = BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true }, 1, false, LIMITS);
+    let mut rig =
+        BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT }, 1, false, LIMITS);
     for spec in edges(0, 400) {
         seen[usize::from(rig.trade(&spec).1 == Reason::Overflow)] = true;
     }
@@ -101,7 +102,7 @@ fn multipliers_at_the_edges() {
     for (number, multiplier_e8) in multipliers.into_iter().enumerate() {
         for method in LotMethod::ALL {
             for seed in 0..20 {
-                let mut rig = BookRig::new(Rules { method, allow_short: true }, 1, false, LIMITS);
+                let mut rig = BookRig::new(Rules { method, allow_short: true, ..Rules::DEFAULT }, 1, false, LIMITS);
                 rig.set_multiplier(0, multiplier_e8);
                 for spec in edges(seed * 100 + number as u64, 30) {
                     let (_, reason) = rig.trade(&spec);
@@ -118,7 +119,8 @@ fn multipliers_at_the_edges() {
 /// What is no amount is refused by name, and changes nothing.
 #[test]
 fn what_is_no_amount() {
-    let mut rig = BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true }, 1, false, LIMITS);
+    let mut rig =
+        BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT }, 1, false, LIMITS);
     let spec = Spec::new(0, Side::Buy, E8, E8, 1);
     let with = |change: fn(&mut Spec)| {
         let mut other = spec;
@@ -148,7 +150,8 @@ fn what_is_no_amount() {
 /// Forward-dated sums at the edge, and marks at the edge.
 #[test]
 fn forwards_and_marks_at_the_edges() {
-    let mut rig = BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true }, 1, false, LIMITS);
+    let mut rig =
+        BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT }, 1, false, LIMITS);
     rig.other(&Command::BusinessDate(Date(10)));
     let trade = |rig: &mut BookRig, id, side, quantity, day| rig.trade(&Spec::new(id, side, quantity, i64::MAX, day));
     assert_eq!(trade(&mut rig, 0, Side::Buy, i64::MAX, 11), (Class::Forward, Reason::None));

@@ -98,7 +98,7 @@ fn days_go_by_in_the_bare_book() {
             for allow_short in [true, false] {
                 for late in [false, true] {
                     let days = days_go_by(seed, late);
-                    let rules = Rules { method, allow_short };
+                    let rules = Rules { method, allow_short, ..Rules::DEFAULT };
                     let name = format!("{method:?} seed {seed} shorts {allow_short} late {late}");
                     hold(&name, &days, |days| maturities(days, rules, late));
                 }

@@ -76,7 +76,7 @@ fn real_fills_give_one_profit_under_every_method() {
     }
     let mut crossings = 0;
     let totals = LotMethod::ALL.map(|method| {
-        let mut rig = BookRig::new(Rules { method, allow_short: true }, 7, false, LIMITS);
+        let mut rig = BookRig::new(Rules { method, allow_short: true, ..Rules::DEFAULT }, 7, false, LIMITS);
         for spec in &list {
             let before = rig.find(0, spec.instrument).map_or(0, |p| p.quantity_e8);
             assert_eq!(rig.trade(spec), (Class::Applied, Reason::None), "line {}", spec.id + 2);

@@ -17,7 +17,7 @@ use lotbook_tests::rig::{PATIENCE, Rig, config};
 use crate::coldpath::{equals_oracle, input};
 use crate::support::{BookRig, E8, LIMITS, Spec};
 
-const OPEN: Rules = Rules { method: LotMethod::Fifo, allow_short: true };
+const OPEN: Rules = Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT };
 
 fn at(id: u32, side: Side, quantity_e8: i64, price_e8: i64, day: i32) -> Spec {
     let mut spec = Spec::new(id, side, quantity_e8, price_e8, day);

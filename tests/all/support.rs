@@ -88,7 +88,6 @@ impl Spec {
             namespace: 0,
             account,
             instrument,
-            contract: NO_NAME,
             side: self.side,
             trade_type: self.trade_type,
             quantity_e8: self.quantity_e8,
@@ -97,9 +96,7 @@ impl Spec {
             effective_date: Date(self.day),
             executed_at_ns: self.at_ns,
             source_order: self.order,
-            lot: TradeHash::NONE,
-            user: NO_NAME,
-            correlation: TradeId::EMPTY,
+            ..TradeInput::EMPTY
         }
     }
 }
@@ -170,8 +167,10 @@ pub(crate) fn compare_view(wanted: &oracle::Book, view: &PositionView) -> Result
             origin: TradeHash::new(b"test", lot.trade_id.as_bytes()),
             quantity_e8: lot.quantity_e8,
             cost_e16: lot.cost_e16,
+            base_cost_e16: lot.base_cost_e16,
             price_e8: lot.price_e8,
             acquired: lot.acquired,
+            sub_account: NO_NAME,
         })
         .collect();
     if wanted.fees_e8 * i128::from(E8) != view.fees_e16 {

@@ -271,25 +271,21 @@ impl Load {
             namespace: self.namespace,
             account: self.accounts[account],
             instrument: self.instruments[instrument],
-            contract: NO_NAME,
             side: if self.rng.below(2) == 0 { Side::Buy } else { Side::Sell },
-            trade_type: TradeType::Any,
             quantity_e8: self.rng.between(1, 9 * E8),
             price_e8: self.rng.between(E8, 9 * E8),
-            fees_e8: 0,
             effective_date: Date(self.today),
             executed_at_ns: self.clock_ns,
             source_order: self.next_id,
-            lot: TradeHash::NONE,
-            user: NO_NAME,
             correlation: TradeId::new(&text).expect("short"),
+            ..TradeInput::EMPTY
         };
         (input, account * INSTRUMENTS as usize + instrument)
     }
 
     fn rule_change(&self) -> ContractTerms {
         let account = self.accounts[(self.terms as u64 % ACCOUNTS) as usize];
-        let rules = Rules { method: LotMethod::Fifo, allow_short: self.terms % 2 == 0 };
+        let rules = Rules { method: LotMethod::Fifo, allow_short: self.terms % 2 == 0, ..Rules::DEFAULT };
         let (contract, instrument, effective_date) = (self.contract, NO_NAME, Date(10_000 + self.terms));
         ContractTerms { contract, account, instrument, rules, effective_date }
     }

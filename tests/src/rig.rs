@@ -123,18 +123,14 @@ impl Rig {
             namespace: directory.resolve(NameClass::Namespace, "test").expect("a name"),
             account: directory.resolve(NameClass::Account, trade.account).expect("a name"),
             instrument: directory.resolve(NameClass::Instrument, trade.instrument).expect("a name"),
-            contract: NO_NAME,
             side: trade.side,
-            trade_type: TradeType::Any,
             quantity_e8: trade.quantity_e8,
             price_e8: trade.price_e8,
-            fees_e8: 0,
             effective_date: Date(trade.date),
             executed_at_ns: trade.executed_at_ns,
             source_order: trade.order,
-            lot: TradeHash::NONE,
-            user: NO_NAME,
             correlation: TradeId::new(b"test-correlation").expect("short"),
+            ..TradeInput::EMPTY
         }
     }
 
@@ -145,7 +141,7 @@ impl Rig {
             contract,
             account: NO_NAME,
             instrument: NO_NAME,
-            rules: Rules { method, allow_short },
+            rules: Rules { method, allow_short, ..Rules::DEFAULT },
             effective_date: Date(from),
         }))
     }

@@ -1,9 +1,9 @@
 //! Exact numbers. Prices and quantities are `i64` at 10^-8, money is `i128` at 10^-16.
 //!
 //! Every operation is checked: an overflow is an error that the caller turns into a rejected
-//! command, never a wrong number. The only rounding in the product is [`share`] (and its special
-//! case, a multiplier with decimals), half to even, and whoever takes the last share takes the
-//! remainder, so that sums are conserved.
+//! command, never a wrong number. All rounding is half to even and happens here: [`notional`] with a multiplier
+//! that has decimals, [`share`], [`convert`], [`unit`]. Whoever takes the last share takes the remainder, so
+//! that sums are conserved.
 
 use alloc::string::String;
 use core::fmt::Write as _;
@@ -52,16 +52,65 @@ pub fn sub(a: Money, b: Money) -> Result<Money, Overflow> {
 #[inline]
 pub fn notional(price_e8: i64, quantity_e8: i64, multiplier_e8: i64) -> Result<Money, Overflow> {
     // Two i64 always fit an i128.
-    let plain = i128::from(price_e8) * i128::from(quantity_e8);
-    let scaled = if multiplier_e8 == ONE_E8 {
-        plain
+    convert(i128::from(price_e8) * i128::from(quantity_e8), multiplier_e8)
+}
+
+/// Money at a rate or multiplier at 10^-8: `money x rate`, rounded half to even at 10^-16.
+///
+/// # Errors
+/// [`Overflow`] when the result does not fit the archive's column.
+#[inline]
+pub fn convert(money: Money, rate_e8: i64) -> Result<Money, Overflow> {
+    let converted = if rate_e8 == ONE_E8 { money } else { times(money, rate_e8).ok_or(Overflow)? };
+    if converted.unsigned_abs() <= MONEY_E16_MAX as u128 { Ok(converted) } else { Err(Overflow) }
+}
+
+fn times(money: Money, rate_e8: i64) -> Option<Money> {
+    let whole = (money / i128::from(ONE_E8)).checked_mul(i128::from(rate_e8))?;
+    // A product of at most 10^8 and 2^63.
+    let rest = money % i128::from(ONE_E8) * i128::from(rate_e8);
+    add_half_even(whole, rest, i128::from(ONE_E8))
+}
+
+/// Price of a lot by its cost: `cost / (quantity x multiplier)` at 10^-8, rounded once, half to even.
+///
+/// `quantity_e8 > 0` and `multiplier_e8 > 0`; asserted, for the callers have checked it.
+///
+/// # Errors
+/// [`Overflow`] when no price holds it.
+pub fn unit(cost_e16: Money, quantity_e8: i64, multiplier_e8: i64) -> Result<i64, Overflow> {
+    assert!(quantity_e8 > 0);
+    assert!(multiplier_e8 > 0);
+    let price = if multiplier_e8 == ONE_E8 {
+        div_half_even(cost_e16, i128::from(quantity_e8))
     } else {
-        let whole = (plain / i128::from(ONE_E8)).checked_mul(i128::from(multiplier_e8)).ok_or(Overflow)?;
-        // A product of at most 10^8 and 2^63.
-        let rest = plain % i128::from(ONE_E8) * i128::from(multiplier_e8);
-        add_half_even(whole, rest, i128::from(ONE_E8)).ok_or(Overflow)?
+        unit_by_multiplier(cost_e16, quantity_e8, multiplier_e8)?
     };
-    if scaled.unsigned_abs() <= MONEY_E16_MAX as u128 { Ok(scaled) } else { Err(Overflow) }
+    i64::try_from(price).ok().filter(|price| *price != i64::MIN).ok_or(Overflow)
+}
+
+/// `cost x 10^8 / (quantity x multiplier)`, the product done bit by bit since it may need more than 128 bits.
+fn unit_by_multiplier(cost_e16: Money, quantity_e8: i64, multiplier_e8: i64) -> Result<i128, Overflow> {
+    const SCALE: u128 = ONE_E8 as u128;
+    // Below 2^126, so that twice a remainder and one addend still fit 128 bits.
+    let divisor = u128::from(quantity_e8.unsigned_abs()) * u128::from(multiplier_e8.unsigned_abs());
+    let cost = cost_e16.unsigned_abs();
+    let (whole, rest) = (cost / divisor, cost % divisor);
+    let (mut quotient, mut remainder) = (0u128, 0u128);
+    for bit in (0..=SCALE.ilog2()).rev() {
+        quotient *= 2;
+        remainder *= 2;
+        if SCALE >> bit & 1 == 1 {
+            remainder += rest;
+        }
+        quotient += remainder / divisor;
+        remainder %= divisor;
+    }
+    let exact = whole.checked_mul(SCALE).and_then(|whole| whole.checked_add(quotient)).ok_or(Overflow)?;
+    let tie = (remainder * 2).cmp(&divisor);
+    let rounded = exact + u128::from(tie.is_gt() || (tie.is_eq() && exact & 1 == 1));
+    let price = i128::try_from(rounded).map_err(|_| Overflow)?;
+    Ok(if cost_e16 < 0 { -price } else { price })
 }
 
 /// The share of `total` that `part` of `whole` takes: `total x part / whole`, rounded half to even.
@@ -173,7 +222,8 @@ pub fn parse_e8(text: &str, round: bool) -> Result<i64, DecimalError> {
     if negative {
         value = -value;
     }
-    i64::try_from(value).map_err(|_| DecimalError::OutOfRange)
+    // The most negative number has no magnitude of its own type, and stands for "not given" inside.
+    i64::try_from(value).ok().filter(|value| *value != i64::MIN).ok_or(DecimalError::OutOfRange)
 }
 
 /// Writes a number at 10^-`decimals` as the shortest exact decimal string (no trailing zeros).
@@ -227,6 +277,8 @@ mod tests {
             ("4.82375000001", true, Ok(482_375_000)),
             ("92233720368.54775807", false, Ok(i64::MAX)),
             ("92233720368.54775808", false, Err(DecimalError::OutOfRange)),
+            ("-92233720368.54775807", false, Ok(-i64::MAX)),
+            ("-92233720368.54775808", false, Err(DecimalError::OutOfRange)),
             ("99999999999999999999999999999999999999999999", false, Err(DecimalError::OutOfRange)),
             ("", false, Err(DecimalError::Malformed)),
             ("-", false, Err(DecimalError::Malformed)),
@@ -275,5 +327,48 @@ mod tests {
         assert_eq!(notional(1, 3 * ONE_E8 + 1, 50 * ONE_E8 + ONE_E8 / 2), Ok(15_150_000_050)); // ...050.5 -> even
         assert_eq!(notional(i64::MAX, i64::MAX, ONE_E8), Ok(i128::from(i64::MAX) * i128::from(i64::MAX)));
         assert_eq!(notional(i64::MAX, i64::MAX, 2 * ONE_E8), Err(Overflow));
+    }
+
+    #[test]
+    fn conversion_rounds_half_even_and_says_overflow() {
+        for (money, rate, want) in [
+            (12_345, ONE_E8, Ok(12_345)),
+            (ONE_E16, 110_000_000, Ok(11_000_000_000_000_000)),
+            (1, ONE_E8 / 2, Ok(0)),
+            (3, ONE_E8 / 2, Ok(2)),
+            (-3, ONE_E8 / 2, Ok(-2)),
+            (-5, ONE_E8 / 2, Ok(-2)),
+            (MONEY_E16_MAX, ONE_E8, Ok(MONEY_E16_MAX)),
+            (MONEY_E16_MAX, ONE_E8 + 1, Err(Overflow)),
+            (-MONEY_E16_MAX, i64::MAX, Err(Overflow)),
+            (MONEY_E16_MAX, 1, Ok(MONEY_E16_MAX / 100_000_000 + 1)),
+        ] {
+            assert_eq!(convert(money, rate), want, "{money} x {rate}");
+        }
+    }
+
+    #[test]
+    fn unit_rounds_once() {
+        for (cost, quantity, multiplier, want) in [
+            (1_000 * ONE_E16, 10 * ONE_E8, ONE_E8, Ok(100 * ONE_E8)),
+            (1_000 * ONE_E16, 3 * ONE_E8, ONE_E8, Ok(33_333_333_333)),
+            (5_000 * ONE_E16, 10 * ONE_E8, 50 * ONE_E8, Ok(10 * ONE_E8)),
+            // 1.23456789 at a multiplier of 0.01: two roundings would give 1.234568.
+            (123_456_789_000_000, ONE_E8, ONE_E8 / 100, Ok(123_456_789)),
+            // Ties: 0.5 and 1.5 units at 10^-8, and the same with a multiplier of two.
+            (1, 2, ONE_E8, Ok(0)),
+            (3, 2, ONE_E8, Ok(2)),
+            (-3, 2, ONE_E8, Ok(-2)),
+            (2, 2, 2 * ONE_E8, Ok(0)),
+            (6, 2, 2 * ONE_E8, Ok(2)),
+            (-6, 2, 2 * ONE_E8, Ok(-2)),
+            (i128::from(i64::MAX) * i128::from(i64::MAX), i64::MAX, ONE_E8, Ok(i64::MAX)),
+            (i128::from(i64::MAX) * i128::from(i64::MAX), i64::MAX - 1, ONE_E8, Err(Overflow)),
+            (MONEY_E16_MAX, i64::MAX, i64::MAX, Ok(117_549_435)),
+            (MONEY_E16_MAX, 1, 1, Err(Overflow)),
+            (i128::from(i64::MIN), 1, ONE_E8, Err(Overflow)),
+        ] {
+            assert_eq!(unit(cost, quantity, multiplier), want, "{cost} / ({quantity} x {multiplier})");
+        }
     }
 }

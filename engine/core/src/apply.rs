@@ -3,17 +3,19 @@
 //! An event that does not fit the book is a damaged log or a defect: [`Misfit`] says so and the book
 //! must not be used any further.
 
-use crate::amount::Money;
+use crate::amount::{Money, share};
 use crate::book::{Book, Instrument, NO_POSITION, index_hash};
-use crate::command::{NameClass, TradeInput};
-use crate::decide::fees_e16;
+use crate::command::{NameClass, TradeInput, TradeKind};
+use crate::date::Date;
 use crate::digest;
 use crate::event::{Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
 use crate::forward::Forward;
 use crate::id::NO_NAME;
 use crate::lots::{Lot, LotArena};
+use crate::names::Names;
 use crate::outcome::Outcome;
 use crate::position::Position;
+use crate::values::{base_cost_taken, fees_e16};
 
 /// An event contradicts the book that it is applied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,15 +139,18 @@ impl Book {
                 position.forward_quantity_e8 -= event.input.signed_quantity_e8();
                 position.forward_gross_e8 -= event.input.quantity_e8;
                 position.breaks += u32::from(event.reason != Reason::None);
-                settle(&mut self.lots, position, event)?;
+                settle(&mut self.lots, &self.names, position, event)?;
             }
-            _ => settle(&mut self.lots, position, event)?,
+            _ => settle(&mut self.lots, &self.names, position, event)?,
         }
         position.provisional += u32::from(event.late);
         self.sums.refresh(position);
-        if event.class != Class::Forward {
+        if event.class != Class::Forward
+            && event.input.kind == TradeKind::Trade
+            && let Some(price_e8) = event.input.price()
+        {
             let marks = &mut self.instruments[event.input.instrument as usize].marks;
-            marks.traded(self.business_date, event.input.price_e8, &event.input.key());
+            marks.traded(self.business_date, price_e8, &event.input.key());
         }
         Ok(())
     }
@@ -185,41 +190,48 @@ impl Book {
         position.breaks = event.breaks;
         position.quantity_e8 = outcome.after.quantity_e8;
         position.realized_e16 = outcome.after.realized_e16;
+        position.realized_long_e16 = outcome.after.realized_long_e16;
+        position.realized_base_e16 = outcome.after.realized_base_e16;
         position.cost_e16 = outcome.after.cost_e16;
+        position.base_cost_e16 = outcome.after.base_cost_e16;
+        position.oldest = outcome.lots.first().map_or(Date::NONE, |lot| lot.acquired);
         self.lots.replace(&mut position.block, outcome.lots.iter().copied());
-        position.lots_digest = lots_digest(position.key_hash, &outcome.lots);
+        position.lots_digest = lots_digest(position.key_hash, &self.names, &outcome.lots);
         self.sums.refresh(position);
         Ok(())
     }
 }
 
 /// Sum of the digests of these lots.
-pub(crate) fn lots_digest(key_hash: u64, lots: &[Lot]) -> u64 {
-    lots.iter().fold(0u64, |sum, lot| sum.wrapping_add(digest::lot(key_hash, lot)))
+pub(crate) fn lots_digest(key_hash: u64, names: &Names, lots: &[Lot]) -> u64 {
+    lots.iter().fold(0u64, |sum, lot| sum.wrapping_add(digest::lot(key_hash, names, lot)))
 }
 
 /// Moves lots and sums of one position as the event says.
-pub(crate) fn settle(lots: &mut LotArena, position: &mut Position, event: &TradeEvent<'_>) -> Result<(), Misfit> {
+pub(crate) fn settle(
+    lots: &mut LotArena,
+    names: &Names,
+    position: &mut Position,
+    event: &TradeEvent<'_>,
+) -> Result<(), Misfit> {
     let input = &event.input;
     if !event.runs.is_empty() {
-        let cost = take_runs(lots, position, event.runs)?;
+        let base_cost = base_cost_taken(lots, &position.block, event.runs, event.closed_cost_e16);
+        fits!(base_cost == event.closed_base_e16, "the runs take another base cost than the event says");
+        let cost = take_runs(lots, names, position, event.runs)?;
         fits!(cost == event.closed_cost_e16, "the runs take another cost than the event says");
     }
     position.quantity_e8 += input.signed_quantity_e8();
     position.realized_e16 += event.realized_e16;
+    position.realized_long_e16 += event.realized_long_e16;
+    position.realized_base_e16 += event.realized_base_e16;
     position.cost_e16 += event.opened_cost_e16 - event.closed_cost_e16;
+    position.base_cost_e16 += event.opened_base_e16 - event.closed_base_e16;
     position.fees_e16 += fees_e16(input);
-    if event.opened_quantity_e8 > 0 {
-        fits!(lots.can_apply_push(&position.block), "more lots than the book holds");
-        let lot = Lot {
-            origin: input.hash,
-            quantity_e8: event.opened_quantity_e8,
-            cost_e16: event.opened_cost_e16,
-            price_e8: input.price_e8,
-            acquired: input.effective_date,
-        };
-        position.lots_digest = position.lots_digest.wrapping_add(digest::lot(position.key_hash, &lot));
-        lots.push(&mut position.block, lot);
+    if event.enlarges {
+        enlarge(lots, names, position, event)?;
+    } else if event.opened_quantity_e8 > 0 {
+        open(lots, names, position, event)?;
     }
     let key = input.key();
     if key > position.frontier {
@@ -228,8 +240,53 @@ pub(crate) fn settle(lots: &mut LotArena, position: &mut Position, event: &Trade
     Ok(())
 }
 
+fn open(lots: &mut LotArena, names: &Names, position: &mut Position, event: &TradeEvent<'_>) -> Result<(), Misfit> {
+    fits!(lots.can_apply_push(&position.block), "more lots than the book holds");
+    let lot = Lot {
+        origin: event.input.hash,
+        quantity_e8: event.opened_quantity_e8,
+        cost_e16: event.opened_cost_e16,
+        base_cost_e16: event.opened_base_e16,
+        price_e8: event.lot_price_e8,
+        acquired: event.input.acquired(),
+        sub_account: event.input.sub_account,
+    };
+    position.lots_digest = position.lots_digest.wrapping_add(digest::lot(position.key_hash, names, &lot));
+    // At the frontier a trade's lot is held for the shortest time; who comes late or from elsewhere may have to be
+    // put before others.
+    if event.late || event.input.kind == TradeKind::OpenLot {
+        lots.insert(&mut position.block, lot);
+    } else {
+        lots.push(&mut position.block, lot);
+    }
+    let is_first = position.block.len() == 1;
+    position.oldest = if is_first { lot.acquired } else { position.oldest.min(lot.acquired) };
+    Ok(())
+}
+
+fn enlarge(lots: &mut LotArena, names: &Names, position: &mut Position, event: &TradeEvent<'_>) -> Result<(), Misfit> {
+    let index = lots.find(&position.block, event.input.lot).ok_or(Misfit("the lot to enlarge is not open"))?;
+    let before = lots.get(&position.block, index);
+    let after = Lot {
+        quantity_e8: before.quantity_e8 + event.opened_quantity_e8,
+        cost_e16: before.cost_e16 + event.opened_cost_e16,
+        base_cost_e16: before.base_cost_e16 + event.opened_base_e16,
+        price_e8: event.lot_price_e8,
+        ..before
+    };
+    lots.set(&mut position.block, index, &after);
+    replace_digest(names, position, &before, &after);
+    Ok(())
+}
+
+fn replace_digest(names: &Names, position: &mut Position, before: &Lot, after: &Lot) {
+    let key_hash = position.key_hash;
+    let change = digest::lot(key_hash, names, after).wrapping_sub(digest::lot(key_hash, names, before));
+    position.lots_digest = position.lots_digest.wrapping_add(change);
+}
+
 /// Takes the runs out of the position's lots and gives the cost that went with them.
-fn take_runs(lots: &mut LotArena, position: &mut Position, runs: &[Run]) -> Result<Money, Misfit> {
+fn take_runs(lots: &mut LotArena, names: &Names, position: &mut Position, runs: &[Run]) -> Result<Money, Misfit> {
     let held = position.block.len();
     let mut cost = 0;
     let mut emptied = 0;
@@ -239,20 +296,21 @@ fn take_runs(lots: &mut LotArena, position: &mut Position, runs: &[Run]) -> Resu
         if run.part_quantity_e8 > 0 {
             let before = lots.get(&position.block, from);
             fits!(run.part_quantity_e8 < before.quantity_e8, "a part that is not less than the lot");
+            let base_cost = share(before.base_cost_e16, run.part_quantity_e8, before.quantity_e8);
             let after = Lot {
                 quantity_e8: before.quantity_e8 - run.part_quantity_e8,
                 cost_e16: before.cost_e16 - run.part_cost_e16,
+                base_cost_e16: before.base_cost_e16 - base_cost,
                 ..before
             };
-            lots.set_rest(&position.block, from, after.quantity_e8, after.cost_e16);
+            lots.set_rest(&position.block, from, after.quantity_e8, after.cost_e16, after.base_cost_e16);
             cost += run.part_cost_e16;
-            let change = digest::lot(position.key_hash, &after).wrapping_sub(digest::lot(position.key_hash, &before));
-            position.lots_digest = position.lots_digest.wrapping_add(change);
+            replace_digest(names, position, &before, &after);
         } else {
             for index in from..from + count {
                 let lot = lots.get(&position.block, index);
                 cost += lot.cost_e16;
-                position.lots_digest = position.lots_digest.wrapping_sub(digest::lot(position.key_hash, &lot));
+                position.lots_digest = position.lots_digest.wrapping_sub(digest::lot(position.key_hash, names, &lot));
             }
             emptied += count;
         }
@@ -277,7 +335,7 @@ fn remove_whole(lots: &mut LotArena, position: &mut Position, runs: &[Run], empt
         _ => {
             for run in runs.iter().filter(|run| run.part_quantity_e8 == 0) {
                 for index in run.from..run.from + run.count {
-                    lots.set_rest(&position.block, index as usize, 0, 0);
+                    lots.set_rest(&position.block, index as usize, 0, 0, 0);
                 }
             }
             lots.remove_empty(&mut position.block);

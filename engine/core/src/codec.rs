@@ -1,7 +1,8 @@
 //! Events as bytes. The one place where kinds, schema versions and layouts are known.
 //!
-//! A payload is a fixed rkyv struct, then byte slices: for a trade its id, its correlation id, and
-//! the runs as 32-byte rows. Each (kind, version) is a frozen struct whose size is asserted; a
+//! A payload is a fixed rkyv struct, then byte slices: for a trade, where it is not a plain one, a second struct;
+//! then its id, its correlation id, and the runs as 32-byte rows. A plain trade has a price and no consideration, its
+//! base figures are its own, nothing was long-term, and it is no opening lot. Each (kind, version) is a frozen struct whose size is asserted; a
 //! change in layout, or in what `apply` does to an event, is a new version beside the old one.
 //! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
 
@@ -14,12 +15,14 @@ use rkyv::rancor::Failure;
 use rkyv::ser::writer::Buffer;
 use rkyv::{Archive, Serialize};
 
-use crate::command::{InstrumentTerms, Mark, MarkKind, NameClass, Side, TradeInput, TradeType};
+use crate::amount::ONE_E8;
+use crate::command::{InstrumentTerms, Mark, MarkKind, NO_CONSIDERATION, NameClass, Side};
+use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
 use crate::event::{Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
 use crate::id::{TradeHash, TradeId};
 use crate::limits::{CORRELATION_BYTES_MAX, RUNS_PER_TRADE_MAX, TRADE_ID_BYTES_MAX};
-use crate::rules::{ContractTerms, LotMethod, Rules};
+use crate::rules::{ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
 
 /// Kinds of records in a shard's log. Numbers are never reused.
 pub mod kind {
@@ -73,6 +76,7 @@ pub const SCHEMA_VERSION: u8 = 1;
 
 /// Largest payload of one event, in bytes.
 pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
+    + size_of::<ArchivedTradeExtraV1>()
     + align_runs(TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX)
     + RUNS_PER_TRADE_MAX * RUN_BYTES;
 
@@ -85,6 +89,8 @@ const fn align_runs(bytes: usize) -> usize {
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
 const FLAG_LATE: u8 = 4;
+const FLAG_ENLARGES: u8 = 8;
+const FLAG_EXTRA: u8 = 16;
 
 /// A payload that is not one of ours, or not of a version that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +149,28 @@ pub fn payload_bytes(event: &Event<'_>) -> usize {
 
 fn trade_bytes(trade: &TradeEvent<'_>) -> usize {
     let text = trade.input.trade_id.as_bytes().len() + trade.input.correlation.as_bytes().len();
-    size_of::<ArchivedTradeV1>() + align_runs(text) + trade.runs.len() * RUN_BYTES
+    let extra = if is_plain(trade) { 0 } else { size_of::<ArchivedTradeExtraV1>() };
+    size_of::<ArchivedTradeV1>() + extra + align_runs(text) + trade.runs.len() * RUN_BYTES
+}
+
+/// Whether the fixed part says everything.
+#[inline]
+fn is_plain(trade: &TradeEvent<'_>) -> bool {
+    let input = &trade.input;
+    input.fx_to_base_e8 == ONE_E8
+        && input.consideration_e8 == NO_CONSIDERATION
+        && input.kind == TradeKind::Trade
+        && input.acquired == Date::NONE
+        && trade.lot_price_e8 == plain_lot_price(trade.opened_quantity_e8, input.price_e8)
+        && trade.opened_base_e16 == trade.opened_cost_e16
+        && trade.closed_base_e16 == trade.closed_cost_e16
+        && trade.realized_base_e16 == trade.realized_e16
+        && trade.realized_long_e16 == 0
+}
+
+#[inline]
+fn plain_lot_price(opened_quantity_e8: i64, price_e8: i64) -> i64 {
+    if opened_quantity_e8 > 0 { price_e8 } else { 0 }
 }
 
 /// Writes an event's payload. `out` has exactly [`payload_bytes`].
@@ -182,9 +209,20 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
                 instrument: terms.instrument,
                 effective_date: terms.effective_date.0,
                 reason: *reason as u16,
+                long_term_days: terms.rules.long_term_days,
+                wash_window_days: terms.rules.wash_window_days,
                 method: terms.rules.method as u8,
                 allow_short: u8::from(terms.rules.allow_short),
-                reserved: [0; 12],
+                short_rank: terms.rules.short_rank as u8,
+                lot_scope: terms.rules.lot_scope as u8,
+                fees_rule: terms.rules.fees_rule as u8,
+                wash_sale: terms.rules.wash_sale as u8,
+                locked_changes: terms.rules.locked_changes as u8,
+                has_tax_rates: u8::from(terms.rules.tax_rates.is_some()),
+                reserved: [0; 6],
+                tax_rate_short_e8: terms.rules.tax_rates.map_or(0, |rates| rates.short_e8),
+                tax_rate_long_e8: terms.rules.tax_rates.map_or(0, |rates| rates.long_e8),
+                taxpayer: terms.rules.taxpayer,
             },
             out,
         ),
@@ -243,7 +281,9 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
     let flag = |on: bool, flag: u8| if on { flag } else { 0 };
     let flags = flag(trade.on_provisional, FLAG_ON_PROVISIONAL)
         | flag(trade.backdated, FLAG_BACKDATED)
-        | flag(trade.late, FLAG_LATE);
+        | flag(trade.late, FLAG_LATE)
+        | flag(trade.enlarges, FLAG_ENLARGES)
+        | flag(!is_plain(trade), FLAG_EXTRA);
     let archived = TradeV1 {
         origin: (&trade.origin).into(),
         hash: input.hash.0,
@@ -278,9 +318,11 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
         flags,
         trade_id_bytes: trade_id.len() as u8,
         correlation_bytes: correlation.len() as u8,
-        reserved: [0; 8],
+        currency: input.currency,
+        sub_account: input.sub_account,
     };
     write(&archived, fixed);
+    let rest = if flags & FLAG_EXTRA == 0 { rest } else { encode_extra(trade, rest) };
     let (text, rows) = rest.split_at_mut(align_runs(trade_id.len() + correlation.len()));
     let (id, tail) = text.split_at_mut(trade_id.len());
     id.copy_from_slice(trade_id);
@@ -293,6 +335,25 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
         row[8..16].copy_from_slice(&run.part_quantity_e8.to_le_bytes());
         row[16..32].copy_from_slice(&run.part_cost_e16.to_le_bytes());
     }
+}
+
+fn encode_extra<'o>(trade: &TradeEvent<'_>, out: &'o mut [u8]) -> &'o mut [u8] {
+    let (extra, rest) = out.split_at_mut(size_of::<ArchivedTradeExtraV1>());
+    let input = &trade.input;
+    let archived = TradeExtraV1 {
+        opened_base_e16: trade.opened_base_e16,
+        closed_base_e16: trade.closed_base_e16,
+        realized_base_e16: trade.realized_base_e16,
+        realized_long_e16: trade.realized_long_e16,
+        consideration_e8: input.consideration_e8,
+        fx_to_base_e8: input.fx_to_base_e8,
+        lot_price_e8: trade.lot_price_e8,
+        acquired: input.acquired.0,
+        kind: input.kind as u8,
+        reserved: [0; 3],
+    };
+    write(&archived, extra);
+    rest
 }
 
 #[inline]
@@ -367,7 +428,7 @@ impl Decoder {
                 })
             }),
             kind::CONTRACT => exact::<ContractV1>(payload).and_then(|v| {
-                let rules = Rules { method: LotMethod::from_u8(v.method)?, allow_short: v.allow_short != 0 };
+                let rules = contract_rules(v)?;
                 let terms = ContractTerms {
                     contract: v.contract.to_native(),
                     account: v.account.to_native(),
@@ -410,6 +471,12 @@ impl Decoder {
 
     fn decode_trade<'a>(&'a mut self, payload: &'a [u8]) -> Option<TradeEvent<'a>> {
         let (v, rest) = fixed::<TradeV1>(payload)?;
+        let (extra, rest) = if v.flags & FLAG_EXTRA == 0 {
+            (None, rest)
+        } else {
+            let (extra, rest) = fixed::<TradeExtraV1>(rest)?;
+            (Some(extra), rest)
+        };
         let (id_bytes, correlation_bytes) = (usize::from(v.trade_id_bytes), usize::from(v.correlation_bytes));
         let (text, rows) = rest.split_at_checked(align_runs(id_bytes + correlation_bytes))?;
         let runs = usize::from(v.runs.to_native());
@@ -418,6 +485,10 @@ impl Decoder {
         }
         self.runs.clear();
         self.runs.extend(rows.chunks_exact(RUN_BYTES).map(read_run));
+        let price_e8 = v.price_e8.to_native();
+        let opened_quantity_e8 = v.opened_quantity_e8.to_native();
+        let (opened_cost_e16, closed_cost_e16) = (v.opened_cost_e16.to_native(), v.closed_cost_e16.to_native());
+        let realized_e16 = v.realized_e16.to_native();
         let input = TradeInput {
             trade_id: TradeId::new(text.get(..id_bytes)?)?,
             hash: TradeHash(v.hash.to_native()),
@@ -428,8 +499,14 @@ impl Decoder {
             side: Side::from_u8(v.side)?,
             trade_type: TradeType::from_u8(v.trade_type)?,
             quantity_e8: v.quantity_e8.to_native(),
-            price_e8: v.price_e8.to_native(),
+            kind: extra.map_or(Some(TradeKind::Trade), |extra| TradeKind::from_u8(extra.kind))?,
+            price_e8,
+            consideration_e8: extra.map_or(NO_CONSIDERATION, |extra| extra.consideration_e8.to_native()),
             fees_e8: v.fees_e8.to_native(),
+            currency: v.currency.to_native(),
+            fx_to_base_e8: extra.map_or(ONE_E8, |extra| extra.fx_to_base_e8.to_native()),
+            sub_account: v.sub_account.to_native(),
+            acquired: extra.map_or(Date::NONE, |extra| Date(extra.acquired.to_native())),
             effective_date: Date(v.effective_date.to_native()),
             executed_at_ns: v.executed_at_ns.to_native(),
             source_order: v.source_order.to_native(),
@@ -449,16 +526,40 @@ impl Decoder {
             late: v.flags & FLAG_LATE != 0,
             backdated: v.flags & FLAG_BACKDATED != 0,
             closed_quantity_e8: v.closed_quantity_e8.to_native(),
-            opened_quantity_e8: v.opened_quantity_e8.to_native(),
-            opened_cost_e16: v.opened_cost_e16.to_native(),
-            closed_cost_e16: v.closed_cost_e16.to_native(),
-            realized_e16: v.realized_e16.to_native(),
+            opened_quantity_e8,
+            opened_cost_e16,
+            opened_base_e16: extra.map_or(opened_cost_e16, |extra| extra.opened_base_e16.to_native()),
+            lot_price_e8: extra
+                .map_or(plain_lot_price(opened_quantity_e8, price_e8), |extra| extra.lot_price_e8.to_native()),
+            enlarges: v.flags & FLAG_ENLARGES != 0,
+            closed_cost_e16,
+            closed_base_e16: extra.map_or(closed_cost_e16, |extra| extra.closed_base_e16.to_native()),
+            realized_e16,
+            realized_long_e16: extra.map_or(0, |extra| extra.realized_long_e16.to_native()),
+            realized_base_e16: extra.map_or(realized_e16, |extra| extra.realized_base_e16.to_native()),
             first_class: Class::from_u8(v.first_class)?,
             first_sequence: v.first_sequence.to_native(),
             first_address: v.first_address.to_native(),
             runs: &self.runs,
         })
     }
+}
+
+fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
+    let rates = TaxRates { short_e8: v.tax_rate_short_e8.to_native(), long_e8: v.tax_rate_long_e8.to_native() };
+    Some(Rules {
+        method: LotMethod::from_u8(v.method)?,
+        allow_short: v.allow_short != 0,
+        short_rank: ShortRank::from_u8(v.short_rank)?,
+        lot_scope: LotScope::from_u8(v.lot_scope)?,
+        fees_rule: FeesRule::from_u8(v.fees_rule)?,
+        tax_rates: (v.has_tax_rates != 0).then_some(rates),
+        long_term_days: v.long_term_days.to_native(),
+        wash_sale: WashSale::from_u8(v.wash_sale)?,
+        wash_window_days: v.wash_window_days.to_native(),
+        taxpayer: v.taxpayer.to_native(),
+        locked_changes: LockedChanges::from_u8(v.locked_changes)?,
+    })
 }
 
 fn read_run(row: &[u8]) -> Run {

@@ -1,8 +1,14 @@
 //! What comes in: one command, one event.
 
+use crate::amount::ONE_E8;
 use crate::date::Date;
 use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash, TradeId};
 use crate::rules::ContractTerms;
+
+/// "No price": the trade gives a consideration instead. No decimal string reads as this number.
+pub const NO_PRICE: i64 = i64::MIN;
+/// "No consideration": the trade's value is price x quantity x multiplier.
+pub const NO_CONSIDERATION: i64 = i64::MIN;
 
 /// Side of a trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +94,31 @@ impl TradeType {
     }
 }
 
+/// What kind of thing an input is: both are items of a position's history with a key of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum TradeKind {
+    /// A trade.
+    Trade = 0,
+    /// A lot from elsewhere, with its cost and acquisition date; realizes nothing and sets no mark.
+    OpenLot = 1,
+}
+
+impl TradeKind {
+    /// The type of the input line that brings one.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trade => "trade",
+            Self::OpenLot => "open_lot",
+        }
+    }
+
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        [Self::Trade, Self::OpenLot].into_iter().find(|kind| *kind as u8 == value)
+    }
+}
+
 /// A trade as accepted by a door: complete, validated in form, every name interned.
 ///
 /// It is stored whole in the event, so that the coldpath can decide again from it.
@@ -109,12 +140,24 @@ pub struct TradeInput {
     pub side: Side,
     /// What the sender says it does.
     pub trade_type: TradeType,
+    /// A trade or an opening lot; an opening lot buys (long) or sells short.
+    pub kind: TradeKind,
     /// Always positive.
     pub quantity_e8: i64,
-    /// Zero or more.
+    /// Zero or more, or [`NO_PRICE`].
     pub price_e8: i64,
-    /// Fees and commissions, zero or more; kept apart from cost and proceeds.
+    /// Gross amount of the whole trade, or cost of the opening lot: zero or more, or [`NO_CONSIDERATION`].
+    pub consideration_e8: i64,
+    /// Fees and commissions, zero or more; enter cost and proceeds where the contract says so.
     pub fees_e8: i64,
+    /// Interned currency that the sender named, or `NO_NAME`.
+    pub currency: NameId,
+    /// Units of the base currency for one of the trade's, positive; stamped by the door where none was given.
+    pub fx_to_base_e8: i64,
+    /// Interned sub-account (strategy), or `NO_NAME`.
+    pub sub_account: NameId,
+    /// Of an opening lot: when it was acquired, not after the effective date. Else [`Date::NONE`].
+    pub acquired: Date,
     /// Date on which the trade takes effect.
     pub effective_date: Date,
     /// Execution time, UTC nanoseconds; stamped by the door where the sender gave none.
@@ -130,6 +173,54 @@ pub struct TradeInput {
 }
 
 impl TradeInput {
+    /// Nothing said: what is left out of a trade's words has these values.
+    pub const EMPTY: Self = Self {
+        trade_id: TradeId::EMPTY,
+        hash: TradeHash::NONE,
+        namespace: NO_NAME,
+        account: NO_NAME,
+        instrument: NO_NAME,
+        contract: NO_NAME,
+        side: Side::Buy,
+        trade_type: TradeType::Any,
+        kind: TradeKind::Trade,
+        quantity_e8: 0,
+        price_e8: NO_PRICE,
+        consideration_e8: NO_CONSIDERATION,
+        fees_e8: 0,
+        currency: NO_NAME,
+        fx_to_base_e8: ONE_E8,
+        sub_account: NO_NAME,
+        acquired: Date::NONE,
+        effective_date: Date::NONE,
+        executed_at_ns: 0,
+        source_order: 0,
+        lot: TradeHash::NONE,
+        user: NO_NAME,
+        correlation: TradeId::EMPTY,
+    };
+
+    /// The date from which the lot that this opens is held.
+    #[inline]
+    #[must_use]
+    pub fn acquired(&self) -> Date {
+        if self.acquired == Date::NONE { self.effective_date } else { self.acquired }
+    }
+
+    /// The price, where one was given.
+    #[inline]
+    #[must_use]
+    pub fn price(&self) -> Option<i64> {
+        (self.price_e8 != NO_PRICE).then_some(self.price_e8)
+    }
+
+    /// The consideration, where one was given.
+    #[inline]
+    #[must_use]
+    pub fn consideration(&self) -> Option<i64> {
+        (self.consideration_e8 != NO_CONSIDERATION).then_some(self.consideration_e8)
+    }
+
     /// The trade's place in history.
     #[inline]
     #[must_use]
@@ -202,15 +293,25 @@ pub enum NameClass {
     Namespace = 5,
     /// Currency.
     Currency = 6,
+    /// Sub-account: a strategy inside a position.
+    SubAccount = 7,
 }
 
 impl NameClass {
     /// Number of classes.
-    pub const COUNT: usize = 7;
+    pub const COUNT: usize = 8;
 
     /// All classes, in order.
-    pub const ALL: [Self; Self::COUNT] =
-        [Self::Account, Self::Instrument, Self::Contract, Self::User, Self::Source, Self::Namespace, Self::Currency];
+    pub const ALL: [Self; Self::COUNT] = [
+        Self::Account,
+        Self::Instrument,
+        Self::Contract,
+        Self::User,
+        Self::Source,
+        Self::Namespace,
+        Self::Currency,
+        Self::SubAccount,
+    ];
 
     pub(crate) fn from_u8(value: u8) -> Option<Self> {
         Self::ALL.get(usize::from(value)).copied()

@@ -16,6 +16,11 @@ impl Date {
         if !(1..=9999).contains(&year) || !(1..=12).contains(&month) || day == 0 || day > days_in(year, month) {
             return None;
         }
+        Some(Self(Self::days(year, month, day)))
+    }
+
+    /// Days to a date of any year, saturating; the day exists.
+    fn days(year: i32, month: u32, day: u32) -> i32 {
         // Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": years start in March.
         let shifted = if month <= 2 { year - 1 } else { year };
         let era = shifted.div_euclid(400);
@@ -23,7 +28,26 @@ impl Date {
         let month_from_march = (month as i32 + 9) % 12;
         let day_of_year = (153 * month_from_march + 2) / 5 + day as i32 - 1;
         let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-        Some(Self(era * 146_097 + day_of_era - 719_468))
+        let days = i64::from(era) * 146_097 + i64::from(day_of_era) - 719_468;
+        i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX })
+    }
+
+    /// The last date that has its first anniversary by this one; the anniversary of 29 February is 1 March where the
+    /// year has no 29th. Before the year 2 there is none: [`Date::NONE`].
+    #[must_use]
+    pub fn a_year_before(self) -> Self {
+        let (year, month, day) = self.ymd();
+        if year < 2 {
+            return Self::NONE;
+        }
+        // A 29 February is no anniversary of a day in the year before: the last one is of the 28th.
+        Self(Self::days(year - 1, month, day.min(days_in(year - 1, month))))
+    }
+
+    /// So many days earlier; saturates at [`Date::NONE`].
+    #[must_use]
+    pub fn days_before(self, days: i32) -> Self {
+        Self(self.0.saturating_sub(days))
     }
 
     /// Year, month and day.
@@ -102,6 +126,24 @@ mod tests {
             let (y, m, d) = Date(days).ymd();
             assert_eq!(Date::from_ymd(y, m, d), Some(Date(days)));
         }
+    }
+
+    /// Against the definition: the anniversary of every day of nine years, by the calendar.
+    #[test]
+    fn a_year_before_is_the_last_day_with_an_anniversary() {
+        let anniversary = |of: Date| {
+            let (year, month, day) = of.ymd();
+            Date::from_ymd(year + 1, month, day).or_else(|| Date::from_ymd(year + 1, 3, 1)).expect("a day")
+        };
+        let first = Date::parse("2095-01-01").expect("a date");
+        for days in first.0..first.0 + 9 * 366 {
+            let date = Date(days);
+            let wanted = (days - 370..days).map(Date).filter(|of| anniversary(*of) <= date).max();
+            assert_eq!(Some(date.a_year_before()), wanted, "{date}");
+        }
+        assert_eq!(Date::parse("0001-12-31").map(Date::a_year_before), Some(Date::NONE));
+        assert_eq!(Date::NONE.a_year_before(), Date::NONE);
+        assert!(Date(i32::MAX).a_year_before() < Date(i32::MAX - 360));
     }
 
     #[test]

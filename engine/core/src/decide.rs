@@ -1,8 +1,9 @@
 //! Decides: looks at one position and chooses. Changes nothing, so a decision can be dropped.
 
-use crate::amount::{Money, Overflow, add, notional, sub};
+use crate::amount::{Money, Overflow, add, convert, sub, unit};
 use crate::book::{Book, NO_POSITION};
-use crate::command::{Command, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
+use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
 use crate::event::{Class, Event, Reason, TradeEvent};
 use crate::forward::Forward;
@@ -13,6 +14,7 @@ use crate::position::Position;
 use crate::rules::{ContractTerms, LotMethod, Rules};
 pub use crate::select::Scratch;
 use crate::select::select;
+use crate::values::{self, Closing, fees_e16};
 
 impl From<Overflow> for Reason {
     fn from(_: Overflow) -> Self {
@@ -63,8 +65,14 @@ impl Decision {
             closed_quantity_e8: self.booked.closed_quantity_e8,
             opened_quantity_e8: self.booked.opened_quantity_e8,
             opened_cost_e16: self.booked.opened_cost_e16,
+            opened_base_e16: self.booked.opened_base_e16,
+            lot_price_e8: self.booked.lot_price_e8,
+            enlarges: self.booked.enlarges,
             closed_cost_e16: self.booked.closed_cost_e16,
+            closed_base_e16: self.booked.closed_base_e16,
             realized_e16: self.booked.realized_e16,
+            realized_long_e16: self.booked.realized_long_e16,
+            realized_base_e16: self.booked.realized_base_e16,
             first_class: self.class,
             first_sequence,
             first_address,
@@ -73,7 +81,7 @@ impl Decision {
     }
 }
 
-/// Figures of a booking.
+/// Figures of a booking; each is what the field of its name in [`TradeEvent`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Booked {
     /// Lot method used.
@@ -82,12 +90,24 @@ pub struct Booked {
     pub closed_quantity_e8: i64,
     /// Quantity of the lot that opens.
     pub opened_quantity_e8: i64,
-    /// Cost of the lot that opens.
+    /// Cost of that quantity.
     pub opened_cost_e16: Money,
+    /// Base cost of that quantity.
+    pub opened_base_e16: Money,
+    /// Price of the lot that opens or is enlarged.
+    pub lot_price_e8: i64,
+    /// The named lot is enlarged.
+    pub enlarges: bool,
     /// Cost of the closed lots and parts.
     pub closed_cost_e16: Money,
+    /// Base cost of the closed lots and parts.
+    pub closed_base_e16: Money,
     /// Realized.
     pub realized_e16: Money,
+    /// The long-term part.
+    pub realized_long_e16: Money,
+    /// Realized in base currency.
+    pub realized_base_e16: Money,
     /// The rule that a carried trade breaks.
     pub broke: Reason,
 }
@@ -98,8 +118,14 @@ impl Booked {
         closed_quantity_e8: 0,
         opened_quantity_e8: 0,
         opened_cost_e16: 0,
+        opened_base_e16: 0,
+        lot_price_e8: 0,
+        enlarges: false,
         closed_cost_e16: 0,
+        closed_base_e16: 0,
         realized_e16: 0,
+        realized_long_e16: 0,
+        realized_base_e16: 0,
         broke: Reason::None,
     };
 }
@@ -131,6 +157,8 @@ pub(crate) struct Ground<'a> {
     pub quantity_e8: i64,
     pub lots: &'a LotArena,
     pub block: &'a LotBlock,
+    /// No lot is held for longer than since this date.
+    pub oldest: Date,
     pub multiplier_e8: i64,
 }
 
@@ -149,7 +177,10 @@ impl Ground<'_> {
     }
 
     /// The first rule that the trade breaks here.
-    fn illegality(&self, effect: Effect, rules: Rules, input: &TradeInput) -> Reason {
+    fn illegality(&self, effect: Effect, rules: &Rules, input: &TradeInput) -> Reason {
+        if input.kind == TradeKind::OpenLot && matches!(effect, Effect::Decreases | Effect::Flips) {
+            return Reason::OppositeSide;
+        }
         let kind_fits = match input.trade_type {
             TradeType::Any => true,
             TradeType::NewTrade => matches!(effect, Effect::Opens | Effect::Increases),
@@ -167,7 +198,7 @@ impl Ground<'_> {
         self.oversell(effect, rules, input)
     }
 
-    fn oversell(&self, effect: Effect, rules: Rules, input: &TradeInput) -> Reason {
+    fn oversell(&self, effect: Effect, rules: &Rules, input: &TradeInput) -> Reason {
         let opens_short = effect != Effect::Decreases && input.side.sign() < 0;
         if opens_short && !rules.allow_short { Reason::Oversell } else { Reason::None }
     }
@@ -175,14 +206,14 @@ impl Ground<'_> {
     /// Books a trade on this ground. The runs are left in the scratch.
     pub(crate) fn book(
         &self,
-        rules: Rules,
+        rules: &Rules,
         input: &TradeInput,
         legality: Legality,
         scratch: &mut Scratch,
     ) -> Result<Booked, Reason> {
         scratch.runs.clear();
         let effect = self.effect(input);
-        let mut broke = match legality {
+        let broke = match legality {
             Legality::Late => self.oversell(effect, rules, input),
             Legality::Checked | Legality::Carried => self.illegality(effect, rules, input),
         };
@@ -193,36 +224,132 @@ impl Ground<'_> {
         let closed_quantity_e8 =
             if closes { input.quantity_e8.min(self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?) } else { 0 };
         let opened_quantity_e8 = input.quantity_e8 - closed_quantity_e8;
-        let mut booked = Booked { method: rules.method, closed_quantity_e8, opened_quantity_e8, ..Booked::NOTHING };
-        if !closes && input.lot != TradeHash::NONE {
-            // A lot is named to be reduced; a trade that opens has none to take from.
-            match legality {
-                Legality::Carried => broke = Reason::UnknownLot,
-                Legality::Late => {}
-                Legality::Checked => return Err(Reason::UnknownLot),
-            }
-        }
+        let mut booked =
+            Booked { method: rules.method, closed_quantity_e8, opened_quantity_e8, broke, ..Booked::NOTHING };
+        let value = values::values(input, closed_quantity_e8, self.multiplier_e8)?;
+        let fees = values::fees(input, rules, closed_quantity_e8);
         if closes {
-            booked.closed_cost_e16 = match (self.take(rules.method, input.lot, &booked, scratch), legality) {
-                (Err(reason @ (Reason::UnknownLot | Reason::LotTooSmall)), Legality::Carried | Legality::Late) => {
-                    // A late trade's lot may be used up by now and open at its place: the estimate takes others.
-                    broke = reason;
-                    self.take(rules.method, TradeHash::NONE, &booked, scratch)?
-                }
-                (taken, _) => taken?,
-            };
-            let value = notional(input.price_e8, closed_quantity_e8, self.multiplier_e8)?;
-            booked.realized_e16 = if self.quantity_e8 > 0 {
-                sub(value, booked.closed_cost_e16)?
-            } else {
-                sub(booked.closed_cost_e16, value)?
-            };
+            self.close(rules, input, legality, (value.closed, fees.closed), &mut booked, scratch)?;
         }
         if opened_quantity_e8 > 0 {
-            booked.opened_cost_e16 = notional(input.price_e8, opened_quantity_e8, self.multiplier_e8)?;
+            let cost =
+                if input.side.sign() > 0 { add(value.opened, fees.opened)? } else { sub(value.opened, fees.opened)? };
+            booked.opened_cost_e16 = cost;
+            booked.opened_base_e16 = convert(cost, input.fx_to_base_e8)?;
+            self.open(rules, input, effect, legality, &mut booked)?;
         }
-        booked.broke = broke;
         Ok(booked)
+    }
+
+    /// The closed part: which lots, at what cost, and what it realizes.
+    fn close(
+        &self,
+        rules: &Rules,
+        input: &TradeInput,
+        legality: Legality,
+        (value_e16, fees_e16): (Money, Money),
+        booked: &mut Booked,
+        scratch: &mut Scratch,
+    ) -> Result<(), Reason> {
+        let flips_by_lot = input.lot != TradeHash::NONE && booked.opened_quantity_e8 > 0;
+        let taken =
+            if flips_by_lot { Err(Reason::LotTooSmall) } else { self.take(rules.method, input.lot, booked, scratch) };
+        booked.closed_cost_e16 = match (taken, legality) {
+            (Err(reason @ (Reason::UnknownLot | Reason::LotTooSmall)), Legality::Carried | Legality::Late) => {
+                // A late trade's lot may be used up by now and open at its place: the estimate takes others.
+                if booked.broke == Reason::None {
+                    booked.broke = reason;
+                }
+                self.take(rules.method, TradeHash::NONE, booked, scratch)?
+            }
+            (taken, _) => taken?,
+        };
+        let is_long = self.quantity_e8 > 0;
+        let cost = booked.closed_cost_e16;
+        let gross = if is_long { sub(value_e16, cost)? } else { sub(cost, value_e16)? };
+        booked.realized_e16 = sub(gross, fees_e16)?;
+        let rate = input.fx_to_base_e8;
+        booked.closed_base_e16 = values::base_cost_taken(self.lots, self.block, &scratch.runs, cost);
+        booked.realized_base_e16 = values::realized_base(rate, is_long, value_e16, fees_e16, booked.closed_base_e16)?;
+        // The FX part is shown as the difference.
+        sub(booked.realized_base_e16, values::market_part(booked.realized_e16, rate)?)?;
+        if is_long && values::may_be_long_term(rules, self.oldest, input.effective_date) {
+            booked.realized_long_e16 = self.long_term(rules, input, value_e16, booked, scratch)?;
+            // The short-term part is shown as the difference.
+            sub(booked.realized_e16, booked.realized_long_e16)?;
+        }
+        Ok(())
+    }
+
+    /// What the lots that are long-term on the trade's date realize.
+    #[cold]
+    fn long_term(
+        &self,
+        rules: &Rules,
+        input: &TradeInput,
+        value_e16: Money,
+        booked: &Booked,
+        scratch: &Scratch,
+    ) -> Result<Money, Overflow> {
+        let until = rules.long_term_until(input.effective_date);
+        let closing = Closing {
+            input,
+            multiplier_e8: self.multiplier_e8,
+            is_long: true,
+            quantity_e8: booked.closed_quantity_e8,
+            value_e16,
+            realized_e16: booked.realized_e16,
+        };
+        let mut long: Result<Money, Overflow> = Ok(0);
+        closing.allocate(values::taken(self.lots, self.block, &scratch.runs), |part, realized| {
+            if part.lot.acquired <= until {
+                long = long.and_then(|sum| add(sum, realized));
+            }
+        })?;
+        long
+    }
+
+    /// The opened part: a lot of its own, or more of the one that is named.
+    fn open(
+        &self,
+        rules: &Rules,
+        input: &TradeInput,
+        effect: Effect,
+        legality: Legality,
+        booked: &mut Booked,
+    ) -> Result<(), Reason> {
+        if input.lot != TradeHash::NONE && effect != Effect::Flips {
+            match self.enlarge(input, effect, booked)? {
+                Some(price_e8) => {
+                    booked.lot_price_e8 = price_e8;
+                    booked.enlarges = true;
+                    return Ok(());
+                }
+                None => match legality {
+                    Legality::Checked => return Err(Reason::UnknownLot),
+                    // At its own place the lot may be open: the estimate opens another one.
+                    Legality::Late => {}
+                    Legality::Carried if booked.broke == Reason::None => booked.broke = Reason::UnknownLot,
+                    Legality::Carried => {}
+                },
+            }
+        }
+        let (cost, quantity) = (booked.opened_cost_e16, booked.opened_quantity_e8);
+        booked.lot_price_e8 = values::lot_price(input, rules, cost, quantity, self.multiplier_e8)?;
+        Ok(())
+    }
+
+    /// The price that the named lot has after it was enlarged; `None` where it is not to be had.
+    fn enlarge(&self, input: &TradeInput, effect: Effect, booked: &Booked) -> Result<Option<i64>, Reason> {
+        if effect != Effect::Increases || input.trade_type == TradeType::NewTrade {
+            return Ok(None);
+        }
+        let Some(index) = self.lots.find(self.block, input.lot) else { return Ok(None) };
+        let lot = self.lots.get(self.block, index);
+        let quantity_e8 = lot.quantity_e8.checked_add(booked.opened_quantity_e8).ok_or(Reason::Overflow)?;
+        let cost_e16 = add(lot.cost_e16, booked.opened_cost_e16)?;
+        add(lot.base_cost_e16, booked.opened_base_e16)?;
+        Ok(Some(unit(cost_e16, quantity_e8, self.multiplier_e8)?))
     }
 
     fn take(&self, method: LotMethod, lot: TradeHash, booked: &Booked, scratch: &mut Scratch) -> Result<Money, Reason> {
@@ -235,14 +362,15 @@ pub(crate) fn sums_fit(position: &Position, input: &TradeInput, booked: &Booked)
     let quantity = position.quantity_e8.checked_add(input.signed_quantity_e8()).ok_or(Reason::Overflow)?;
     // The most negative number has no magnitude of its own type.
     quantity.checked_abs().ok_or(Reason::Overflow)?;
-    add(position.realized_e16, booked.realized_e16)?;
+    let realized = add(position.realized_e16, booked.realized_e16)?;
+    let long = add(position.realized_long_e16, booked.realized_long_e16)?;
+    // The short-term part is shown as the difference.
+    sub(realized, long)?;
+    add(position.realized_base_e16, booked.realized_base_e16)?;
     add(sub(position.cost_e16, booked.closed_cost_e16)?, booked.opened_cost_e16)?;
+    add(sub(position.base_cost_e16, booked.closed_base_e16)?, booked.opened_base_e16)?;
     add(position.fees_e16, fees_e16(input))?;
     Ok(())
-}
-
-pub(crate) fn fees_e16(input: &TradeInput) -> Money {
-    i128::from(input.fees_e8) * i128::from(crate::amount::ONE_E8)
 }
 
 /// Where a trade stands in time. A row each:
@@ -277,6 +405,36 @@ pub fn timing(key: &ChronoKey, frontier: &ChronoKey, business_date: Option<Date>
     } else {
         Timing::Backdated
     }
+}
+
+/// What a trade must be to be one: rule 4.1.
+fn form(input: &TradeInput) -> Result<(), Reason> {
+    if input.quantity_e8 <= 0 {
+        return Err(Reason::BadQuantity);
+    }
+    if input.price_e8 < 0 && input.price_e8 != NO_PRICE {
+        return Err(Reason::BadPrice);
+    }
+    if input.fees_e8 < 0 {
+        return Err(Reason::BadFees);
+    }
+    if input.consideration_e8 < 0 {
+        let is_given = input.consideration_e8 != NO_CONSIDERATION;
+        match input.kind {
+            TradeKind::OpenLot => return Err(Reason::BadConsideration),
+            TradeKind::Trade if is_given => return Err(Reason::BadConsideration),
+            TradeKind::Trade if input.price_e8 == NO_PRICE => return Err(Reason::BadPrice),
+            TradeKind::Trade => {}
+        }
+    }
+    if input.fx_to_base_e8 <= 0 {
+        return Err(Reason::BadRate);
+    }
+    let acquired_later = input.acquired > input.effective_date;
+    if input.effective_date == Date::NONE || acquired_later {
+        return Err(Reason::BadDate);
+    }
+    Ok(())
 }
 
 impl Book {
@@ -407,11 +565,12 @@ impl Book {
             quantity_e8: position.quantity_e8,
             lots: &self.lots,
             block: &position.block,
+            oldest: position.oldest,
             multiplier_e8: self.instruments[input.instrument as usize].terms.multiplier_e8,
         };
-        let booked = ground.book(rules, input, legality, scratch)?;
+        let booked = ground.book(&rules, input, legality, scratch)?;
         sums_fit(position, input, &booked)?;
-        if booked.opened_quantity_e8 > 0 && !self.lots.can_push(&position.block) {
+        if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_push(&position.block) {
             return Err(Reason::LotCapacity);
         }
         Ok(booked)
@@ -426,25 +585,16 @@ impl Book {
 
     fn admissible(&self, input: &TradeInput, number: Option<u32>) -> Result<(), Reason> {
         // The gate refuses these with better words; the core holds its own invariants all the same.
-        if input.quantity_e8 <= 0 {
-            return Err(Reason::BadQuantity);
+        form(input)?;
+        if number.is_none() && self.key_hash(input.account, input.instrument).is_none() {
+            return Err(Reason::UnknownName);
         }
-        if input.price_e8 < 0 {
-            return Err(Reason::BadPrice);
+        let currency = self.instruments[input.instrument as usize].terms.currency;
+        if input.currency != currency && input.currency != NO_NAME && currency != NO_NAME {
+            return Err(Reason::CurrencyMismatch);
         }
-        if input.fees_e8 < 0 {
-            return Err(Reason::BadFees);
-        }
-        if input.effective_date == Date::NONE {
-            return Err(Reason::BadDate);
-        }
-        if number.is_none() {
-            if self.key_hash(input.account, input.instrument).is_none() {
-                return Err(Reason::UnknownName);
-            }
-            if self.positions.len() == self.limits.positions_max {
-                return Err(Reason::PositionCapacity);
-            }
+        if number.is_none() && self.positions.len() == self.limits.positions_max {
+            return Err(Reason::PositionCapacity);
         }
         Ok(())
     }
@@ -482,6 +632,12 @@ impl Book {
             || self.names.text(NameClass::Contract, terms.contract).is_none()
         {
             return Reason::UnknownName;
+        }
+        if !known(NameClass::Account, terms.rules.taxpayer) {
+            return Reason::UnknownName;
+        }
+        if !terms.rules.are_valid() {
+            return Reason::BadTerms;
         }
         if !self.contracts.has_room() {
             return Reason::ContractCapacity;

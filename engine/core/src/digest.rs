@@ -4,7 +4,9 @@
 //! what is kept apart. Neither hashes addresses, log sequences or interned numbers: names enter by
 //! the hash of their text. They find divergence, not forgery; forgery is the archive's concern.
 
+use crate::command::NameClass;
 use crate::lots::Lot;
+use crate::names::Names;
 use crate::position::Position;
 
 const K0: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -35,13 +37,22 @@ pub fn bytes(text: &[u8]) -> u64 {
     hash
 }
 
-/// Digest of one open lot of the position with this key hash.
+/// Digest of one open lot of the position with this key hash. `names`: where sub-accounts are defined.
 #[inline]
 #[must_use]
-pub fn lot(key_hash: u64, lot: &Lot) -> u64 {
+pub fn lot(key_hash: u64, names: &Names, lot: &Lot) -> u64 {
     let hash = mix_wide(key_hash, lot.origin.0);
     let hash = mix_wide(hash, lot.cost_e16 as u128);
-    mix(mix(hash, lot.quantity_e8 as u64), (lot.price_e8 as u64).rotate_left(17) ^ u64::from(lot.acquired.0 as u32))
+    let hash = mix(
+        mix(hash, lot.quantity_e8 as u64),
+        (lot.price_e8 as u64).rotate_left(17) ^ u64::from(lot.acquired.0 as u32),
+    );
+    if lot.is_plain() { hash } else { mix_rest(hash, names, lot) }
+}
+
+fn mix_rest(hash: u64, names: &Names, lot: &Lot) -> u64 {
+    let sub_account = names.hash(NameClass::SubAccount, lot.sub_account).unwrap_or(u64::from(lot.sub_account));
+    mix_wide(mix(hash, sub_account), lot.base_cost_e16 as u128)
 }
 
 /// Economic digest of a position.
@@ -51,6 +62,13 @@ pub fn economic(position: &Position) -> u64 {
     let hash = mix(position.key_hash, position.quantity_e8 as u64);
     let hash = mix_wide(hash, position.realized_e16 as u128);
     let hash = mix_wide(hash, position.fees_e16 as u128);
+    // Two numbers that most positions need not mix: they follow from the plain ones.
+    let hash = if position.realized_base_e16 == position.realized_e16 {
+        hash
+    } else {
+        mix_wide(hash, position.realized_base_e16 as u128)
+    };
+    let hash = if position.realized_long_e16 == 0 { hash } else { mix_wide(hash, !position.realized_long_e16 as u128) };
     mix(hash, position.lots_digest)
 }
 

@@ -104,13 +104,23 @@ pub enum Reason {
     BadTerms = 21,
     /// The same id was accepted before with another content.
     IdConflict = 22,
-    /// The sender's effective date is outside the calendar that the book holds.
+    /// The sender's effective date is outside the calendar that the book holds, or an opening lot was acquired after it.
     BadDate = 23,
+    /// The consideration is negative, or an opening lot has none.
+    BadConsideration = 24,
+    /// The rate to the base currency is zero or negative.
+    BadRate = 25,
+    /// The currency is not the instrument's.
+    CurrencyMismatch = 26,
+    /// The trade's sub-account holds less than it would close.
+    SubAccountOversell = 27,
+    /// An opening lot on the other side of the position.
+    OppositeSide = 28,
 }
 
 impl Reason {
     /// All reasons.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::None,
         Self::Oversell,
         Self::TradeTypeMismatch,
@@ -135,6 +145,11 @@ impl Reason {
         Self::BadTerms,
         Self::IdConflict,
         Self::BadDate,
+        Self::BadConsideration,
+        Self::BadRate,
+        Self::CurrencyMismatch,
+        Self::SubAccountOversell,
+        Self::OppositeSide,
     ];
 
     /// The stable code on the wire.
@@ -165,6 +180,11 @@ impl Reason {
             Self::BadTerms => "BAD_TERMS",
             Self::IdConflict => "ID_CONFLICT",
             Self::BadDate => "BAD_DATE",
+            Self::BadConsideration => "BAD_CONSIDERATION",
+            Self::BadRate => "BAD_RATE",
+            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
+            Self::SubAccountOversell => "SUB_ACCOUNT_OVERSELL",
+            Self::OppositeSide => "OPPOSITE_SIDE",
         }
     }
 
@@ -214,14 +234,26 @@ pub struct TradeEvent<'a> {
     pub backdated: bool,
     /// Quantity that closed lots, positive.
     pub closed_quantity_e8: i64,
-    /// Quantity of the lot it opened, positive, 0 for none.
+    /// Quantity of the lot it opened, or added to the lot it enlarged; positive, 0 for none.
     pub opened_quantity_e8: i64,
-    /// Cost of the lot it opened.
+    /// Cost of that quantity.
     pub opened_cost_e16: Money,
+    /// Base cost of that quantity.
+    pub opened_base_e16: Money,
+    /// Price that the opened or enlarged lot has then; 0 for none.
+    pub lot_price_e8: i64,
+    /// It enlarged the lot that it names instead of opening one.
+    pub enlarges: bool,
     /// Cost of the closed lots and parts.
     pub closed_cost_e16: Money,
-    /// Realized profit and loss of this trade.
+    /// Base cost of the closed lots and parts.
+    pub closed_base_e16: Money,
+    /// Realized profit and loss of this trade, in the instrument's currency.
     pub realized_e16: Money,
+    /// The part of it that lots held long-term realized; the rest is short-term.
+    pub realized_long_e16: Money,
+    /// Realized in base currency. The market part is `convert(realized, rate)`, the FX part the rest.
+    pub realized_base_e16: Money,
     /// For a duplicate: class of the first result, else the event's own class.
     pub first_class: Class,
     /// For a duplicate or a matured trade: sequence of the first event, else 0.
@@ -239,8 +271,14 @@ pub struct Figures {
     pub quantity_e8: i64,
     /// Realized since inception.
     pub realized_e16: Money,
+    /// The long-term part of it.
+    pub realized_long_e16: Money,
+    /// Realized since inception, in base currency.
+    pub realized_base_e16: Money,
     /// Remaining cost of the open lots.
     pub cost_e16: Money,
+    /// Remaining base cost of the open lots.
+    pub base_cost_e16: Money,
     /// Open lots.
     pub lot_count: u32,
 }

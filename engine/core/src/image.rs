@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::lots::LotBlock;
 use crate::mark::{Marks, Quote};
 use crate::position::Position;
-use crate::rules::{ContractTerms, LotMethod, Rules};
+use crate::rules::{ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"LBIMAGE1");
 /// The writer hands over its bytes about this often, so that an image never lies whole in memory.
@@ -161,7 +161,8 @@ impl Book {
         if !self.lots.restore(&mut position.block, class, lots.iter().copied()) {
             return Err(ImageError::TooLarge("lots"));
         }
-        position.lots_digest = crate::apply::lots_digest(position.key_hash, &lots);
+        position.lots_digest = crate::apply::lots_digest(position.key_hash, &self.names, &lots);
+        position.oldest = lots.first().map_or(Date::NONE, |lot| lot.acquired);
         self.sums.refresh(&mut position);
         let number = self.positions.len() as u32;
         self.positions.push(position);
@@ -202,7 +203,21 @@ impl Writer {
         for value in [terms.contract, terms.account, terms.instrument, terms.effective_date.0 as u32] {
             self.u32(value);
         }
-        self.u32(u32::from(terms.rules.method as u8) | u32::from(terms.rules.allow_short) << 8);
+        let r = &terms.rules;
+        self.slice(&[
+            r.method as u8,
+            u8::from(r.allow_short),
+            r.short_rank as u8,
+            r.lot_scope as u8,
+            r.fees_rule as u8,
+            r.wash_sale as u8,
+            r.locked_changes as u8,
+            u8::from(r.tax_rates.is_some()),
+        ]);
+        let rates = r.tax_rates.unwrap_or(TaxRates { short_e8: 0, long_e8: 0 });
+        for value in [rates.short_e8, rates.long_e8, r.long_term_days.into(), r.wash_window_days.into(), r.taxpayer] {
+            self.u32(value);
+        }
     }
 
     fn position(&mut self, p: &Position) {
@@ -210,7 +225,8 @@ impl Writer {
         self.u32(p.instrument);
         self.i64(p.quantity_e8);
         self.i64(p.forward_quantity_e8);
-        for money in [p.realized_e16, p.cost_e16, p.fees_e16] {
+        for money in [p.realized_e16, p.realized_long_e16, p.realized_base_e16, p.cost_e16, p.base_cost_e16, p.fees_e16]
+        {
             self.i128(money);
         }
         self.u64(p.version);
@@ -267,17 +283,40 @@ impl Reader<'_> {
     fn contract(&mut self) -> Result<ContractTerms, ImageError> {
         let (contract, account, instrument) = (self.u32()?, self.u32()?, self.u32()?);
         let effective_date = Date(self.u32()? as i32);
-        let rules = self.u32()?;
-        let method = LotMethod::from_u8(rules as u8).ok_or(ImageError::Malformed)?;
-        let rules = Rules { method, allow_short: rules >> 8 & 1 == 1 };
+        let rules = self.rules()?.filter(Rules::are_valid).ok_or(ImageError::Malformed)?;
         Ok(ContractTerms { contract, account, instrument, rules, effective_date })
+    }
+
+    /// `None` for a code that no writer wrote.
+    fn rules(&mut self) -> Result<Option<Rules>, Truncated> {
+        let [method, allow_short, short_rank, lot_scope, fees_rule, wash_sale, locked_changes, has_rates] =
+            self.array()?;
+        let rates = TaxRates { short_e8: self.u32()?, long_e8: self.u32()? };
+        let (long_term_days, wash_window_days, taxpayer) = (self.u32()?, self.u32()?, self.u32()?);
+        let read = || {
+            Some(Rules {
+                method: LotMethod::from_u8(method)?,
+                allow_short: allow_short != 0,
+                short_rank: ShortRank::from_u8(short_rank)?,
+                lot_scope: LotScope::from_u8(lot_scope)?,
+                fees_rule: FeesRule::from_u8(fees_rule)?,
+                tax_rates: (has_rates != 0).then_some(rates),
+                long_term_days: u16::try_from(long_term_days).ok()?,
+                wash_sale: WashSale::from_u8(wash_sale)?,
+                wash_window_days: u16::try_from(wash_window_days).ok()?,
+                taxpayer,
+                locked_changes: LockedChanges::from_u8(locked_changes)?,
+            })
+        };
+        Ok(read())
     }
 
     fn position(&mut self) -> Result<(Position, usize, u8), ImageError> {
         let mut p = Position::new(self.u32()?, self.u32()?, 0);
         p.quantity_e8 = self.i64()?;
         p.forward_quantity_e8 = self.i64()?;
-        (p.realized_e16, p.cost_e16, p.fees_e16) = (self.i128()?, self.i128()?, self.i128()?);
+        (p.realized_e16, p.realized_long_e16, p.realized_base_e16) = (self.i128()?, self.i128()?, self.i128()?);
+        (p.cost_e16, p.base_cost_e16, p.fees_e16) = (self.i128()?, self.i128()?, self.i128()?);
         (p.version, p.last_address) = (self.u64()?, self.u64()?);
         (p.provisional, p.breaks, p.forwards) = (self.u32()?, self.u32()?, self.u32()?);
         let lots = self.u32()? as usize;

@@ -37,6 +37,7 @@ pub mod replay;
 pub mod rules;
 pub mod select;
 mod sums;
+pub mod values;
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 //! One arena serves all positions. A position holds a *block*, a power of two of consecutive slots;
 //! its lots lie in it from `head`, in the order in which they were opened, so that taking the oldest
 //! moves one number. Freed blocks are kept in lists by size, linked through the quantity column.
+//! Base costs and sub-accounts have columns of their own, which a block uses from its first lot on that
+//! differs from the plain case (base cost equal to cost, no sub-account): until then nobody touches them.
 //! Everything is reserved at the start; nothing here allocates afterwards.
 
 use alloc::vec;
@@ -10,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::amount::Money;
 use crate::date::Date;
-use crate::id::TradeHash;
+use crate::id::{NO_NAME, NameId, TradeHash};
 use crate::limits::{LOT_BLOCK_MAX, LOT_BLOCK_MIN};
 
 /// One open lot. Its side is the sign of its position.
@@ -20,12 +22,25 @@ pub struct Lot {
     pub origin: TradeHash,
     /// Remaining quantity, positive.
     pub quantity_e8: i64,
-    /// Total remaining cost (long) or proceeds (short), zero or more.
+    /// Total remaining cost (long) or proceeds (short); negative where fees in the basis exceed a short's proceeds.
     pub cost_e16: Money,
-    /// Price of the opening trade: informational, and the rank for HIFO.
+    /// The same in base currency, at the rates of the days on which it was opened and enlarged.
+    pub base_cost_e16: Money,
+    /// Price of the opening trade or `unit(cost, quantity)`: informational, and the rank for HIFO.
     pub price_e8: i64,
-    /// Effective date of the opening trade.
+    /// From when it is held: the effective date of the opening trade, or what the opening lot says.
     pub acquired: Date,
+    /// Interned sub-account, or `NO_NAME`.
+    pub sub_account: NameId,
+}
+
+impl Lot {
+    /// No base cost apart from the cost, no sub-account.
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.base_cost_e16 == self.cost_e16 && self.sub_account == NO_NAME
+    }
 }
 
 /// Where a position's lots are.
@@ -35,6 +50,8 @@ pub struct LotBlock {
     head: u32,
     len: u32,
     class: u8,
+    /// All lots are plain: the columns of base costs and sub-accounts hold nothing for this block.
+    plain: bool,
 }
 
 const NO_CLASS: u8 = u8::MAX;
@@ -43,7 +60,7 @@ const CLASSES: usize = (LOT_BLOCK_MAX / LOT_BLOCK_MIN).ilog2() as usize + 1;
 
 impl LotBlock {
     /// No lots, no block.
-    pub const EMPTY: Self = Self { start: 0, head: 0, len: 0, class: NO_CLASS };
+    pub const EMPTY: Self = Self { start: 0, head: 0, len: 0, class: NO_CLASS, plain: true };
 
     /// Number of lots.
     #[inline]
@@ -57,6 +74,13 @@ impl LotBlock {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether every lot's base cost is its cost and none has a sub-account. May be `false` where that is so again.
+    #[inline]
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Size class of the block, for images.
@@ -79,6 +103,8 @@ pub struct LotArena {
     origin: Vec<u128>,
     price_e8: Vec<i64>,
     acquired: Vec<i32>,
+    base_cost_e16: Vec<Money>,
+    sub_account: Vec<NameId>,
     /// Slots below were handed out at least once.
     used: usize,
     /// Slots that decisions may use. What is beyond serves events that were decided already: where
@@ -104,6 +130,8 @@ impl LotArena {
             origin: vec![0; slots],
             price_e8: vec![0; slots],
             acquired: vec![0; slots],
+            base_cost_e16: vec![0; slots],
+            sub_account: vec![0; slots],
             used: 0,
             limit,
             free: [NO_BLOCK; CLASSES],
@@ -144,13 +172,45 @@ impl LotArena {
     pub fn get(&self, block: &LotBlock, index: usize) -> Lot {
         assert!(index < block.len());
         let slot = block.start as usize + block.head as usize + index;
+        let cost_e16 = self.cost_e16[slot];
+        let (base_cost_e16, sub_account) =
+            if block.plain { (cost_e16, NO_NAME) } else { (self.base_cost_e16[slot], self.sub_account[slot]) };
         Lot {
             origin: TradeHash(self.origin[slot]),
             quantity_e8: self.quantity_e8[slot],
-            cost_e16: self.cost_e16[slot],
+            cost_e16,
+            base_cost_e16,
             price_e8: self.price_e8[slot],
             acquired: Date(self.acquired[slot]),
+            sub_account,
         }
+    }
+
+    /// Base costs of a position's lots: their costs where all are plain.
+    #[inline]
+    #[must_use]
+    pub fn base_costs(&self, block: &LotBlock) -> &[Money] {
+        if block.plain { self.costs(block) } else { &self.base_cost_e16[block.slots()] }
+    }
+
+    /// Sub-accounts of a position's lots; `None` where none has one.
+    #[inline]
+    #[must_use]
+    pub fn sub_accounts(&self, block: &LotBlock) -> Option<&[NameId]> {
+        (!block.plain).then(|| &self.sub_account[block.slots()])
+    }
+
+    /// Days since 1970 from which a position's lots are held; ascending, as the lots are.
+    #[inline]
+    #[must_use]
+    pub fn acquired(&self, block: &LotBlock) -> &[i32] {
+        &self.acquired[block.slots()]
+    }
+
+    /// The place of the open lot that this trade opened.
+    #[must_use]
+    pub fn find(&self, block: &LotBlock, origin: TradeHash) -> Option<usize> {
+        self.origins(block).iter().position(|&held| held == origin.0)
     }
 
     /// All lots of a position, in their order.
@@ -208,7 +268,7 @@ impl LotArena {
         if !fits || !self.can_take(class.into(), self.quantity_e8.len()) {
             return false;
         }
-        *block = LotBlock { start: self.take(class.into()), head: 0, len: 0, class };
+        *block = LotBlock { start: self.take(class.into()), head: 0, len: 0, class, plain: true };
         self.replace(block, lots);
         true
     }
@@ -217,24 +277,77 @@ impl LotArena {
     #[inline]
     pub fn push(&mut self, block: &mut LotBlock, lot: Lot) {
         if block.class == NO_CLASS {
-            *block = LotBlock { start: self.take(0), head: 0, len: 0, class: 0 };
+            *block = LotBlock { start: self.take(0), head: 0, len: 0, class: 0, plain: true };
+        }
+        if block.plain && !lot.is_plain() {
+            self.annotate(block);
         }
         let capacity = class_slots(block.class.into());
         if (block.head + block.len) as usize == capacity {
             self.make_room(block, capacity);
         }
         let slot = (block.start + block.head + block.len) as usize;
-        self.write(slot, &lot);
+        self.write(slot, &lot, block.plain);
         block.len += 1;
+    }
+
+    /// Puts a lot at its place in the lot order: behind those that are held for as long or longer. The caller has
+    /// asked [`Self::can_push`].
+    #[cold]
+    pub fn insert(&mut self, block: &mut LotBlock, lot: Lot) {
+        let at = self.acquired(block).partition_point(|&held| held <= lot.acquired.0);
+        self.push(block, lot);
+        let slots = block.slots();
+        let moved = slots.start + at..slots.end;
+        self.quantity_e8[moved.clone()].rotate_right(1);
+        self.cost_e16[moved.clone()].rotate_right(1);
+        self.origin[moved.clone()].rotate_right(1);
+        self.price_e8[moved.clone()].rotate_right(1);
+        self.acquired[moved.clone()].rotate_right(1);
+        if !block.plain {
+            self.base_cost_e16[moved.clone()].rotate_right(1);
+            self.sub_account[moved].rotate_right(1);
+        }
     }
 
     /// Sets what is left of lot `index`.
     #[inline]
-    pub fn set_rest(&mut self, block: &LotBlock, index: usize, quantity_e8: i64, cost_e16: Money) {
+    pub fn set_rest(
+        &mut self,
+        block: &LotBlock,
+        index: usize,
+        quantity_e8: i64,
+        cost_e16: Money,
+        base_cost_e16: Money,
+    ) {
         assert!(index < block.len());
         let slot = block.start as usize + block.head as usize + index;
         self.quantity_e8[slot] = quantity_e8;
         self.cost_e16[slot] = cost_e16;
+        if block.plain {
+            assert!(base_cost_e16 == cost_e16, "parts of equal costs are equal");
+        } else {
+            self.base_cost_e16[slot] = base_cost_e16;
+        }
+    }
+
+    /// Puts another lot in the place of lot `index`.
+    pub fn set(&mut self, block: &mut LotBlock, index: usize, lot: &Lot) {
+        assert!(index < block.len());
+        if block.plain && !lot.is_plain() {
+            self.annotate(block);
+        }
+        let slot = block.start as usize + block.head as usize + index;
+        self.write(slot, lot, block.plain);
+    }
+
+    /// From here on the block's base costs and sub-accounts stand in their columns.
+    #[cold]
+    fn annotate(&mut self, block: &mut LotBlock) {
+        let slots = block.slots();
+        self.base_cost_e16[slots.clone()].copy_from_slice(&self.cost_e16[slots.clone()]);
+        self.sub_account[slots].fill(NO_NAME);
+        block.plain = false;
     }
 
     /// Removes the `count` oldest lots.
@@ -261,7 +374,7 @@ impl LotArena {
         for from in slots {
             if self.quantity_e8[from] != 0 {
                 if to != from {
-                    self.copy_slot(from, to);
+                    self.copy_slot(from, to, block.plain);
                 }
                 to += 1;
             }
@@ -276,38 +389,50 @@ impl LotArena {
         let class = class_for(len);
         if block.class == NO_CLASS || usize::from(block.class) < class {
             self.release(block);
-            *block = LotBlock { start: self.take(class), head: 0, len: 0, class: class as u8 };
+            *block = LotBlock { start: self.take(class), head: 0, len: 0, class: class as u8, plain: true };
         }
-        block.head = 0;
-        block.len = len as u32;
-        for (index, lot) in lots.enumerate() {
-            self.write(block.start as usize + index, &lot);
+        (block.head, block.len, block.plain) = (0, 0, true);
+        for lot in lots {
+            self.push(block, lot);
         }
         self.release_if_empty(block);
     }
 
-    fn write(&mut self, slot: usize, lot: &Lot) {
+    #[inline]
+    fn write(&mut self, slot: usize, lot: &Lot, plain: bool) {
         self.quantity_e8[slot] = lot.quantity_e8;
         self.cost_e16[slot] = lot.cost_e16;
         self.origin[slot] = lot.origin.0;
         self.price_e8[slot] = lot.price_e8;
         self.acquired[slot] = lot.acquired.0;
+        if !plain {
+            self.base_cost_e16[slot] = lot.base_cost_e16;
+            self.sub_account[slot] = lot.sub_account;
+        }
     }
 
-    fn copy_slot(&mut self, from: usize, to: usize) {
+    fn copy_slot(&mut self, from: usize, to: usize, plain: bool) {
         self.quantity_e8[to] = self.quantity_e8[from];
         self.cost_e16[to] = self.cost_e16[from];
         self.origin[to] = self.origin[from];
         self.price_e8[to] = self.price_e8[from];
         self.acquired[to] = self.acquired[from];
+        if !plain {
+            self.base_cost_e16[to] = self.base_cost_e16[from];
+            self.sub_account[to] = self.sub_account[from];
+        }
     }
 
-    fn copy_block(&mut self, from: core::ops::Range<usize>, to: usize) {
+    fn copy_block(&mut self, from: core::ops::Range<usize>, to: usize, plain: bool) {
         self.quantity_e8.copy_within(from.clone(), to);
         self.cost_e16.copy_within(from.clone(), to);
         self.origin.copy_within(from.clone(), to);
         self.price_e8.copy_within(from.clone(), to);
-        self.acquired.copy_within(from, to);
+        self.acquired.copy_within(from.clone(), to);
+        if !plain {
+            self.base_cost_e16.copy_within(from.clone(), to);
+            self.sub_account.copy_within(from, to);
+        }
     }
 
     /// Moves the lots to the front of their block where at least half of it is free, so that each
@@ -319,16 +444,16 @@ impl LotArena {
         let next = usize::from(block.class) + 1;
         let everything = self.quantity_e8.len();
         if fits_here || (slots.len() < capacity && !(next < CLASSES && self.can_take(next, everything))) {
-            self.copy_block(slots, block.start as usize);
+            self.copy_block(slots, block.start as usize, block.plain);
             block.head = 0;
             return;
         }
         assert!(next < CLASSES);
         let start = self.take(next);
-        self.copy_block(slots, start as usize);
-        let len = block.len;
+        self.copy_block(slots, start as usize, block.plain);
+        let (len, plain) = (block.len, block.plain);
         self.release(block);
-        *block = LotBlock { start, head: 0, len, class: next as u8 };
+        *block = LotBlock { start, head: 0, len, class: next as u8, plain };
     }
 
     fn release_if_empty(&mut self, block: &mut LotBlock) {
@@ -385,8 +510,19 @@ mod tests {
             origin: TradeHash(n as u128),
             quantity_e8: n,
             cost_e16: i128::from(n) * 7,
+            base_cost_e16: i128::from(n) * 7,
             price_e8: n,
             acquired: Date(n as i32),
+            sub_account: NO_NAME,
+        }
+    }
+
+    /// Every so often a lot with a base cost of its own, or with a sub-account.
+    fn some_lot(n: i64) -> Lot {
+        match n % 97 {
+            3 => Lot { base_cost_e16: 5, ..lot(n) },
+            50 => Lot { sub_account: n as u32, ..lot(n) },
+            _ => lot(n),
         }
     }
 
@@ -399,14 +535,14 @@ mod tests {
         let mut state = 1u64;
         for step in 1..60_000i64 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let (which, what) = ((state >> 33) as usize % 5, (state >> 40) % 12);
+            let (which, what) = ((state >> 33) as usize % 5, (state >> 40) % 14);
             let (block, model) = (&mut blocks[which], &mut models[which]);
             let len = model.len();
             match what {
                 0..=5 if len < 300 => {
                     assert!(arena.can_push(block));
-                    arena.push(block, lot(step));
-                    model.push(lot(step));
+                    arena.push(block, some_lot(step));
+                    model.push(some_lot(step));
                 }
                 6 if len > 0 => {
                     let count = 1 + (state >> 50) as usize % len;
@@ -418,21 +554,34 @@ mod tests {
                     model.pop();
                 }
                 8 if len > 2 => {
-                    arena.set_rest(block, len / 2, 0, 0);
-                    arena.set_rest(block, 0, 0, 0);
+                    arena.set_rest(block, len / 2, 0, 0, 0);
+                    arena.set_rest(block, 0, 0, 0, 0);
                     arena.remove_empty(block);
                     model.remove(len / 2);
                     model.remove(0);
                 }
                 9 if len > 0 => {
-                    arena.set_rest(block, len - 1, step, 5);
-                    (model[len - 1].quantity_e8, model[len - 1].cost_e16) = (step, 5);
+                    let base = if block.is_plain() { 5 } else { 6 };
+                    arena.set_rest(block, len - 1, step, 5, base);
+                    let last = &mut model[len - 1];
+                    (last.quantity_e8, last.cost_e16, last.base_cost_e16) = (step, 5, base);
                 }
                 10 => {
-                    let lots: Vec<Lot> = (0..(state >> 45) as i64 % 90).map(|n| lot(step + n)).collect();
+                    let lots: Vec<Lot> = (0..(state >> 45) as i64 % 90).map(|n| some_lot(step + n)).collect();
                     assert!(arena.can_hold(block, lots.len()));
                     arena.replace(block, lots.iter().copied());
                     *model = lots;
+                }
+                11 if len > 0 => {
+                    let (index, new) = ((state >> 50) as usize % len, some_lot(step));
+                    let new = Lot { acquired: model[index].acquired, ..new };
+                    arena.set(block, index, &new);
+                    model[index] = new;
+                }
+                12 if len < 300 => {
+                    let new = Lot { acquired: Date((state >> 45) as i32 % step as i32), ..some_lot(step) };
+                    arena.insert(block, new);
+                    model.insert(model.partition_point(|held| held.acquired <= new.acquired), new);
                 }
                 _ => {}
             }

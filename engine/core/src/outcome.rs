@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | reserved u32
-//!         quantity i64 | realized i128 | cost i128                                  (64 bytes)
-//! lot     origin u128 | cost i128 | quantity i64 | price i64 | acquired i32 | 0 u32  (56 bytes)
-//! trade   hash u128 | realized i128 | allocations u32 | reason u16 | 0 u16          (40 bytes)
-//! alloc   lot u128 | cost i128 | realized i128 | quantity i64 | price i64           (64 bytes)
+//!         quantity i64 | realized i128 | realized long-term i128 | realized in base i128
+//!         cost i128 | base cost i128                                                (112 bytes)
+//! lot     origin u128 | cost i128 | base cost i128 | quantity i64 | price i64
+//!         acquired i32 | sub-account u32                                            (72 bytes)
+//! trade   hash u128 | realized i128 | long-term i128 | in base i128
+//!         allocations u32 | reason u16 | 0 u16                                      (72 bytes)
+//! alloc   lot u128 | cost i128 | base cost i128 | realized i128 | quantity i64 | price i64
+//!         acquired i32 | long-term u32                                              (88 bytes)
 //! break   hash u128 | reason u16 | 0 u16 | 0 u32                                    (24 bytes)
 //! ```
 //! `trades` lists, in chronological order, the figures of every trade that the replay decided again.
@@ -20,6 +24,15 @@ use crate::id::TradeHash;
 use crate::lots::Lot;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
+const HEADER_BYTES: usize = 112;
+const LOT_BYTES: usize = 72;
+const TRADE_BYTES: usize = 72;
+const ALLOCATION_BYTES: usize = 88;
+const BREAK_BYTES: usize = 24;
+
+fn body_bytes(lots: usize, trades: usize, allocations: usize, breaks: usize) -> usize {
+    HEADER_BYTES + lots * LOT_BYTES + trades * TRADE_BYTES + allocations * ALLOCATION_BYTES + breaks * BREAK_BYTES
+}
 
 /// A part of a reduction: which lot, how much, at what cost, what it realized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +45,14 @@ pub struct Allocation {
     pub price_e8: i64,
     /// Cost taken.
     pub cost_e16: Money,
+    /// Base cost taken.
+    pub base_cost_e16: Money,
     /// Realized.
     pub realized_e16: Money,
+    /// From when the lot is held.
+    pub acquired: Date,
+    /// The lot was long-term on the trade's date.
+    pub is_long_term: bool,
 }
 
 /// A trade's figures after a replay.
@@ -43,6 +62,10 @@ pub struct TradeFigures {
     pub hash: TradeHash,
     /// Realized.
     pub realized_e16: Money,
+    /// The long-term part of it.
+    pub realized_long_e16: Money,
+    /// Realized in base currency.
+    pub realized_base_e16: Money,
     /// The rule it breaks at its place, or [`Reason::None`].
     pub reason: Reason,
     /// Its allocations.
@@ -77,7 +100,7 @@ impl Outcome {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let allocations: usize = self.trades.iter().map(|t| t.allocations.len()).sum();
-        let bytes = 64 + self.lots.len() * 56 + self.trades.len() * 40 + allocations * 64 + self.breaks.len() * 24;
+        let bytes = body_bytes(self.lots.len(), self.trades.len(), allocations, self.breaks.len());
         let mut out = Writer::with_capacity(bytes);
         out.u32(MAGIC);
         for count in [self.lots.len(), self.trades.len(), allocations, self.breaks.len(), 0] {
@@ -85,22 +108,30 @@ impl Outcome {
         }
         out.i64(self.after.quantity_e8);
         out.i128(self.after.realized_e16);
+        out.i128(self.after.realized_long_e16);
+        out.i128(self.after.realized_base_e16);
         out.i128(self.after.cost_e16);
+        out.i128(self.after.base_cost_e16);
         for lot in &self.lots {
             out.lot(lot);
         }
         for trade in &self.trades {
             out.u128(trade.hash.0);
             out.i128(trade.realized_e16);
+            out.i128(trade.realized_long_e16);
+            out.i128(trade.realized_base_e16);
             out.u32(trade.allocations.len() as u32);
             out.u32(u32::from(trade.reason as u16));
         }
         for allocation in self.trades.iter().flat_map(|t| &t.allocations) {
             out.u128(allocation.lot.0);
             out.i128(allocation.cost_e16);
+            out.i128(allocation.base_cost_e16);
             out.i128(allocation.realized_e16);
             out.i64(allocation.quantity_e8);
             out.i64(allocation.price_e8);
+            out.u32(allocation.acquired.0 as u32);
+            out.u32(u32::from(allocation.is_long_term));
         }
         for (hash, reason) in &self.breaks {
             out.u128(hash.0);
@@ -122,28 +153,37 @@ impl Outcome {
         }
         let (lots, trades) = (read.u32()? as usize, read.u32()? as usize);
         let (allocations, breaks, zero) = (read.u32()? as usize, read.u32()? as usize, read.u32()?);
-        let expected = 64 + lots * 56 + trades * 40 + allocations * 64 + breaks * 24;
+        let expected = body_bytes(lots, trades, allocations, breaks);
         if zero != 0 || body.len() != expected {
             return Err(BadBody);
         }
         let after = Figures {
             quantity_e8: read.i64()?,
             realized_e16: read.i128()?,
+            realized_long_e16: read.i128()?,
+            realized_base_e16: read.i128()?,
             cost_e16: read.i128()?,
+            base_cost_e16: read.i128()?,
             lot_count: lots as u32,
         };
         let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
         let mut heads = Vec::with_capacity(trades);
         for _ in 0..trades {
-            heads.push((TradeHash(read.u128()?), read.i128()?, read.u32()? as usize, reason(read.u32()?)?));
+            let hash = TradeHash(read.u128()?);
+            let (realized_e16, realized_long_e16, realized_base_e16) = (read.i128()?, read.i128()?, read.i128()?);
+            let (count, reason) = (read.u32()? as usize, reason(read.u32()?)?);
+            let allocations = Vec::new();
+            let figures =
+                TradeFigures { hash, realized_e16, realized_long_e16, realized_base_e16, reason, allocations };
+            heads.push((figures, count));
         }
-        if heads.iter().map(|head| head.2).sum::<usize>() != allocations {
+        if heads.iter().map(|head| head.1).sum::<usize>() != allocations {
             return Err(BadBody);
         }
         let mut figures = Vec::with_capacity(trades);
-        for (hash, realized_e16, count, reason) in heads {
-            let allocations = (0..count).map(|_| allocation(&mut read)).collect::<Result<Vec<_>, _>>()?;
-            figures.push(TradeFigures { hash, realized_e16, reason, allocations });
+        for (mut head, count) in heads {
+            head.allocations = (0..count).map(|_| allocation(&mut read)).collect::<Result<Vec<_>, _>>()?;
+            figures.push(head);
         }
         let mut broken = Vec::with_capacity(breaks);
         for _ in 0..breaks {
@@ -159,26 +199,46 @@ fn reason(code: u32) -> Result<Reason, BadBody> {
     u16::try_from(code).ok().and_then(Reason::from_u16).ok_or(BadBody)
 }
 
-fn allocation(read: &mut Reader<'_>) -> Result<Allocation, Truncated> {
-    let (lot, cost_e16, realized_e16) = (TradeHash(read.u128()?), read.i128()?, read.i128()?);
-    Ok(Allocation { lot, cost_e16, realized_e16, quantity_e8: read.i64()?, price_e8: read.i64()? })
+fn allocation(read: &mut Reader<'_>) -> Result<Allocation, BadBody> {
+    Ok(Allocation {
+        lot: TradeHash(read.u128()?),
+        cost_e16: read.i128()?,
+        base_cost_e16: read.i128()?,
+        realized_e16: read.i128()?,
+        quantity_e8: read.i64()?,
+        price_e8: read.i64()?,
+        acquired: Date(read.u32()? as i32),
+        is_long_term: match read.u32()? {
+            0 => false,
+            1 => true,
+            _ => return Err(BadBody),
+        },
+    })
 }
 
 impl Writer {
     pub(crate) fn lot(&mut self, lot: &Lot) {
         self.u128(lot.origin.0);
         self.i128(lot.cost_e16);
+        self.i128(lot.base_cost_e16);
         self.i64(lot.quantity_e8);
         self.i64(lot.price_e8);
-        self.u64(u64::from(lot.acquired.0 as u32));
+        self.u32(lot.acquired.0 as u32);
+        self.u32(lot.sub_account);
     }
 }
 
 impl Reader<'_> {
     pub(crate) fn lot(&mut self) -> Result<Lot, Truncated> {
-        let (origin, cost_e16) = (TradeHash(self.u128()?), self.i128()?);
-        let (quantity_e8, price_e8) = (self.i64()?, self.i64()?);
-        Ok(Lot { origin, quantity_e8, cost_e16, price_e8, acquired: Date(self.u64()? as u32 as i32) })
+        Ok(Lot {
+            origin: TradeHash(self.u128()?),
+            cost_e16: self.i128()?,
+            base_cost_e16: self.i128()?,
+            quantity_e8: self.i64()?,
+            price_e8: self.i64()?,
+            acquired: Date(self.u32()? as i32),
+            sub_account: self.u32()?,
+        })
     }
 }
 
@@ -189,18 +249,53 @@ mod tests {
 
     #[test]
     fn bodies_round_trip_and_damage_is_refused() {
-        let lot = Lot { origin: TradeHash(7), quantity_e8: 5, cost_e16: -1, price_e8: 9, acquired: Date(-3) };
-        let one = Allocation { lot: TradeHash(8), quantity_e8: 1, price_e8: 2, cost_e16: 3, realized_e16: -4 };
+        let lot = Lot {
+            origin: TradeHash(7),
+            quantity_e8: 5,
+            cost_e16: -1,
+            base_cost_e16: -2,
+            price_e8: 9,
+            acquired: Date(-3),
+            sub_account: 4,
+        };
+        let one = Allocation {
+            lot: TradeHash(8),
+            quantity_e8: 1,
+            price_e8: 2,
+            cost_e16: 3,
+            base_cost_e16: 4,
+            realized_e16: -4,
+            acquired: Date(-5),
+            is_long_term: false,
+        };
+        let none = TradeFigures {
+            hash: TradeHash(1),
+            realized_e16: 0,
+            realized_long_e16: 0,
+            realized_base_e16: 0,
+            reason: Reason::None,
+            allocations: vec![],
+        };
         let outcome = Outcome {
-            after: Figures { quantity_e8: -5, realized_e16: 11, cost_e16: 12, lot_count: 1 },
+            after: Figures {
+                quantity_e8: -5,
+                realized_e16: 11,
+                realized_long_e16: -11,
+                realized_base_e16: 13,
+                cost_e16: 12,
+                base_cost_e16: 14,
+                lot_count: 1,
+            },
             lots: vec![lot],
             trades: vec![
-                TradeFigures { hash: TradeHash(1), realized_e16: 0, reason: Reason::None, allocations: vec![] },
+                none.clone(),
                 TradeFigures {
                     hash: TradeHash(2),
                     realized_e16: 5,
+                    realized_long_e16: 6,
+                    realized_base_e16: 7,
                     reason: Reason::Oversell,
-                    allocations: vec![one, one],
+                    allocations: vec![one, Allocation { is_long_term: true, ..one }],
                 },
             ],
             breaks: vec![(TradeHash(2), Reason::Oversell)],

@@ -1,6 +1,7 @@
 //! A position: account and instrument, its figures, its place in history, its status.
 
 use crate::amount::Money;
+use crate::date::Date;
 use crate::event::Figures;
 use crate::id::{ChronoKey, NameId};
 use crate::lots::LotBlock;
@@ -40,14 +41,23 @@ pub struct Position {
     pub key_hash: u64,
     /// Net quantity; the sign is the side of the lots.
     pub quantity_e8: i64,
-    /// Realized since inception, fees apart.
+    /// Realized since inception; fees enter it where the contract says so.
     pub realized_e16: Money,
+    /// The long-term part of it; the rest is short-term.
+    pub realized_long_e16: Money,
+    /// Realized since inception, in base currency.
+    pub realized_base_e16: Money,
     /// Remaining cost of the open lots.
     pub cost_e16: Money,
+    /// Remaining base cost of the open lots.
+    pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
     /// The open lots.
     pub block: LotBlock,
+    /// No open lot is held for longer than since this date; a bound that rises only when the position is flat, so
+    /// that most reductions need not read when their lots were acquired. In no digest.
+    pub(crate) oldest: Date,
     /// Sum of the lots' digests.
     pub lots_digest: u64,
     /// Number of the last event that changed the position; contiguous from 1.
@@ -80,9 +90,13 @@ impl Position {
             key_hash,
             quantity_e8: 0,
             realized_e16: 0,
+            realized_long_e16: 0,
+            realized_base_e16: 0,
             cost_e16: 0,
+            base_cost_e16: 0,
             fees_e16: 0,
             block: LotBlock::EMPTY,
+            oldest: Date::NONE,
             lots_digest: 0,
             version: 0,
             provisional: 0,
@@ -114,7 +128,10 @@ impl Position {
         Figures {
             quantity_e8: self.quantity_e8,
             realized_e16: self.realized_e16,
+            realized_long_e16: self.realized_long_e16,
+            realized_base_e16: self.realized_base_e16,
             cost_e16: self.cost_e16,
+            base_cost_e16: self.base_cost_e16,
             lot_count: self.block.len() as u32,
         }
     }

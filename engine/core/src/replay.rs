@@ -5,18 +5,20 @@
 
 use alloc::vec::Vec;
 
-use crate::amount::{Money, Overflow, add, notional};
+use crate::amount::Overflow;
 use crate::apply::{Misfit, lots_digest, settle};
 use crate::command::{Origin, TradeInput};
 use crate::decide::{Decision, Ground, Legality, Scratch, sums_fit};
-use crate::event::{Class, Figures, Reason, Run, TradeEvent};
+use crate::event::{Class, Figures, Reason, TradeEvent};
 use crate::history::Item;
 use crate::id::{TradeHash, TradeId};
 use crate::limits::LOT_BLOCK_MIN;
 use crate::lots::LotArena;
+use crate::names::Names;
 use crate::outcome::{Allocation, Outcome, TradeFigures};
 use crate::position::Position;
 use crate::rules::{ContractBook, Rules};
+use crate::values::{self, Closing};
 
 /// Why a replay has no outcome. The position stays PROVISIONAL and a person must look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,7 @@ pub fn replay(
         // A block moves to one of twice its size, so four times the lots is room for every move.
         lots: LotArena::new((items.len() * 4).max(LOT_BLOCK_MIN * 4).next_power_of_two()),
         position: Position::new(0, 0, 0),
+        names: Names::new(0),
         trades: Vec::with_capacity(items.len()),
         breaks: Vec::new(),
     };
@@ -61,6 +64,8 @@ struct Replayer<'a> {
     scratch: &'a mut Scratch,
     lots: LotArena,
     position: Position,
+    /// Empty: digests of this position only check its own steps, so names enter by their numbers.
+    names: Names,
     trades: Vec<TradeFigures>,
     breaks: Vec<(TradeHash, Reason)>,
 }
@@ -82,9 +87,10 @@ impl Replayer<'_> {
             quantity_e8: self.position.quantity_e8,
             lots: &self.lots,
             block: &self.position.block,
+            oldest: self.position.oldest,
             multiplier_e8: self.multiplier_e8,
         };
-        let booked = ground.book(rules, input, Legality::Carried, self.scratch).map_err(failed)?;
+        let booked = ground.book(&rules, input, Legality::Carried, self.scratch).map_err(failed)?;
         sums_fit(&self.position, input, &booked).map_err(failed)?;
         if booked.broke != Reason::None {
             self.breaks.push((input.hash, booked.broke));
@@ -101,15 +107,17 @@ impl Replayer<'_> {
             first: None,
         };
         let event = decision.event(input, &Origin::INTERNAL, self.scratch);
-        let allocations = allocations(&self.lots, &self.position, &event, self.multiplier_e8)
+        let allocations = allocations(&self.lots, &self.position, &event, &rules, self.multiplier_e8)
             .map_err(|_| failed(Reason::Overflow))?;
         self.trades.push(TradeFigures {
             hash: input.hash,
             realized_e16: booked.realized_e16,
+            realized_long_e16: booked.realized_long_e16,
+            realized_base_e16: booked.realized_base_e16,
             reason: booked.broke,
             allocations,
         });
-        settle(&mut self.lots, &mut self.position, &event).map_err(ReplayError::Misfit)?;
+        settle(&mut self.lots, &self.names, &mut self.position, &event).map_err(ReplayError::Misfit)?;
         self.position.version += 1;
         Ok(())
     }
@@ -118,7 +126,7 @@ impl Replayer<'_> {
         let lots: Vec<_> = self.lots.iter(&self.position.block).collect();
         let after = Figures { lot_count: lots.len() as u32, ..self.position.figures() };
         assert!(
-            lots_digest(0, &lots) == self.position.lots_digest,
+            lots_digest(0, &self.names, &lots) == self.position.lots_digest,
             "the digest kept step by step is the digest of the result"
         );
         Outcome { after, lots, trades: self.trades, breaks: self.breaks }
@@ -126,7 +134,7 @@ impl Replayer<'_> {
 }
 
 /// The allocations of an event, from the lots as they stand before it is applied. The realized parts
-/// sum to the event's figure: the last one takes what a multiplier's rounding leaves.
+/// sum to the event's figure: the last one takes what rounding leaves, and the fees where they are in the basis.
 ///
 /// # Errors
 /// [`Overflow`] cannot happen for an event that was decided; it is passed on all the same.
@@ -134,31 +142,34 @@ pub fn allocations(
     lots: &LotArena,
     before: &Position,
     event: &TradeEvent<'_>,
+    rules: &Rules,
     multiplier_e8: i64,
 ) -> Result<Vec<Allocation>, Overflow> {
-    let long = before.quantity_e8 > 0;
     let mut found: Vec<Allocation> = Vec::new();
-    let mut realized: Money = 0;
-    let mut take = |index: usize, quantity_e8: i64, cost_e16: Money| -> Result<(), Overflow> {
-        let lot = lots.get(&before.block, index);
-        let value = notional(event.input.price_e8, quantity_e8, multiplier_e8)?;
-        let realized_e16 = if long { value - cost_e16 } else { cost_e16 - value };
-        realized = add(realized, realized_e16)?;
-        found.push(Allocation { lot: lot.origin, quantity_e8, price_e8: lot.price_e8, cost_e16, realized_e16 });
-        Ok(())
+    if event.runs.is_empty() {
+        return Ok(found);
+    }
+    let input = &event.input;
+    let closing = Closing {
+        input,
+        multiplier_e8,
+        is_long: before.quantity_e8 > 0,
+        quantity_e8: event.closed_quantity_e8,
+        value_e16: values::values(input, event.closed_quantity_e8, multiplier_e8)?.closed,
+        realized_e16: event.realized_e16,
     };
-    for &Run { from, count, part_quantity_e8, part_cost_e16 } in event.runs {
-        if part_quantity_e8 > 0 {
-            take(from as usize, part_quantity_e8, part_cost_e16)?;
-            continue;
-        }
-        for index in from as usize..(from + count) as usize {
-            let lot = lots.get(&before.block, index);
-            take(index, lot.quantity_e8, lot.cost_e16)?;
-        }
-    }
-    if let Some(last) = found.last_mut() {
-        last.realized_e16 += event.realized_e16 - realized;
-    }
+    let until = rules.long_term_until(input.effective_date);
+    closing.allocate(values::taken(lots, &before.block, event.runs), |part, realized_e16| {
+        found.push(Allocation {
+            lot: part.lot.origin,
+            quantity_e8: part.quantity_e8,
+            price_e8: part.lot.price_e8,
+            cost_e16: part.cost_e16,
+            base_cost_e16: part.base_cost_e16,
+            realized_e16,
+            acquired: part.lot.acquired,
+            is_long_term: closing.is_long && part.lot.acquired <= until,
+        });
+    })?;
     Ok(found)
 }

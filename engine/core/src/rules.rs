@@ -49,6 +49,109 @@ impl LotMethod {
     }
 }
 
+/// Declares an enum of contract terms with its wire names and its numbers in records.
+macro_rules! terms {
+    ($(#[doc = $what:literal])+ $name:ident { $($(#[doc = $meaning:literal])+ $variant:ident = $text:literal,)+ }) => {
+        $(#[doc = $what])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $name {
+            $($(#[doc = $meaning])+ $variant,)+
+        }
+
+        impl $name {
+            /// All values, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The wire name.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            /// From the wire name.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text)
+            }
+
+            pub(crate) fn from_u8(value: u8) -> Option<Self> {
+                Self::ALL.get(usize::from(value)).copied()
+            }
+        }
+    };
+}
+
+terms! {
+    /// What `HIFO` and `LOFO` look at where the lots are short.
+    ShortRank {
+        /// The price, as for long lots.
+        Price = "PRICE",
+        /// What they do to the result: on short lots the ranks are the other way round.
+        Result = "RESULT",
+    }
+}
+
+terms! {
+    /// Whose lots a closing trade takes.
+    LotScope {
+        /// All lots of the position.
+        Position = "POSITION",
+        /// The lots of the trade's own sub-account.
+        SubAccount = "SUB_ACCOUNT",
+    }
+}
+
+terms! {
+    /// What fees do beside being summed.
+    FeesRule {
+        /// Nothing: cost and realized amounts are without them.
+        Apart = "APART",
+        /// They enter the cost of what opens and the realized amount of what closes.
+        InBasis = "IN_BASIS",
+    }
+}
+
+terms! {
+    /// Where replacements of a wash sale are looked for.
+    WashSale {
+        /// Nowhere: no loss is disallowed.
+        None = "NONE",
+        /// In the same account.
+        Account = "ACCOUNT",
+        /// In every account of the same taxpayer.
+        Taxpayer = "TAXPAYER",
+    }
+}
+
+terms! {
+    /// What becomes of a change to history that is closed by a period lock.
+    LockedChanges {
+        /// It is refused.
+        Refuse = "REFUSE",
+        /// It is accepted, and what it changes is reported as an adjustment.
+        Adjust = "ADJUST",
+    }
+}
+
+/// Tax rates for `MIN_TAX`, at 10^-8, from zero to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaxRates {
+    /// On short-term gains.
+    pub short_e8: u32,
+    /// On long-term gains.
+    pub long_e8: u32,
+}
+
+/// Largest rate: all of the gain.
+pub const TAX_RATE_E8_MAX: u32 = 100_000_000;
+/// Longest holding period that a contract may name, in days.
+pub const LONG_TERM_DAYS_MAX: u16 = 36_500;
+/// Longest window of wash sales to either side, in days.
+pub const WASH_WINDOW_DAYS_MAX: u16 = 366;
+
 /// The rules that decide about one trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -56,11 +159,62 @@ pub struct Rules {
     pub method: LotMethod,
     /// Whether the position may be short.
     pub allow_short: bool,
+    /// What `HIFO` and `LOFO` look at where the lots are short.
+    pub short_rank: ShortRank,
+    /// Whose lots a closing trade takes.
+    pub lot_scope: LotScope,
+    /// What fees do beside being summed.
+    pub fees_rule: FeesRule,
+    /// Rates for `MIN_TAX`; without them it ranks by the kind of gain alone.
+    pub tax_rates: Option<TaxRates>,
+    /// Days of holding after which a long lot is long-term; zero is one calendar year.
+    pub long_term_days: u16,
+    /// Where replacements of a wash sale are looked for.
+    pub wash_sale: WashSale,
+    /// Days of the window of wash sales, to either side.
+    pub wash_window_days: u16,
+    /// Interned account name that stands for the taxpayer; `NO_NAME`: the account's own.
+    pub taxpayer: NameId,
+    /// What becomes of a change to closed history.
+    pub locked_changes: LockedChanges,
 }
 
 impl Rules {
-    /// With no contract in force: FIFO, no short positions.
-    pub const DEFAULT: Self = Self { method: LotMethod::Fifo, allow_short: false };
+    /// With no contract in force.
+    pub const DEFAULT: Self = Self {
+        method: LotMethod::Fifo,
+        allow_short: false,
+        short_rank: ShortRank::Price,
+        lot_scope: LotScope::Position,
+        fees_rule: FeesRule::Apart,
+        tax_rates: None,
+        long_term_days: 0,
+        wash_sale: WashSale::None,
+        wash_window_days: 30,
+        taxpayer: NO_NAME,
+        locked_changes: LockedChanges::Refuse,
+    };
+
+    /// Whether the numbers are in their ranges.
+    #[must_use]
+    pub fn are_valid(&self) -> bool {
+        let rates = self.tax_rates.unwrap_or(TaxRates { short_e8: 0, long_e8: 0 });
+        rates.short_e8 <= TAX_RATE_E8_MAX
+            && rates.long_e8 <= TAX_RATE_E8_MAX
+            && self.long_term_days <= LONG_TERM_DAYS_MAX
+            && self.wash_window_days <= WASH_WINDOW_DAYS_MAX
+    }
+
+    /// The last acquisition date of long lots that are long-term on `date`: from acquired + 1 day + 1 year on, or
+    /// from acquired + n + 1 days on where the contract names days. *Source: Publication 550, "Holding period";
+    /// Rev. Rul. 66-7.*
+    #[must_use]
+    pub fn long_term_until(&self, date: Date) -> Date {
+        match self.long_term_days {
+            0 => date.a_year_before().days_before(1),
+            days => date.days_before(i32::from(days) + 1),
+        }
+    }
 }
 
 /// A contract's rules from a date on.

@@ -8,7 +8,7 @@ use crate::amount::{ONE_E8, format_e8, format_e16};
 use crate::apply::Place;
 use crate::book::Book;
 use crate::codec;
-use crate::command::{Command, NameClass, Origin, Side, TradeInput, TradeType};
+use crate::command::{Command, NameClass, Origin, Side, TradeInput};
 use crate::date::Date;
 use crate::event::{Class, Event};
 use crate::history::Item;
@@ -48,7 +48,7 @@ impl Rig {
             contract: 0,
             account: NO_NAME,
             instrument: NO_NAME,
-            rules: Rules { method, allow_short },
+            rules: Rules { method, allow_short, ..Rules::DEFAULT },
             effective_date: Date(0),
         };
         rig.send(&Command::Contract(terms));
@@ -168,18 +168,11 @@ pub(crate) fn trade(id: &str, side: &str, quantity: i64, price: i64, day: i32) -
         namespace: 0,
         account: 0,
         instrument: 0,
-        contract: NO_NAME,
         side: Side::parse(side).unwrap(),
-        trade_type: TradeType::Any,
         quantity_e8: quantity * ONE_E8,
         price_e8: price * ONE_E8,
-        fees_e8: 0,
         effective_date: Date(day),
-        executed_at_ns: 0,
-        source_order: 0,
-        lot: TradeHash::NONE,
-        user: NO_NAME,
-        correlation: TradeId::EMPTY,
+        ..TradeInput::EMPTY
     }
 }
 
@@ -260,9 +253,9 @@ fn late_trades_are_provisional() {
         &[
             ("t1", "buy", 10, 20, 5, "applied realized 0", "10 RECONCILED v1 realized 0 [10@20]"),
             ("t3", "sell", 5, 30, 6, "applied realized 50", "5 RECONCILED v2 realized 50 [5@20]"),
-            ("t0", "buy", 10, 10, 4, "provisional realized 0", "15 PROVISIONAL v3 realized 50 [5@20 10@10]"),
-            ("t4", "sell", 5, 30, 7, "applied realized 50", "10 PROVISIONAL v4 realized 100 [10@10]"),
-            ("t2", "sell", 11, 30, 5, "OVERSELL", "10 PROVISIONAL v4 realized 100 [10@10]"),
+            ("t0", "buy", 10, 10, 4, "provisional realized 0", "15 PROVISIONAL v3 realized 50 [10@10 5@20]"),
+            ("t4", "sell", 5, 30, 7, "applied realized 100", "10 PROVISIONAL v4 realized 150 [5@10 5@20]"),
+            ("t2", "sell", 11, 30, 5, "OVERSELL", "10 PROVISIONAL v4 realized 150 [5@10 5@20]"),
         ],
     );
 }
@@ -344,6 +337,6 @@ fn overflow_is_refused_and_changes_nothing() {
 
 #[test]
 fn sizes() {
-    assert!(core::mem::size_of::<crate::position::Position>() <= 320);
+    assert!(core::mem::size_of::<crate::position::Position>() <= 368);
     assert!(core::mem::size_of::<Command>() <= 320);
 }

@@ -141,7 +141,7 @@ pub fn execute(
     let mut host = Host::start_observed(&config, Some(Box::new(Listener(ledger.clone()))))?;
     let known = ledger::read_log(&host, &ledger)?;
 
-    let defaults = Rules { method: args.lot_method, allow_short: args.allow_short };
+    let defaults = Rules { method: args.lot_method, allow_short: args.allow_short, ..Rules::DEFAULT };
     let door = host.open_door().ok_or(ReplayError::Internal("a new host has no door"))?;
     let mut feeder = Feeder::new(&host, door, ledger.clone(), defaults, known);
     let progress = Progress::new();

@@ -58,7 +58,7 @@ impl Rig {
     /// The usual beginning: shorts allowed, a business date, an instrument with a currency, a mark.
     pub fn lay_the_table(&mut self) {
         let contract = self.name(NameClass::Contract, "all");
-        let rules = Rules { method: LotMethod::Fifo, allow_short: true };
+        let rules = Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT };
         let effective_date = Date(0);
         self.ask(Command::Contract(ContractTerms {
             contract,
@@ -105,18 +105,15 @@ impl Rig {
             namespace: self.name(NameClass::Namespace, "test"),
             account: self.name(NameClass::Account, position.0),
             instrument: self.name(NameClass::Instrument, position.1),
-            contract: NO_NAME,
             side,
-            trade_type: TradeType::Any,
             quantity_e8: units * E8,
             price_e8: price * E8,
             fees_e8: E8 / 4,
             effective_date: Date(date),
             executed_at_ns: Date(date - 1).end_ns() + 1 + seconds * 1_000_000_000,
             source_order: self.token + 1,
-            lot: TradeHash::NONE,
-            user: NO_NAME,
             correlation: TradeId::new(format!("c-{id}").as_bytes()).expect("short"),
+            ..TradeInput::EMPTY
         };
         self.ask(Command::Trade(input))
     }

@@ -52,13 +52,32 @@ pub(super) struct TradeV1 {
     pub(super) flags: u8,
     pub(super) trade_id_bytes: u8,
     pub(super) correlation_bytes: u8,
-    pub(super) reserved: [u8; 8],
+    pub(super) currency: u32,
+    pub(super) sub_account: u32,
+}
+
+/// What a plain trade leaves out; it follows the fixed part where a flag says so.
+#[derive(Archive, Serialize)]
+pub(super) struct TradeExtraV1 {
+    pub(super) opened_base_e16: i128,
+    pub(super) closed_base_e16: i128,
+    pub(super) realized_base_e16: i128,
+    pub(super) realized_long_e16: i128,
+    pub(super) consideration_e8: i64,
+    pub(super) fx_to_base_e8: i64,
+    pub(super) lot_price_e8: i64,
+    pub(super) acquired: i32,
+    pub(super) kind: u8,
+    pub(super) reserved: [u8; 3],
 }
 
 #[derive(Archive, Serialize)]
 pub(super) struct FiguresV1 {
     pub(super) realized_e16: i128,
+    pub(super) realized_long_e16: i128,
+    pub(super) realized_base_e16: i128,
     pub(super) cost_e16: i128,
+    pub(super) base_cost_e16: i128,
     pub(super) quantity_e8: i64,
     pub(super) lot_count: u32,
     pub(super) reserved: u32,
@@ -118,9 +137,20 @@ pub(super) struct ContractV1 {
     pub(super) instrument: u32,
     pub(super) effective_date: i32,
     pub(super) reason: u16,
+    pub(super) long_term_days: u16,
+    pub(super) wash_window_days: u16,
     pub(super) method: u8,
     pub(super) allow_short: u8,
-    pub(super) reserved: [u8; 12],
+    pub(super) short_rank: u8,
+    pub(super) lot_scope: u8,
+    pub(super) fees_rule: u8,
+    pub(super) wash_sale: u8,
+    pub(super) locked_changes: u8,
+    pub(super) has_tax_rates: u8,
+    pub(super) reserved: [u8; 6],
+    pub(super) tax_rate_short_e8: u32,
+    pub(super) tax_rate_long_e8: u32,
+    pub(super) taxpayer: u32,
 }
 
 #[derive(Archive, Serialize)]
@@ -153,10 +183,11 @@ pub(super) struct DigestsV1 {
 // Frozen: these sizes are on disk.
 const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
 const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
-const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 256);
+const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 96);
+const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 352);
 const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
 const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
-const _: () = assert!(size_of::<ArchivedContractV1>() == 96);
+const _: () = assert!(size_of::<ArchivedContractV1>() == 112);
 const _: () = assert!(size_of::<ArchivedBusinessDateV1>() == 80);
 const _: () = assert!(size_of::<ArchivedMarkV1>() == 96);
 const _: () = assert!(size_of::<ArchivedDigestsV1>() == 80);
@@ -194,7 +225,10 @@ impl From<&Figures> for FiguresV1 {
     fn from(figures: &Figures) -> Self {
         Self {
             realized_e16: figures.realized_e16,
+            realized_long_e16: figures.realized_long_e16,
+            realized_base_e16: figures.realized_base_e16,
             cost_e16: figures.cost_e16,
+            base_cost_e16: figures.base_cost_e16,
             quantity_e8: figures.quantity_e8,
             lot_count: figures.lot_count,
             reserved: 0,
@@ -207,7 +241,10 @@ impl From<&ArchivedFiguresV1> for Figures {
         Self {
             quantity_e8: v.quantity_e8.to_native(),
             realized_e16: v.realized_e16.to_native(),
+            realized_long_e16: v.realized_long_e16.to_native(),
+            realized_base_e16: v.realized_base_e16.to_native(),
             cost_e16: v.cost_e16.to_native(),
+            base_cost_e16: v.base_cost_e16.to_native(),
             lot_count: v.lot_count.to_native(),
         }
     }

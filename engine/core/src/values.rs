@@ -1,0 +1,188 @@
+//! What a trade is worth: value and fees of its closed and its opened part, base figures, holding period.
+//!
+//! Pure functions of the input, the rules and the lots that were chosen; `docs/rules.md`, sections 4, 7, 8 and 10.
+
+use crate::amount::{Money, ONE_E8, Overflow, add, convert, notional, share, sub, unit};
+use crate::command::{TradeInput, TradeKind};
+use crate::date::Date;
+use crate::event::Run;
+use crate::lots::{Lot, LotArena, LotBlock};
+use crate::rules::{FeesRule, Rules};
+
+/// One number for each part of a trade.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    pub closed: Money,
+    pub opened: Money,
+}
+
+/// `total` by quantity: the opened part takes the remainder.
+fn parted(total: Money, closed_e8: i64, quantity_e8: i64) -> Parts {
+    let closed = if closed_e8 == 0 { 0 } else { share(total, closed_e8, quantity_e8) };
+    Parts { closed, opened: total - closed }
+}
+
+fn money(amount_e8: i64) -> Money {
+    Money::from(amount_e8) * Money::from(ONE_E8)
+}
+
+/// Value of the closed and of the opened part: by the consideration where there is one, else by the price.
+#[inline]
+pub(crate) fn values(input: &TradeInput, closed_e8: i64, multiplier_e8: i64) -> Result<Parts, Overflow> {
+    if let Some(consideration_e8) = input.consideration() {
+        return Ok(parted(money(consideration_e8), closed_e8, input.quantity_e8));
+    }
+    let value = |quantity_e8| notional(input.price_e8, quantity_e8, multiplier_e8);
+    let opened_e8 = input.quantity_e8 - closed_e8;
+    Ok(Parts {
+        closed: if closed_e8 > 0 { value(closed_e8)? } else { 0 },
+        opened: if opened_e8 > 0 { value(opened_e8)? } else { 0 },
+    })
+}
+
+/// Fees that enter the figures: those of the closed and of the opened part, or none.
+#[inline]
+pub(crate) fn fees(input: &TradeInput, rules: &Rules, closed_e8: i64) -> Parts {
+    match rules.fees_rule {
+        FeesRule::Apart => Parts::default(),
+        FeesRule::InBasis => parted(fees_e16(input), closed_e8, input.quantity_e8),
+    }
+}
+
+/// The trade's fees as money: never out of range.
+pub(crate) fn fees_e16(input: &TradeInput) -> Money {
+    money(input.fees_e8)
+}
+
+/// Price of the lot that a trade opens with this cost.
+#[inline]
+pub(crate) fn lot_price(
+    input: &TradeInput,
+    rules: &Rules,
+    cost_e16: Money,
+    quantity_e8: i64,
+    multiplier_e8: i64,
+) -> Result<i64, Overflow> {
+    let by_price = match input.kind {
+        TradeKind::Trade => input.consideration().is_none() && rules.fees_rule == FeesRule::Apart,
+        TradeKind::OpenLot => true,
+    };
+    match input.price() {
+        Some(price_e8) if by_price => Ok(price_e8),
+        _ => unit(cost_e16, quantity_e8, multiplier_e8),
+    }
+}
+
+/// A part of a reduction: what is taken of one lot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// The lot before.
+    pub lot: Lot,
+    pub quantity_e8: i64,
+    pub cost_e16: Money,
+    pub base_cost_e16: Money,
+}
+
+/// What the runs take, lot by lot in their order.
+pub(crate) fn taken<'a>(lots: &'a LotArena, block: &'a LotBlock, runs: &'a [Run]) -> impl Iterator<Item = Taken> + 'a {
+    runs.iter().flat_map(move |run| {
+        (run.from as usize..(run.from + run.count) as usize).map(move |index| {
+            let lot = lots.get(block, index);
+            if run.part_quantity_e8 == 0 {
+                let Lot { quantity_e8, cost_e16, base_cost_e16, .. } = lot;
+                return Taken { lot, quantity_e8, cost_e16, base_cost_e16 };
+            }
+            let base_cost_e16 = share(lot.base_cost_e16, run.part_quantity_e8, lot.quantity_e8);
+            Taken { lot, quantity_e8: run.part_quantity_e8, cost_e16: run.part_cost_e16, base_cost_e16 }
+        })
+    })
+}
+
+/// Base cost of what the runs take, where that is another than the cost.
+pub(crate) fn base_cost_taken(lots: &LotArena, block: &LotBlock, runs: &[Run], cost_e16: Money) -> Money {
+    if block.is_plain() {
+        return cost_e16;
+    }
+    // Parts of the base costs of one position: their sum is in range as the position's is.
+    taken(lots, block, runs).map(|part| part.base_cost_e16).sum()
+}
+
+/// A closing as its allocations: values are attributed in lot order, and the last one takes the remainder and the fees.
+pub(crate) struct Closing<'a> {
+    pub input: &'a TradeInput,
+    pub multiplier_e8: i64,
+    pub is_long: bool,
+    /// Positive.
+    pub quantity_e8: i64,
+    pub value_e16: Money,
+    pub realized_e16: Money,
+}
+
+impl Closing<'_> {
+    /// What an allocation that is not the last realizes.
+    fn realized(&self, part: &Taken) -> Result<Money, Overflow> {
+        let value = match self.input.consideration() {
+            Some(_) => share(self.value_e16, part.quantity_e8, self.quantity_e8),
+            None => notional(self.input.price_e8, part.quantity_e8, self.multiplier_e8)?,
+        };
+        if self.is_long { sub(value, part.cost_e16) } else { sub(part.cost_e16, value) }
+    }
+
+    /// Calls `each` with every allocation and what it realized; these sum to the whole.
+    ///
+    /// # Errors
+    /// [`Overflow`] where a part leaves the range.
+    pub(crate) fn allocate(
+        &self,
+        parts: impl Iterator<Item = Taken>,
+        mut each: impl FnMut(&Taken, Money),
+    ) -> Result<(), Overflow> {
+        let mut parts = parts.peekable();
+        let mut before: Money = 0;
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                each(&part, sub(self.realized_e16, before)?);
+                break;
+            }
+            let realized = self.realized(&part)?;
+            before = add(before, realized)?;
+            each(&part, realized);
+        }
+        Ok(())
+    }
+}
+
+/// Realized in base: the value at the trade's rate less the base cost taken, less the fees at the rate.
+pub(crate) fn realized_base(
+    rate_e8: i64,
+    is_long: bool,
+    value_e16: Money,
+    fees_e16: Money,
+    base_cost_e16: Money,
+) -> Result<Money, Overflow> {
+    let value = convert(value_e16, rate_e8)?;
+    let gross = if is_long { sub(value, base_cost_e16)? } else { sub(base_cost_e16, value)? };
+    sub(gross, convert(fees_e16, rate_e8)?)
+}
+
+/// The market part of what was realized in base; the rest is the FX part.
+///
+/// # Errors
+/// [`Overflow`]: never for an event that was decided.
+pub fn market_part(realized_e16: Money, rate_e8: i64) -> Result<Money, Overflow> {
+    convert(realized_e16, rate_e8)
+}
+
+/// Whether a lot of this side that is held since `acquired` is long-term on `date`.
+#[must_use]
+pub fn is_long_term(rules: &Rules, is_long: bool, acquired: Date, date: Date) -> bool {
+    is_long && acquired <= rules.long_term_until(date)
+}
+
+/// Whether a lot held since `oldest` can be long-term on `date`, without looking at the calendar: a year is never
+/// shorter than 365 days.
+#[inline]
+pub(crate) fn may_be_long_term(rules: &Rules, oldest: Date, date: Date) -> bool {
+    let days = if rules.long_term_days == 0 { 365 } else { i64::from(rules.long_term_days) };
+    i64::from(date.0) - i64::from(oldest.0) > days
+}
