@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use lotbook_core::apply::Place;
-use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput, TradeType};
+use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lotbook_core::command::{NameClass, Side, TradeInput, TradeType};
+use lotbook_core::amount::ONE_E8;
+use lotbook_core::command::{NO_CONSIDERATION, NO_PRICE, NameClass, Side, TradeInput, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
 use lotbook_engine::{Directory, NameError};
@@ -27,6 +28,12 @@ pub struct TradeWords<'a> {
     pub correlation: Option<&'a str>,
     /// Trade id of the lot to use.
     pub lot: Option<&'a str>,
+    /// Sub-account.
+    pub sub_account: Option<&'a str>,
+    /// Currency.
+    pub currency: Option<&'a str>,
+    /// A trade or an opening lot.
+    pub kind: TradeKind,
     /// Side.
     pub side: Side,
     /// Trade type.
@@ -34,7 +41,13 @@ pub struct TradeWords<'a> {
     /// Quantity.
     pub quantity_e8: i64,
     /// Price.
-    pub price_e8: i64,
+    pub price_e8: Option<i64>,
+    /// Gross amount, or cost of an opening lot.
+    pub consideration_e8: Option<i64>,
+    /// Units of base currency for one of the trade's.
+    pub fx_to_base_e8: Option<i64>,
+    /// When an opening lot was acquired.
+    pub acquired: Option<Date>,
     /// Fees.
     pub fees_e8: i64,
     /// Effective date.
@@ -101,7 +114,13 @@ impl Resolver {
             side: words.side,
             trade_type: words.trade_type,
             quantity_e8: words.quantity_e8,
-            price_e8: words.price_e8,
+            kind: words.kind,
+            price_e8: words.price_e8.unwrap_or(NO_PRICE),
+            consideration_e8: words.consideration_e8.unwrap_or(NO_CONSIDERATION),
+            currency: self.optional(NameClass::Currency, words.currency)?,
+            fx_to_base_e8: words.fx_to_base_e8.unwrap_or(ONE_E8),
+            sub_account: self.optional(NameClass::SubAccount, words.sub_account)?,
+            acquired: words.acquired.unwrap_or(Date::NONE),
             fees_e8: words.fees_e8,
             effective_date: words.effective_date,
             executed_at_ns: words.executed_at_ns,

@@ -325,7 +325,8 @@ impl BookRig {
             && !trade.runs.is_empty()
         {
             let terms = self.book.instrument(input.instrument).expect("interned").terms;
-            let parts = allocations(self.book.lots(), before, &trade, terms.multiplier_e8).expect("in range");
+            let parts =
+                allocations(self.book.lots(), before, &trade, &Rules::DEFAULT, terms.multiplier_e8).expect("in range");
             assert_eq!(parts.iter().map(|p| p.quantity_e8).sum::<i64>(), trade.closed_quantity_e8);
             assert_eq!(parts.iter().map(|p| p.cost_e16).sum::<i128>(), trade.closed_cost_e16);
             let realized = parts.iter().fold(0i128, |sum, p| sum.wrapping_add(p.realized_e16));

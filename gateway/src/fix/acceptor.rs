@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lotbook_core::command::{Command, NameClass, Origin, Side, TradeType};
+use lotbook_core::command::{Command, NameClass, Origin, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::event::Class;
 use lotbook_core::id::{NameId, TradeId};

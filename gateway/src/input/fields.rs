@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 
 use lotbook_core::amount::{DecimalError, parse_e8};
-use lotbook_core::command::{MarkKind, Side, TradeType};
+use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
-use lotbook_core::rules::LotMethod;
+use lotbook_core::rules::{
+    FeesRule, LONG_TERM_DAYS_MAX, LockedChanges, LotMethod, LotScope, ShortRank, TAX_RATE_E8_MAX, TaxRates,
+    WASH_WINDOW_DAYS_MAX, WashSale,
+};
 
 use super::error::{Code, LineError, quoted};
 use super::text::{self, WILDCARD, check_id, check_name};
@@ -49,6 +52,10 @@ fields! {
     TradeType = "trade_type",
     Quantity = "quantity",
     Price = "price",
+    Consideration = "consideration",
+    FxToBase = "fx_to_base",
+    SubAccount = "sub_account",
+    Acquired = "acquired",
     Fees = "fees",
     EffectiveDate = "effective_date",
     ExecutedAt = "executed_at",
@@ -59,6 +66,16 @@ fields! {
     UserId = "user_id",
     LotMethod = "lot_method",
     AllowShort = "allow_short",
+    ShortRank = "short_rank",
+    LotScope = "lot_scope",
+    FeesRule = "fees_rule",
+    TaxRateShort = "tax_rate_short",
+    TaxRateLong = "tax_rate_long",
+    LongTermDays = "long_term_days",
+    WashSale = "wash_sale",
+    WashWindowDays = "wash_window_days",
+    Taxpayer = "taxpayer",
+    LockedChanges = "locked_changes",
     Currency = "currency",
     Multiplier = "multiplier",
     Tick = "tick",
@@ -74,11 +91,12 @@ fields! {
 }
 
 const FIELDS: usize = Field::ALL.len();
-const _: () = assert!(FIELDS <= u32::BITS as usize);
+const _: () = assert!(FIELDS <= u64::BITS as usize);
 
 /// The types of this version with their fields.
 const TYPES: &[(&str, &[Field])] = &[
     ("trade", TRADE_FIELDS),
+    ("open_lot", OPEN_LOT_FIELDS),
     (
         "contract",
         &[
@@ -87,6 +105,16 @@ const TYPES: &[(&str, &[Field])] = &[
             Field::Instrument,
             Field::LotMethod,
             Field::AllowShort,
+            Field::ShortRank,
+            Field::LotScope,
+            Field::FeesRule,
+            Field::TaxRateShort,
+            Field::TaxRateLong,
+            Field::LongTermDays,
+            Field::WashSale,
+            Field::WashWindowDays,
+            Field::Taxpayer,
+            Field::LockedChanges,
             Field::EffectiveDate,
         ],
     ),
@@ -116,6 +144,10 @@ pub(super) const TRADE_FIELDS: &[Field] = &[
     Field::TradeType,
     Field::Quantity,
     Field::Price,
+    Field::Consideration,
+    Field::Currency,
+    Field::FxToBase,
+    Field::SubAccount,
     Field::Fees,
     Field::EffectiveDate,
     Field::ExecutedAt,
@@ -126,11 +158,27 @@ pub(super) const TRADE_FIELDS: &[Field] = &[
     Field::UserId,
 ];
 
+const OPEN_LOT_FIELDS: &[Field] = &[
+    Field::TradeId,
+    Field::Account,
+    Field::Instrument,
+    Field::Quantity,
+    Field::Consideration,
+    Field::Acquired,
+    Field::Price,
+    Field::Currency,
+    Field::FxToBase,
+    Field::SubAccount,
+    Field::EffectiveDate,
+    Field::ExecutedAt,
+    Field::SourceOrder,
+    Field::ContractId,
+    Field::CorrelationId,
+    Field::UserId,
+];
+
 /// Types that the contract announces and a later version reads.
-const LATER_TYPES: &[&str] =
-    &["cancel", "correct", "reset", "corporate_action", "fx", "period_lock", "open_lot", "transfer"];
-/// Fields of a trade that the contract announces and a later version reads.
-const LATER_TRADE_FIELDS: &[&str] = &["currency", "fx_to_base", "sub_account", "consideration"];
+const LATER_TYPES: &[&str] = &["cancel", "correct", "reset", "corporate_action", "fx", "period_lock", "transfer"];
 
 /// A value as the file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -166,12 +214,18 @@ impl Raw<'_> {
 }
 
 /// One object's fields, found but not checked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Object<'a> {
     values: [Raw<'a>; FIELDS],
-    present: u32,
+    present: u64,
     duplicate: Option<Field>,
     unknown: Option<String>,
+}
+
+impl Default for Object<'_> {
+    fn default() -> Self {
+        Self { values: [const { Raw::Absent }; FIELDS], present: 0, duplicate: None, unknown: None }
+    }
 }
 
 impl<'a> Object<'a> {
@@ -197,6 +251,7 @@ impl<'a> Object<'a> {
         let mut fields = Fields { object: self, round };
         Ok(match kind {
             "trade" => Line::Trade(fields.trade()?),
+            "open_lot" => Line::Trade(fields.open_lot()?),
             "contract" => Line::Contract(fields.contract()?),
             "instrument" => Line::Instrument(fields.instrument()?),
             "business_date" => Line::BusinessDate(fields.date(Field::Date)?),
@@ -233,9 +288,6 @@ impl<'a> Object<'a> {
             .find(|f| **f != Field::Type && self.present & (1 << **f as u8) != 0 && !allowed.contains(f))
             .map(|f| f.name());
         let Some(name) = foreign.or(self.unknown.as_deref()) else { return Ok(()) };
-        if kind == "trade" && LATER_TRADE_FIELDS.contains(&name) {
-            return Err(LineError::of(name.to_owned(), Code::NotSupportedYet, "is read by a later version"));
-        }
         let names: Vec<&str> = allowed.iter().map(|f| f.name()).collect();
         let message = format!("is no field of a {kind}; it has {}", names.join(", "));
         let shown = quoted(name);
@@ -260,10 +312,16 @@ impl<'a> Fields<'a> {
             namespace: None,
             account: self.required_text(Field::Account, check_name)?,
             instrument: self.required_text(Field::Instrument, check_name)?,
+            kind: TradeKind::Trade,
             side: self.side()?,
             trade_type: self.trade_type()?,
             quantity_e8: self.required_decimal(Field::Quantity)?,
-            price_e8: self.required_decimal(Field::Price)?,
+            price_e8: self.decimal(Field::Price)?,
+            consideration_e8: self.decimal(Field::Consideration)?,
+            currency: self.text(Field::Currency, check_id)?,
+            fx_to_base_e8: self.decimal(Field::FxToBase)?,
+            sub_account: self.text(Field::SubAccount, check_id)?,
+            acquired: None,
             fees_e8: self.decimal(Field::Fees)?.unwrap_or(0),
             effective_date: self.date(Field::EffectiveDate)?,
             executed_at_ns: self.timestamp(Field::ExecutedAt)?,
@@ -275,13 +333,56 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A lot from elsewhere: a trade that buys, or sells short where the quantity is negative.
+    fn open_lot(&mut self) -> Result<TradeLine, LineError> {
+        let signed_e8 = self.required_decimal(Field::Quantity)?;
+        Ok(TradeLine {
+            trade_id: self.required_text(Field::TradeId, check_id)?,
+            namespace: None,
+            account: self.required_text(Field::Account, check_name)?,
+            instrument: self.required_text(Field::Instrument, check_name)?,
+            kind: TradeKind::OpenLot,
+            side: if signed_e8 < 0 { Side::SellShort } else { Side::Buy },
+            trade_type: TradeType::Any,
+            quantity_e8: signed_e8.abs(),
+            price_e8: self.decimal(Field::Price)?,
+            consideration_e8: Some(self.required_decimal(Field::Consideration)?),
+            currency: self.text(Field::Currency, check_id)?,
+            fx_to_base_e8: self.decimal(Field::FxToBase)?,
+            sub_account: self.text(Field::SubAccount, check_id)?,
+            acquired: Some(self.date(Field::Acquired)?),
+            fees_e8: 0,
+            effective_date: self.date(Field::EffectiveDate)?,
+            executed_at_ns: self.timestamp(Field::ExecutedAt)?,
+            source_order: self.integer(Field::SourceOrder)?,
+            lot: None,
+            contract_id: self.text(Field::ContractId, check_id)?,
+            correlation_id: self.text(Field::CorrelationId, check_id)?,
+            user_id: self.text(Field::UserId, check_id)?,
+        })
+    }
+
     fn contract(&mut self) -> Result<ContractLine, LineError> {
         Ok(ContractLine {
             contract_id: self.required_text(Field::ContractId, check_id)?,
             account: self.scope(Field::Account)?,
             instrument: self.scope(Field::Instrument)?,
-            lot_method: self.choice(Field::LotMethod, LotMethod::parse, LotMethod::ALL.map(LotMethod::as_str))?,
+            lot_method: self.choice(Field::LotMethod, LotMethod::parse, &LotMethod::ALL.map(LotMethod::as_str))?,
             allow_short: self.boolean(Field::AllowShort)?,
+            short_rank: self.term(Field::ShortRank, ShortRank::parse, ShortRank::ALL, ShortRank::as_str)?,
+            lot_scope: self.term(Field::LotScope, LotScope::parse, LotScope::ALL, LotScope::as_str)?,
+            fees_rule: self.term(Field::FeesRule, FeesRule::parse, FeesRule::ALL, FeesRule::as_str)?,
+            tax_rates: self.tax_rates()?,
+            long_term_days: self.days(Field::LongTermDays, 1..=LONG_TERM_DAYS_MAX)?,
+            wash_sale: self.term(Field::WashSale, WashSale::parse, WashSale::ALL, WashSale::as_str)?,
+            wash_window_days: self.days(Field::WashWindowDays, 0..=WASH_WINDOW_DAYS_MAX)?,
+            taxpayer: self.text(Field::Taxpayer, check_name)?,
+            locked_changes: self.term(
+                Field::LockedChanges,
+                LockedChanges::parse,
+                LockedChanges::ALL,
+                LockedChanges::as_str,
+            )?,
             effective_date: self.date(Field::EffectiveDate)?,
         })
     }
@@ -303,7 +404,7 @@ impl<'a> Fields<'a> {
         let kinds = [MarkKind::OfficialClose, MarkKind::Last, MarkKind::BidAsk, MarkKind::PreviousClose];
         let instrument = self.required_text(Field::Instrument, check_name)?;
         let kind = self
-            .choice(Field::Kind, MarkKind::parse, kinds.map(MarkKind::as_str))?
+            .choice(Field::Kind, MarkKind::parse, &kinds.map(MarkKind::as_str))?
             .ok_or_else(|| missing(Field::Kind))?;
         let (wanted, unwanted): (&[Field], &[Field]) = match kind {
             MarkKind::BidAsk => (&[Field::Bid, Field::Ask], &[Field::Price]),
@@ -360,11 +461,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn choice<T, const N: usize>(
+    fn choice<T>(
         &mut self,
         field: Field,
         parse: fn(&str) -> Option<T>,
-        names: [&str; N],
+        names: &[&str],
     ) -> Result<Option<T>, LineError> {
         let Some(given) = self.string(field)? else { return Ok(None) };
         parse(&given).map(Some).ok_or_else(|| {
@@ -373,14 +474,49 @@ impl<'a> Fields<'a> {
         })
     }
 
+    /// A contract's term: one of a list of words.
+    fn term<T: Copy>(
+        &mut self,
+        field: Field,
+        parse: fn(&str) -> Option<T>,
+        all: &[T],
+        name: fn(T) -> &'static str,
+    ) -> Result<Option<T>, LineError> {
+        let names: Vec<&str> = all.iter().map(|term| name(*term)).collect();
+        self.choice(field, parse, &names)
+    }
+
+    /// Both rates, each from 0 to 1, or neither.
+    fn tax_rates(&mut self) -> Result<Option<TaxRates>, LineError> {
+        match (self.tax_rate(Field::TaxRateShort)?, self.tax_rate(Field::TaxRateLong)?) {
+            (Some(short_e8), Some(long_e8)) => Ok(Some(TaxRates { short_e8, long_e8 })),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(missing(Field::TaxRateLong)),
+            (None, Some(_)) => Err(missing(Field::TaxRateShort)),
+        }
+    }
+
+    fn tax_rate(&mut self, field: Field) -> Result<Option<u32>, LineError> {
+        let Some(rate_e8) = self.decimal(field)? else { return Ok(None) };
+        let in_range = u32::try_from(rate_e8).ok().filter(|rate| *rate <= TAX_RATE_E8_MAX);
+        in_range.map(Some).ok_or_else(|| LineError::of(field.name(), Code::OutOfRange, "is not from 0 to 1"))
+    }
+
+    fn days(&mut self, field: Field, range: std::ops::RangeInclusive<u16>) -> Result<Option<u16>, LineError> {
+        let Some(days) = self.integer(field)? else { return Ok(None) };
+        let in_range = u16::try_from(days).ok().filter(|days| range.contains(days));
+        let message = || format!("is not from {} to {}", range.start(), range.end());
+        in_range.map(Some).ok_or_else(|| LineError::of(field.name(), Code::OutOfRange, message()))
+    }
+
     fn side(&mut self) -> Result<Side, LineError> {
         let sides = [Side::Buy, Side::Sell, Side::SellShort, Side::BuyToCover];
-        self.choice(Field::Side, Side::parse, sides.map(Side::as_str))?.ok_or_else(|| missing(Field::Side))
+        self.choice(Field::Side, Side::parse, &sides.map(Side::as_str))?.ok_or_else(|| missing(Field::Side))
     }
 
     fn trade_type(&mut self) -> Result<TradeType, LineError> {
         let types = [TradeType::NewTrade, TradeType::Increase, TradeType::Decrease];
-        let given = self.choice(Field::TradeType, TradeType::parse, types.map(TradeType::as_str))?;
+        let given = self.choice(Field::TradeType, TradeType::parse, &types.map(TradeType::as_str))?;
         Ok(given.unwrap_or(TradeType::Any))
     }
 

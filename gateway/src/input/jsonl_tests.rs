@@ -3,9 +3,9 @@
 use super::*;
 use crate::input::time::parse_timestamp;
 use crate::input::{ContractLine, InstrumentLine, MarkLine, TradeLine};
-use lotbook_core::command::{MarkKind, Side, TradeType};
+use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
-use lotbook_core::rules::LotMethod;
+use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
 
 const TRADE: &str = r#""type":"trade","trade_id":"t1","account":"A1","instrument":"AAPL","side":"buy","quantity":"100","price":"167.63","effective_date":"2020-03-05""#;
 
@@ -23,10 +23,16 @@ fn trade() -> TradeLine {
         namespace: None,
         account: "A1".to_owned(),
         instrument: "AAPL".to_owned(),
+        kind: TradeKind::Trade,
         side: Side::Buy,
         trade_type: TradeType::Any,
         quantity_e8: 10_000_000_000,
-        price_e8: 16_763_000_000,
+        price_e8: Some(16_763_000_000),
+        consideration_e8: None,
+        currency: None,
+        fx_to_base_e8: None,
+        sub_account: None,
+        acquired: None,
         fees_e8: 0,
         effective_date: date("2020-03-05"),
         executed_at_ns: None,
@@ -38,18 +44,42 @@ fn trade() -> TradeLine {
     }
 }
 
+fn contract() -> ContractLine {
+    ContractLine {
+        contract_id: "K".to_owned(),
+        account: None,
+        instrument: None,
+        lot_method: None,
+        allow_short: None,
+        short_rank: None,
+        lot_scope: None,
+        fees_rule: None,
+        tax_rates: None,
+        long_term_days: None,
+        wash_sale: None,
+        wash_window_days: None,
+        taxpayer: None,
+        locked_changes: None,
+        effective_date: date("2020-01-01"),
+    }
+}
+
 #[test]
 fn smallest_and_largest_trade() {
     assert_eq!(read(&format!("{{{TRADE}}}")), Ok(Line::Trade(trade())));
     let text = r#" { "user_id":"u", "correlation_id":"c-1", "contract_id":"K", "lot":"t0", "source_order":18446744073709551615,
-        "executed_at":"2020-03-05T14:30:00Z", "effective_date":"2020-03-05", "fees":"0.01", "price":"-1", "quantity":"0",
+        "executed_at":"2020-03-05T14:30:00Z", "effective_date":"2020-03-05", "fees":"0.01", "price":"-1", "consideration":"-2", "currency":"USD", "fx_to_base":"1.1", "sub_account":"ALPHA", "quantity":"0",
         "trade_type":"DECREASE", "side":"sell_short", "instrument":"BRK B", "account":"A\u0031", "trade_id":"t1", "type":"trade" } "#;
     let want = TradeLine {
         instrument: "BRK B".to_owned(),
         side: Side::SellShort,
         trade_type: TradeType::Decrease,
         quantity_e8: 0,
-        price_e8: -100_000_000,
+        price_e8: Some(-100_000_000),
+        consideration_e8: Some(-200_000_000),
+        currency: Some("USD".to_owned()),
+        fx_to_base_e8: Some(110_000_000),
+        sub_account: Some("ALPHA".to_owned()),
         fees_e8: 1_000_000,
         executed_at_ns: parse_timestamp("2020-03-05T14:30:00Z"),
         source_order: Some(u64::MAX),
@@ -75,24 +105,41 @@ fn other_types() {
         (r#"{"type":"business_date","date":"2020-03-06"}"#, Line::BusinessDate(date("2020-03-06"))),
         (
             r#"{"type":"contract","contract_id":"K","account":"*","lot_method":"HIFO","allow_short":true,"effective_date":"2020-01-01"}"#,
+            Line::Contract(ContractLine { lot_method: Some(LotMethod::Hifo), allow_short: Some(true), ..contract() }),
+        ),
+        (
+            r#"{"type":"contract","contract_id":"K","short_rank":"RESULT","lot_scope":"SUB_ACCOUNT","fees_rule":"IN_BASIS","tax_rate_short":"0.37","tax_rate_long":"1","long_term_days":36500,"wash_sale":"TAXPAYER","wash_window_days":0,"taxpayer":"SMITH","locked_changes":"ADJUST","effective_date":"2020-01-01"}"#,
             Line::Contract(ContractLine {
-                contract_id: "K".to_owned(),
-                account: None,
-                instrument: None,
-                lot_method: Some(LotMethod::Hifo),
-                allow_short: Some(true),
-                effective_date: date("2020-01-01"),
+                short_rank: Some(ShortRank::Result),
+                lot_scope: Some(LotScope::SubAccount),
+                fees_rule: Some(FeesRule::InBasis),
+                tax_rates: Some(TaxRates { short_e8: 37_000_000, long_e8: 100_000_000 }),
+                long_term_days: Some(36_500),
+                wash_sale: Some(WashSale::Taxpayer),
+                wash_window_days: Some(0),
+                taxpayer: Some("SMITH".to_owned()),
+                locked_changes: Some(LockedChanges::Adjust),
+                ..contract()
+            }),
+        ),
+        (
+            r#"{"type":"open_lot","trade_id":"t1","account":"A1","instrument":"AAPL","quantity":"-100","consideration":"16763","acquired":"2019-12-31","sub_account":"ALPHA","effective_date":"2020-03-05"}"#,
+            Line::Trade(TradeLine {
+                kind: TradeKind::OpenLot,
+                side: Side::SellShort,
+                price_e8: None,
+                consideration_e8: Some(1_676_300_000_000),
+                sub_account: Some("ALPHA".to_owned()),
+                acquired: Some(date("2019-12-31")),
+                ..trade()
             }),
         ),
         (
             r#"{"type":"contract","contract_id":"K","account":"A1","instrument":"AAPL","effective_date":"2020-01-01"}"#,
             Line::Contract(ContractLine {
-                contract_id: "K".to_owned(),
                 account: Some("A1".to_owned()),
                 instrument: Some("AAPL".to_owned()),
-                lot_method: None,
-                allow_short: None,
-                effective_date: date("2020-01-01"),
+                ..contract()
             }),
         ),
         (
@@ -144,6 +191,8 @@ fn refusals() {
         let text = without(field);
         format!("{},\"{field}\":{value}}}", text.trim_end_matches('}'))
     };
+    let terms =
+        |fields: &str| format!(r#"{{"type":"contract","contract_id":"K","effective_date":"2020-01-01",{fields}}}"#);
     let long = format!("\"{}\"", "x".repeat(65));
     for (text, code, field) in [
         ("{".to_owned(), Code::MalformedJson, None),
@@ -159,21 +208,22 @@ fn refusals() {
         (r#"{"type":7}"#.to_owned(), Code::WrongType, Some("type")),
         (r#"{"type":"Trade"}"#.to_owned(), Code::UnknownType, Some("type")),
         (r#"{"type":"cancel","trade_id":"t"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
-        (r#"{"type":"open_lot"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
+        (r#"{"type":"open_lot","quantity":"1"}"#.to_owned(), Code::MissingField, Some("trade_id")),
+        (r#"{"type":"open_lot","side":"buy"}"#.to_owned(), Code::UnknownField, Some("side")),
+        (with("acquired", "\"2020-01-01\""), Code::UnknownField, Some("acquired")),
+        (with("fx_to_base", "1"), Code::WrongType, Some("fx_to_base")),
+        (with("consideration", "\"1.000000001\""), Code::TooManyDecimals, Some("consideration")),
+        (with("price", "\"-92233720368.54775808\""), Code::OutOfRange, Some("price")),
         (with("qty", "\"1\""), Code::UnknownField, Some("qty")),
         (with("qty", "null"), Code::UnknownField, Some("qty")),
         (with("bid", "\"1\""), Code::UnknownField, Some("bid")),
-        (with("fx_to_base", "\"1\""), Code::NotSupportedYet, Some("fx_to_base")),
-        (with("currency", "\"USD\""), Code::NotSupportedYet, Some("currency")),
         (format!("{{{TRADE},\"price\":\"2\"}}"), Code::DuplicateField, Some("price")),
         (without("trade_id"), Code::MissingField, Some("trade_id")),
         (without("account"), Code::MissingField, Some("account")),
         (without("instrument"), Code::MissingField, Some("instrument")),
         (without("side"), Code::MissingField, Some("side")),
         (without("quantity"), Code::MissingField, Some("quantity")),
-        (without("price"), Code::MissingField, Some("price")),
         (without("effective_date"), Code::MissingField, Some("effective_date")),
-        (with("price", "null"), Code::MissingField, Some("price")),
         (with("trade_id", "\"\""), Code::MissingField, Some("trade_id")),
         (with("trade_id", "17"), Code::WrongType, Some("trade_id")),
         (with("trade_id", &long), Code::TooLong, Some("trade_id")),
@@ -214,6 +264,15 @@ fn refusals() {
             Some("lot_method"),
         ),
         (r#"{"type":"contract","contract_id":"K"}"#.to_owned(), Code::MissingField, Some("effective_date")),
+        (terms(r#""tax_rate_short":"0.1""#), Code::MissingField, Some("tax_rate_long")),
+        (terms(r#""tax_rate_long":"0.1""#), Code::MissingField, Some("tax_rate_short")),
+        (terms(r#""tax_rate_short":"1.1","tax_rate_long":"0""#), Code::OutOfRange, Some("tax_rate_short")),
+        (terms(r#""tax_rate_short":"0","tax_rate_long":"-0.1""#), Code::OutOfRange, Some("tax_rate_long")),
+        (terms(r#""long_term_days":0"#), Code::OutOfRange, Some("long_term_days")),
+        (terms(r#""long_term_days":36501"#), Code::OutOfRange, Some("long_term_days")),
+        (terms(r#""wash_window_days":367"#), Code::OutOfRange, Some("wash_window_days")),
+        (terms(r#""lot_scope":"position""#), Code::BadEnum, Some("lot_scope")),
+        (terms(r#""fees_rule":"BASIS""#), Code::BadEnum, Some("fees_rule")),
         (r#"{"type":"instrument","instrument":"*"}"#.to_owned(), Code::BadText, Some("instrument")),
         (r#"{"type":"instrument","instrument":"E","isin":"X"}"#.to_owned(), Code::BadSecurityId, Some("isin")),
         (r#"{"type":"business_date"}"#.to_owned(), Code::MissingField, Some("date")),
@@ -267,6 +326,6 @@ fn rounding_is_half_even_and_asked_for() {
         let line = format!("{{{}}}", TRADE.replace("167.63", text));
         assert_eq!(read(&line).map_err(|e| e.code), Err(Code::TooManyDecimals), "{text}");
         let Ok(Line::Trade(trade)) = parse_line(line.as_bytes(), true) else { panic!("{text}") };
-        assert_eq!(trade.price_e8, want, "{text}");
+        assert_eq!(trade.price_e8, Some(want), "{text}");
     }
 }

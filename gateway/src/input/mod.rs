@@ -21,9 +21,9 @@ pub mod time;
 
 use std::sync::Arc;
 
-use lotbook_core::command::{MarkKind, Side, TradeType};
+use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
-use lotbook_core::rules::LotMethod;
+use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
 
 pub use error::{Code, LineError, quoted};
 pub use fix_stream::FixDecoder;
@@ -45,6 +45,7 @@ pub enum Format {
 
 /// One thing that a file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one line at a time, and nearly all of them are trades")]
 pub enum Line {
     /// A trade.
     Trade(TradeLine),
@@ -69,14 +70,26 @@ pub struct TradeLine {
     pub account: String,
     /// Instrument.
     pub instrument: String,
+    /// A trade or an opening lot.
+    pub kind: TradeKind,
     /// Side.
     pub side: Side,
     /// What the sender says that it does; [`TradeType::Any`] where nothing is said.
     pub trade_type: TradeType,
     /// Quantity at 10^-8; any sign, for the gate judges it.
     pub quantity_e8: i64,
-    /// Price at 10^-8; any sign, for the gate judges it.
-    pub price_e8: i64,
+    /// Price at 10^-8; any sign, for the book judges it.
+    pub price_e8: Option<i64>,
+    /// Gross amount, or cost of an opening lot, at 10^-8; any sign, for the book judges it.
+    pub consideration_e8: Option<i64>,
+    /// Currency.
+    pub currency: Option<String>,
+    /// Units of base currency for one of the trade's, at 10^-8; stamped by the door where absent.
+    pub fx_to_base_e8: Option<i64>,
+    /// Sub-account.
+    pub sub_account: Option<String>,
+    /// When an opening lot was acquired.
+    pub acquired: Option<Date>,
     /// Fees at 10^-8, 0 where none are given; any sign, for the gate judges them.
     pub fees_e8: i64,
     /// Date on which it takes effect.
@@ -108,6 +121,24 @@ pub struct ContractLine {
     pub lot_method: Option<LotMethod>,
     /// Whether the position may be short; `None`: what holds without a contract.
     pub allow_short: Option<bool>,
+    /// What ranks short lots.
+    pub short_rank: Option<ShortRank>,
+    /// Whose lots a closing trade takes.
+    pub lot_scope: Option<LotScope>,
+    /// What fees do.
+    pub fees_rule: Option<FeesRule>,
+    /// Both tax rates, or neither.
+    pub tax_rates: Option<TaxRates>,
+    /// Days of holding after which a lot is long-term; `None`: a calendar year.
+    pub long_term_days: Option<u16>,
+    /// Where replacements of a wash sale are looked for.
+    pub wash_sale: Option<WashSale>,
+    /// Days of the window of wash sales.
+    pub wash_window_days: Option<u16>,
+    /// Taxpayer; `None`: the account's own name.
+    pub taxpayer: Option<String>,
+    /// What becomes of a change to closed history.
+    pub locked_changes: Option<LockedChanges>,
     /// From this date on.
     pub effective_date: Date,
 }

@@ -237,9 +237,9 @@ fn real_fills() {
     assert_eq!((trades.len(), codes.len()), (9_367, 0));
     let cern = &trades[1];
     assert_eq!((cern.trade_id.as_str(), cern.instrument.as_str(), cern.side), ("F3", "CERN", Side::Buy));
-    assert_eq!((cern.quantity_e8, cern.price_e8), (435_700_000_000, 482_375_000));
+    assert_eq!((cern.quantity_e8, cern.price_e8), (435_700_000_000, Some(482_375_000)));
     assert_eq!(cern.effective_date.to_string(), "2004-01-09");
-    assert!(trades.iter().all(|t| t.quantity_e8 > 0 && t.price_e8 > 0));
+    assert!(trades.iter().all(|t| t.quantity_e8 > 0 && t.price_e8 > Some(0)));
 }
 
 #[test]

@@ -208,10 +208,16 @@ impl<'h> Feeder<'h> {
             user: line.user_id.as_deref(),
             correlation: line.correlation_id.as_deref(),
             lot: line.lot.as_deref(),
+            sub_account: line.sub_account.as_deref(),
+            currency: line.currency.as_deref(),
+            kind: line.kind,
             side: line.side,
             trade_type: line.trade_type,
             quantity_e8: line.quantity_e8,
             price_e8: line.price_e8,
+            consideration_e8: line.consideration_e8,
+            fx_to_base_e8: line.fx_to_base_e8,
+            acquired: line.acquired,
             fees_e8: line.fees_e8,
             effective_date: line.effective_date,
             executed_at_ns,
@@ -244,7 +250,8 @@ impl<'h> Feeder<'h> {
             }
         };
         self.fed.rows[row].correlation_id = input.correlation.as_str().to_owned();
-        if let Err(refusal) = self.gate.check(input.instrument, input.price_e8)
+        if let Some(price_e8) = input.price()
+            && let Err(refusal) = self.gate.check(input.instrument, price_e8)
             && self.is_refused(hash)?
         {
             self.fed.rows[row].reason = Some(GateRefusal::code(refusal));
@@ -265,6 +272,15 @@ impl<'h> Feeder<'h> {
         let rules = Rules {
             method: line.lot_method.unwrap_or(self.defaults.method),
             allow_short: line.allow_short.unwrap_or(self.defaults.allow_short),
+            short_rank: line.short_rank.unwrap_or(self.defaults.short_rank),
+            lot_scope: line.lot_scope.unwrap_or(self.defaults.lot_scope),
+            fees_rule: line.fees_rule.unwrap_or(self.defaults.fees_rule),
+            tax_rates: line.tax_rates.or(self.defaults.tax_rates),
+            long_term_days: line.long_term_days.unwrap_or(self.defaults.long_term_days),
+            wash_sale: line.wash_sale.unwrap_or(self.defaults.wash_sale),
+            wash_window_days: line.wash_window_days.unwrap_or(self.defaults.wash_window_days),
+            taxpayer: self.resolver.optional(NameClass::Account, line.taxpayer.as_deref())?,
+            locked_changes: line.locked_changes.unwrap_or(self.defaults.locked_changes),
         };
         Ok(Command::Contract(ContractTerms {
             contract: self.resolver.name(NameClass::Contract, &line.contract_id)?,

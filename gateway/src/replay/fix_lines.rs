@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use lotbook_core::command::{Side, TradeType};
+use lotbook_core::command::{Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::limits::NAME_BYTES_MAX;
 
@@ -92,6 +92,7 @@ fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> Tra
         namespace: Some(namespace),
         account: trade.account.to_owned(),
         instrument: trade.instrument.to_owned(),
+        kind: TradeKind::Trade,
         side: match trade.side {
             FixSide::Buy => Side::Buy,
             FixSide::Sell => Side::Sell,
@@ -103,7 +104,12 @@ fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> Tra
             None => TradeType::Any,
         },
         quantity_e8: trade.quantity_e8,
-        price_e8: trade.price_e8,
+        price_e8: Some(trade.price_e8),
+        consideration_e8: None,
+        currency: None,
+        fx_to_base_e8: None,
+        sub_account: None,
+        acquired: None,
         fees_e8: trade.fees_e8,
         effective_date,
         executed_at_ns: trade.executed_at_ns,

@@ -16,7 +16,7 @@ use lotbook_core::id::{NameId, TradeHash};
 use lotbook_core::mark::{Marked, flash};
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::replay::allocations;
-use lotbook_core::rules::ContractTerms;
+use lotbook_core::rules::{ContractTerms, Rules};
 use lotbook_engine::follower::Observer;
 use lotbook_engine::recovery::is_log_record;
 use lotbook_engine::{Host, StartError, side_log};
@@ -129,7 +129,12 @@ impl Observer for Listener {
         let Some(position) = before.positions().get(event.position as usize) else { return };
         let multiplier_e8 = before.instrument(event.input.instrument).map_or(0, |i| i.terms.multiplier_e8);
         // An event that was decided has figures within their range.
-        let found = allocations(before.lots(), position, event, multiplier_e8).unwrap_or_default();
+        let input = &event.input;
+        let rules = before
+            .contracts()
+            .in_force(input.account, input.instrument, input.contract, input.effective_date)
+            .unwrap_or(Rules::DEFAULT);
+        let found = allocations(before.lots(), position, event, &rules, multiplier_e8).unwrap_or_default();
         ledger.set_figures(event.input.hash, event.realized_e16, found);
     }
 

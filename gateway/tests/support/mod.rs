@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lotbook_core::command::{Command, InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use lotbook_core::command::{Command, InstrumentTerms, Mark, MarkKind, NameClass, Origin, Side, TradeInput};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
