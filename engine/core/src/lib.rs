@@ -33,6 +33,7 @@ pub mod mark;
 pub mod names;
 pub mod outcome;
 pub mod position;
+pub mod reason;
 pub mod replay;
 pub mod rules;
 pub mod select;
