@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
@@ -147,12 +146,17 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Starts the log's threads and waits until the epoch's first record is durable.
+    /// Makes the epoch's first record durable and witnessed: an epoch that was served can then not be lost by damage to its last flush, and
+    /// pass for one that never began.
+    pub(crate) fn settle(&mut self) -> Result<(), OpenError> {
+        Ok(self.flusher.settle(self.first_sequence)?)
+    }
+
+    /// Starts the log's threads.
     pub(crate) fn start(mut self, config: &LogConfig) -> Result<Opened, OpenError> {
-        let log = &self.opened.log;
-        let threads = start_threads(config, log, self.flusher, self.preparer)?;
+        self.settle()?;
+        let threads = start_threads(config, &self.opened.log, self.flusher, self.preparer)?;
         self.opened.appender.adopt(threads);
-        while !log.wait_durable(self.first_sequence, Duration::from_secs(10))? {}
         Ok(self.opened)
     }
 }

@@ -121,6 +121,18 @@ impl Flusher {
         Ok(Step::Flushed)
     }
 
+    /// Before the clock begins: everything up to `sequence`, which is published, becomes durable at once, and a watermark says so.
+    pub(crate) fn settle(&mut self, sequence: u64) -> Result<(), LatchedError> {
+        while self.log.durable_sequence() < sequence {
+            // A delay that is configured begins and is over.
+            if self.step(0)? == Step::Idle {
+                self.step(u64::MAX)?;
+            }
+        }
+        self.write_watermark(0)?;
+        Ok(())
+    }
+
     /// Nothing new: the pair may have been a step apart, and the watermark may lag.
     fn step_idle(&mut self, sequence: u64, now_ns: u64) -> Result<Step, LatchedError> {
         if sequence > self.log.durable_sequence() {

@@ -150,22 +150,28 @@ pub(crate) fn join(
     }
     let mut joined = kept(TailFound::Agrees);
     let from = if same_epoch { next_chunk(image, end.address, stream)? } else { chunk_ceil(end.address) };
+    // A block that was given back was durable: what does not go on behind it is missing on disk.
+    let same_chunk = from == chunk_floor(end.address);
     let stop = extend(image, &mut joined, from);
     // Nothing published yet: the cursor stands where the epoch was to begin.
     let nothing_published = image.published_address == identity.start_address;
     if nothing_published || joined.chain.end.address >= image.published_address {
-        if joined.records > 0 {
-            joined.found = TailFound::Extends;
-        }
+        joined.found = match (joined.records > 0, rebooted && same_epoch) {
+            (false, false) => TailFound::Agrees,
+            (false, true) => TailFound::Stale,
+            (true, false) => TailFound::Extends,
+            // The cursor may be as old as any page: what it says was published is not all that was.
+            (true, true) => TailFound::Damaged,
+        };
         return Ok(joined);
     }
     joined.at = joined.chain.end.address;
     joined.found = match stop {
         None if joined.records == 0 => TailFound::Gap,
-        Some(What::EpochStart | What::Sequence { .. } | What::PreviousChecksum | What::Epoch { .. })
+        Some(What::EpochStart | What::Sequence { .. } | What::PreviousChecksum | What::Epoch { .. } | What::Gap)
             if joined.records == 0 =>
         {
-            if same_epoch {
+            if same_epoch && same_chunk {
                 TailFound::Differs
             } else {
                 TailFound::Gap

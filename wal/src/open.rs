@@ -113,8 +113,9 @@ fn sync_parents(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
     }
     for parent in disk.real_path(dir).ancestors().skip(1) {
         match disk.sync_dir(parent) {
-            // Not ours to open: someone else made it, and before us.
-            Err(e) if matches!(e.errno(), libc::EACCES | libc::EPERM | libc::EROFS | libc::EINVAL) => {}
+            // Not ours to open, so someone else made it and before us; or of a kind that cannot be synced. No sync that was tried and
+            // failed has these reasons.
+            Err(e) if matches!(e.errno(), libc::EACCES | libc::EPERM | libc::EINVAL) => {}
             result => result?,
         }
     }
@@ -138,7 +139,6 @@ pub(crate) struct Recovered {
 fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Box<dyn HeldLock>) -> Result<Begun, OpenError> {
     let mut notes = disk.notes();
     let dir = config.dir.clone();
-    remove_leftovers(&*disk, &dir)?;
     if !planted::is(Bug::NoDirectorySyncAtOpen) {
         // A process killed between a rename and its sync leaves names that only the system knows of.
         disk.sync_dir(&dir)?;
@@ -291,6 +291,8 @@ fn recover(
         // Retention keeps a durable record, so a log whose beginning was dropped is never empty.
         return Err(OpenError::Corrupt(scan.corrupt(dir, meta.segment_bytes)));
     }
+    // Only now: a refusal touches nothing.
+    remove_leftovers(disk, dir)?;
     let own_tail = image.filter(|i| i.identity.log_id == meta.log_id);
     let lost_from_sequence = lost_from(row.verdict, end, &scan, own_tail);
     let epoch = next_epoch(&segments, &joined.chain, own_tail);
@@ -301,7 +303,7 @@ fn recover(
         segment_bytes: meta.segment_bytes,
         epoch,
         end,
-        disk_end: scan.chain.end.address,
+        disk_end: scan.chain.end,
         nonzero_until: scan.nonzero_until,
         tail: image.filter(|_| joined.records > 0),
     };

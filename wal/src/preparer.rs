@@ -67,7 +67,7 @@ fn fill_segment(disk: &dyn Disk, header: &SegmentHeader, new: &Path) -> DiskResu
     let file = disk.open(new, Access::Create)?;
     let bytes = HEAD_BYTES as u64 + header.stream_bytes;
     file.preallocate(bytes)?;
-    let zeros = AlignedBuffer::new(ZERO_BYTES);
+    let zeros = AlignedBuffer::new(ZERO_BYTES.min(bytes as usize));
     let mut at = BLOCK_BYTES as u64;
     while at < bytes {
         let part = (bytes - at).min(ZERO_BYTES as u64) as usize;

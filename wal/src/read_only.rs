@@ -17,6 +17,7 @@ use crate::real_disk::RealDisk;
 use crate::record::{Record, RecordHeader};
 use crate::recovery::{Ending, Place, TailFound};
 use crate::scan::{DiskSegment, Stream, load_segments, scan};
+use crate::segment::segment_path;
 
 /// What `inspect` says of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +106,9 @@ pub fn open_read_only(dir: &Path) -> Result<ReadOnlyLog, OpenError> {
 pub fn open_read_only_on(dir: &Path, disk: Arc<dyn Disk>) -> Result<ReadOnlyLog, OpenError> {
     let meta = Meta::load(&*disk, dir)?.ok_or_else(|| OpenError::NotALog { dir: dir.to_path_buf() })?;
     let segments = load_live(&*disk, dir, &meta)?;
+    if segments.is_empty() {
+        return Err(OpenError::MissingSegment { path: segment_path(dir, 0), address: 0 });
+    }
     let tail_dir = PathBuf::from(SHARED_MEMORY);
     Ok(ReadOnlyLog { disk, dir: dir.to_path_buf(), tail_dir, meta, segments, cursor: None })
 }

@@ -77,7 +77,7 @@ impl Reader {
             next_sequence: probe.header().sequence,
             chain,
             at: address,
-            buffer: AlignedBuffer::new(SCAN_BYTES),
+            buffer: AlignedBuffer::new(SCAN_BYTES.min(log.segment_bytes as usize)),
             base: 0,
             from: 0,
             to: 0,
@@ -212,7 +212,7 @@ impl Reader {
 
     fn read_from_disk(&mut self, chunk: u64, on_disk: u64) -> Result<(), ReadError> {
         let (first, file) = self.log.read_handle(chunk)?;
-        let to = on_disk.min(first + self.log.segment_bytes).min(chunk + SCAN_BYTES as u64);
+        let to = on_disk.min(first + self.log.segment_bytes).min(chunk + self.buffer.len() as u64);
         let bytes = (to - chunk) as usize;
         // Invalid until the read is through.
         (self.from, self.to) = (0, 0);

@@ -35,13 +35,14 @@ pub(crate) enum TailFound {
     Foreign,
     /// It belongs to an epoch before the one on disk.
     Older,
-    /// It is behind the disk, or from before a reboot and at odds with the disk: a copy, or pages that were never written back.
+    /// It is behind the disk; or from before a reboot, and at odds with the disk or without anything the disk does not have: a copy, or
+    /// pages that were never written back.
     Stale,
     /// It holds nothing that the disk does not.
     Agrees,
     /// It continues the chain on disk up to what was published.
     Extends,
-    /// It continues the chain but stops before what was published.
+    /// It continues the chain, but stops before what was published, or is from before a reboot: its cursor is then as old as any page.
     Damaged,
     /// It holds other bytes than the disk for the same addresses, or another next record.
     Differs,

@@ -25,7 +25,7 @@ pub(crate) struct Repair<'a> {
     /// Where the log ends from now on.
     pub(crate) end: End,
     /// Where the chain on disk ended.
-    pub(crate) disk_end: u64,
+    pub(crate) disk_end: End,
     /// Past the last byte on disk that is not zero.
     pub(crate) nonzero_until: u64,
     /// The tail, where records were taken from it.
@@ -45,8 +45,22 @@ impl Repair<'_> {
     pub(crate) fn run(&self, segments: &mut Vec<DiskSegment>) -> DiskResult<NextSlot> {
         let stop = chunk_ceil(self.end.address);
         self.drop_later_segments(segments, stop)?;
-        self.rewrite(segments, stop)?;
-        self.write_slot(segments, stop)
+        let mut generation =
+            segments.iter().filter_map(|s| s.newest_slot()).map(|(_, s)| s.generation).max().unwrap_or(0);
+        self.rewrite(segments, stop, &mut generation)?;
+        let segment_first = self.segment_of_end();
+        let mut index = 0;
+        if segments.iter().any(|s| s.begun) {
+            let durable = (self.end.sequence, self.end.address);
+            index = self.write_slots(segments, segment_first, stop, durable, &mut generation)?;
+        }
+        Ok(NextSlot { segment_first, index, generation })
+    }
+
+    /// The first address of the segment in which the log ends.
+    fn segment_of_end(&self) -> u64 {
+        let last = self.end.address.saturating_sub(1);
+        last - last % self.segment_bytes
     }
 
     /// Segments that hold only what was cut: part of an unfinished group, or the rest of a flush. Last one first, so that the log stays
@@ -54,7 +68,9 @@ impl Repair<'_> {
     fn drop_later_segments(&self, segments: &mut Vec<DiskSegment>, stop: u64) -> DiskResult<()> {
         let mut dropped = false;
         while let Some(last) = segments.last() {
-            let only_cut = last.first >= stop && segments.iter().any(|s| s.begun && s.first >= stop);
+            // The first one stays in any case: a log without a segment is damaged.
+            let only_cut =
+                segments.len() > 1 && last.first >= stop && segments.iter().any(|s| s.begun && s.first >= stop);
             if !only_cut {
                 break;
             }
@@ -63,13 +79,13 @@ impl Repair<'_> {
             segments.pop();
             dropped = true;
         }
-        debug_assert!(!dropped || segments.iter().all(|s| s.first < stop));
+        debug_assert!(!dropped || segments.len() == 1 || segments.iter().all(|s| s.first < stop));
         Ok(())
     }
 
     /// The stream area up to the end of the last chunk: full bytes where a slot held a part, the tail's records, zeros behind the end. Only
     /// blocks that differ are written.
-    fn rewrite(&self, segments: &mut Vec<DiskSegment>, stop: u64) -> DiskResult<()> {
+    fn rewrite(&self, segments: &mut Vec<DiskSegment>, stop: u64, generation: &mut u64) -> DiskResult<()> {
         let last_begun = segments.iter().rev().find(|s| s.begun);
         let slot_from = last_begun
             .into_iter()
@@ -78,7 +94,9 @@ impl Repair<'_> {
             .map(|s| s.address)
             .min()
             .unwrap_or(stop);
-        let from = chunk_floor(self.disk_end.min(slot_from).min(self.end.address).min(self.witnessed(segments)));
+        let last_begun = last_begun.map(|s| s.first);
+        let from =
+            chunk_floor(self.disk_end.address.min(slot_from).min(self.end.address).min(self.witnessed(segments)));
         let to = stop.max(chunk_ceil(self.nonzero_until));
         let chunk_bytes = CHUNK_BYTES as u64;
         let mut images = Vec::new();
@@ -97,6 +115,11 @@ impl Repair<'_> {
             let first = images[at].0 - images[at].0 % self.segment_bytes;
             let upto = images[at..].partition_point(|(a, _)| *a < first + self.segment_bytes) + at;
             self.write_images(segments, first, &images[at..upto])?;
+            if last_begun == Some(first) && first < self.segment_of_end() && !planted::is(Bug::TornSlotLeft) {
+                // From the next write on this segment is sealed, and no slot of a sealed segment may be torn.
+                let durable = (self.disk_end.sequence, self.disk_end.address);
+                self.write_slots(segments, first, first + self.segment_bytes, durable, generation)?;
+            }
             at = upto;
         }
         Ok(())
@@ -115,7 +138,7 @@ impl Repair<'_> {
     fn compose(&self, stream: &mut Stream<'_>, at: u64, image: &mut [u8]) -> DiskResult<()> {
         let keep = self.end.address.saturating_sub(at).min(CHUNK_BYTES as u64) as usize;
         // A tail block holds its chunk from the first byte on, and the overlap was compared.
-        let from_tail = self.tail.filter(|_| at + keep as u64 > self.disk_end).and_then(|tail| tail.chunk(at));
+        let from_tail = self.tail.filter(|_| at + keep as u64 > self.disk_end.address).and_then(|tail| tail.chunk(at));
         if let Some(bytes) = from_tail {
             image[..keep].copy_from_slice(&bytes[..keep]);
         } else if keep > 0
@@ -177,37 +200,42 @@ impl Repair<'_> {
         Ok(DiskSegment { first, header, file, slots: [SlotFound::Empty, SlotFound::Empty], begun: false })
     }
 
-    /// A slot of the new epoch in the segment where the old one ends. From here on the slots of the old epoch count for nothing: they
-    /// may hold bytes that were cut.
-    fn write_slot(&self, segments: &[DiskSegment], stop: u64) -> DiskResult<NextSlot> {
-        let newest = segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
-        let generation = newest.map(|s| s.generation).max().unwrap_or(0) + 1;
-        if self.end.address == 0 {
-            return Ok(NextSlot { segment_first: 0, index: 0, generation });
-        }
-        let first = (self.end.address - 1) - (self.end.address - 1) % self.segment_bytes;
+    /// Both slots of a segment, one after the other. From here on the slots of the old epoch count for nothing: they may hold bytes that
+    /// were cut. One of them may be torn, on the disk or behind a page cache that still shows it whole, so neither is left. Returns the one
+    /// to be written next.
+    fn write_slots(
+        &self,
+        segments: &[DiskSegment],
+        first: u64,
+        address: u64,
+        durable: (u64, u64),
+        generation: &mut u64,
+    ) -> DiskResult<usize> {
+        let newest = segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot);
+        let older = newest.map_or(0, |(index, _)| index ^ 1);
         if planted::is(Bug::OldSlotsLeft) {
-            let newest = segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot);
-            return Ok(NextSlot { segment_first: first, index: newest.map_or(0, |(i, _)| i ^ 1), generation });
+            return Ok(older);
         }
-        let index =
-            segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot).map_or(0, |(i, _)| i ^ 1);
-        let mut slot = AlignedBuffer::new(SLOT_BYTES);
-        SlotHead {
-            log_id: self.log_id,
-            epoch: self.epoch,
-            generation,
-            address: stop,
-            length: 0,
-            durable_sequence: self.end.sequence,
-            durable_address: self.end.address,
-        }
-        .seal(&mut slot);
         let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
-        file.write_at(SLOT_OFFSETS[index], &slot)?;
-        if !planted::is(Bug::RecoveredNotSynced) {
-            file.sync_data()?;
+        let mut slot = AlignedBuffer::new(SLOT_BYTES);
+        for index in [older, older ^ 1] {
+            *generation += 1;
+            SlotHead {
+                log_id: self.log_id,
+                epoch: self.epoch,
+                generation: *generation,
+                address,
+                length: 0,
+                durable_sequence: durable.0,
+                durable_address: durable.1,
+            }
+            .seal(&mut slot);
+            file.write_at(SLOT_OFFSETS[index], &slot)?;
+            // One at a time: the other one is whole, whatever becomes of this one.
+            if !planted::is(Bug::RecoveredNotSynced) {
+                file.sync_data()?;
+            }
         }
-        Ok(NextSlot { segment_first: first, index: index ^ 1, generation })
+        Ok(older)
     }
 }

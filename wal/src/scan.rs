@@ -141,7 +141,8 @@ pub(crate) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     pub(crate) fn new(segments: &'a [DiskSegment], segment_bytes: u64) -> Self {
-        Self { segments, segment_bytes, buffer: AlignedBuffer::new(SCAN_BYTES), base: 0, to: 0 }
+        let buffer = AlignedBuffer::new(SCAN_BYTES.min(segment_bytes as usize));
+        Self { segments, segment_bytes, buffer, base: 0, to: 0 }
     }
 
     /// One that reads a chunk at a time.

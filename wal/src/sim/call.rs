@@ -1,5 +1,7 @@
 //! The vocabulary of a simulation: kinds of calls, how they fail, how a process ends and what a power cut leaves.
 
+use std::path::PathBuf;
+
 /// A kind of call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Call {
@@ -96,4 +98,17 @@ pub struct Failure {
     pub errno: i32,
     /// All later ones of that kind fail as well.
     pub lasting: bool,
+}
+
+/// A call that was made to fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Which kind.
+    pub call: Call,
+    /// On what.
+    pub path: PathBuf,
+    /// At which byte of it.
+    pub offset: u64,
+    /// The reason given.
+    pub errno: i32,
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::Random;
-use super::call::{Call, Failure, Stop};
+use super::call::{Call, Failed, Failure, Stop};
 use super::file::{Change, File, Memory};
 use super::hand::Hand;
 use super::handle::{SimFile, SimLock};
@@ -36,8 +36,7 @@ pub(super) struct State {
     stop_at: Option<u64>,
     stopped: bool,
     failures: Vec<Failure>,
-    /// The failed call a failure has led to, the last one.
-    failed: Option<(Call, PathBuf, u64, i32)>,
+    failed: Vec<Failed>,
     digest: u64,
     trace: Option<Vec<String>>,
     boot: u64,
@@ -113,7 +112,7 @@ impl State {
             if !failure.lasting {
                 failure.after = u64::MAX;
             }
-            self.failed = Some((call, path.to_path_buf(), offset, errno));
+            self.failed.push(Failed { call, path: path.to_path_buf(), offset, errno });
             return Fate::Fails(errno);
         }
         Fate::Well
@@ -167,7 +166,7 @@ impl SimDisk {
             stop_at: None,
             stopped: false,
             failures: Vec::new(),
-            failed: None,
+            failed: Vec::new(),
             digest: 0xCBF2_9CE4_8422_2325,
             trace: None,
             boot: 1,
@@ -220,11 +219,11 @@ impl SimDisk {
     pub fn heal(&self) {
         let mut state = self.state();
         state.failures.clear();
-        state.failed = None;
+        state.failed.clear();
     }
 
-    /// The call that failed last: kind, file, offset, errno.
-    pub fn failed(&self) -> Option<(Call, PathBuf, u64, i32)> {
+    /// The calls that were made to fail, in order.
+    pub fn failed(&self) -> Vec<Failed> {
         self.state().failed.clone()
     }
 
@@ -269,7 +268,7 @@ impl SimDisk {
         state.stop_at = None;
         state.stopped = false;
         state.failures.clear();
-        state.failed = None;
+        state.failed.clear();
         match stop {
             Stop::Kill => {}
             Stop::PowerCut(cut) | Stop::Misplacing(cut) => {
@@ -284,10 +283,11 @@ impl SimDisk {
                     }
                     file.cut(cut, &mut state.random);
                 }
+                // No name can come back after this.
+                let alive: Vec<u64> = state.names.files().map(|(_, id)| id).collect();
+                state.files.retain(|id, _| alive.contains(id));
             }
         }
-        let alive: Vec<u64> = state.names.files().map(|(_, id)| id).collect();
-        state.files.retain(|id, _| alive.contains(id));
         for file in state.files.values_mut() {
             // Out of reach of the dead process.
             file.memory = file.memory.as_ref().map(Memory::detached);

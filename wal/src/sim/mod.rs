@@ -20,7 +20,7 @@ mod random;
 mod stepped;
 
 pub use crate::planted::{Bug, plant, planted};
-pub use call::{Call, Cut, Failure, Stop};
+pub use call::{Call, Cut, Failed, Failure, Stop};
 pub use disk::SimDisk;
 pub use hand::{Hand, Picture};
 pub use interleave::interleave;

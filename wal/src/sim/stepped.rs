@@ -85,13 +85,8 @@ pub struct SteppedLog {
 /// As [`open_on`](crate::open_on), without threads.
 pub fn open_stepped(config: LogConfig, disk: Arc<dyn Disk>) -> Result<SteppedLog, OpenError> {
     let mut begun = begin(config, disk)?;
+    begun.settle()?;
     let Opened { log, appender, report } = begun.opened;
-    let mut now_ns = 0;
-    while log.durable_sequence() < begun.first_sequence {
-        // A delay that was configured passes.
-        now_ns += 1_000_000_000;
-        begun.flusher.step(now_ns)?;
-    }
     Ok(SteppedLog {
         log,
         appender,

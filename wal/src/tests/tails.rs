@@ -120,7 +120,8 @@ fn a_tail_written_before_a_reboot_gives_what_verifies_and_proves_nothing_else() 
     };
     let (_bench, result) = after(|_, tail| reboot(tail));
     let opened = result.unwrap();
-    assert_eq!(opened.report.row, 'I');
+    assert_eq!(opened.report.row, 'N');
+    assert_eq!(opened.report.lost_from_sequence, Some(72));
     assert_eq!(read_back(&opened.log, Limit::Durable).len(), 70);
     let (_bench, result) = after(|_, tail| {
         reboot(tail);

@@ -1,0 +1,624 @@
+//! What opening must come to, worked out a second time: straight from the format page, on plain bytes, slow and simple.
+//!
+//! Nothing of the log's own reading is used. The recovery table is read from the page itself, so the page, this file and the log must
+//! all agree.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lotbook_wal::sim::SimDisk;
+
+const BLOCK: usize = 4_096;
+const CHUNK: usize = 65_536;
+const HEAD: usize = 65_536;
+const SLOTS: [usize; 2] = [4_096, 12_288];
+const SLOT: usize = 8_192;
+const EPOCH_START: u16 = 0xFF01;
+const CLOSE: u16 = 0xFF02;
+
+fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes(bytes[at..at + 2].try_into().unwrap())
+}
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+fn is_zero(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; BLOCK] = [0; BLOCK];
+    bytes.chunks(BLOCK).all(|part| *part == ZEROS[..part.len()])
+}
+fn up(address: u64) -> u64 {
+    address.next_multiple_of(CHUNK as u64)
+}
+
+/// What opening must come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Foretold {
+    /// There is no log: one is made.
+    Made,
+    /// Refused before the table is asked: the segments are not what their names say, or not without a gap, or the meta file is not whole.
+    Unfit(String),
+    /// A row of the table.
+    Row(Row),
+}
+
+/// A row and what it comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) letter: char,
+    pub(crate) verdict: String,
+    /// End, place, tail, group.
+    pub(crate) findings: [&'static str; 4],
+    /// The last sequence that is kept.
+    pub(crate) end_sequence: u64,
+    pub(crate) lost_from: Option<u64>,
+    pub(crate) epoch: u32,
+}
+
+impl Row {
+    /// The row's verdict is to start.
+    pub(crate) fn starts(&self) -> bool {
+        self.verdict.starts_with("Start")
+    }
+}
+
+/// A line of the page's recovery table.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) letter: char,
+    columns: [Vec<String>; 4],
+    verdict: String,
+}
+
+/// The table of the format page.
+pub(crate) fn page_table() -> Vec<Line> {
+    let page = include_str!("../../../docs/wal-format.md");
+    let from = page.find("| row | end | place |").expect("the recovery table");
+    let lines = page[from..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let list = |cell: &str| cell.split(", ").map(str::to_owned).collect();
+            Line {
+                letter: cells[1].chars().next().unwrap(),
+                columns: [list(cells[2]), list(cells[3]), list(cells[4]), list(cells[5])],
+                verdict: cells[6].to_owned(),
+            }
+        })
+        .collect()
+}
+
+fn find_row<'a>(table: &'a [Line], findings: &[&str; 4]) -> &'a Line {
+    let fits = |line: &&Line| {
+        line.columns
+            .iter()
+            .zip(findings)
+            .all(|(column, found)| column.iter().any(|word| word == "any" || word == found))
+    };
+    let mut fitting = table.iter().filter(fits);
+    let line = fitting.next().unwrap_or_else(|| panic!("no line of the page for {findings:?}"));
+    assert!(fitting.next().is_none(), "two lines of the page for {findings:?}");
+    line
+}
+
+/// A record that verifies alone.
+#[derive(Clone, Copy, Debug)]
+struct Rec {
+    checksum: u32,
+    length: usize,
+    sequence: u64,
+    durable: u64,
+    epoch: u32,
+    previous_checksum: u32,
+    kind: u16,
+    flags: u8,
+}
+
+impl Rec {
+    fn padded(&self) -> usize {
+        self.length.next_multiple_of(8)
+    }
+
+    /// The record at `at` of a chunk's bytes.
+    fn read(chunk: &[u8], at: usize, log_id: u64, address: u64) -> Option<Self> {
+        let bytes = chunk.get(at..)?;
+        // What almost never matches by chance comes first.
+        if bytes.len() < 64 || u64_at(bytes, 24) != address || u64_at(bytes, 8) != log_id {
+            return None;
+        }
+        let length = u32_at(bytes, 52) as usize;
+        let padded = length.next_multiple_of(8);
+        if length < 64 || padded > bytes.len() {
+            return None;
+        }
+        let sum = crc32c::crc32c_append(crc32c::crc32c(&bytes[8..padded]), &bytes[4..8]);
+        let sound =
+            sum == u32_at(bytes, 0) && u16_at(bytes, 62) == 0 && bytes[61] <= 3 && is_zero(&bytes[length..padded]);
+        sound.then(|| Rec {
+            checksum: u32_at(bytes, 0),
+            length,
+            sequence: u64_at(bytes, 16),
+            durable: u64_at(bytes, 40),
+            epoch: u32_at(bytes, 48),
+            previous_checksum: u32_at(bytes, 4),
+            kind: u16_at(bytes, 56),
+            flags: bytes[61],
+        })
+    }
+}
+
+/// A walk along the chain.
+#[derive(Clone, Debug, Default)]
+struct Chain {
+    log_id: u64,
+    address: u64,
+    sequence: u64,
+    checksum: u32,
+    epoch: u32,
+    closed: bool,
+    in_group: bool,
+    /// Sequence of the last record that is not inside a group.
+    whole_sequence: u64,
+    records: u64,
+    durable: u64,
+    /// Nothing before is known: retention has dropped it.
+    trust: bool,
+}
+
+/// Where a walk stands still.
+#[derive(Debug, PartialEq, Eq)]
+enum Halt {
+    /// There are no bytes to go on in.
+    NoBytes,
+    /// There are, and they are not the next record.
+    NotNext,
+    /// They are a record that verifies, but of another history.
+    AnotherRecord,
+}
+
+impl Chain {
+    /// Goes on as far as it can in `chunk_at`, a way to get at chunks.
+    fn walk<'a>(&mut self, chunk_at: impl Fn(u64) -> Option<&'a [u8]>) -> Halt {
+        let mut chunk_address = self.address - self.address % CHUNK as u64;
+        loop {
+            let Some(chunk) = chunk_at(chunk_address) else { return Halt::NoBytes };
+            loop {
+                let at = self.address.saturating_sub(chunk_address) as usize;
+                match Rec::read(chunk, at, self.log_id, chunk_address + at as u64) {
+                    Some(rec) => {
+                        let address = chunk_address + at as u64;
+                        if !self.takes(&rec, &chunk[at + 64..at + rec.length], address) {
+                            return Halt::AnotherRecord;
+                        }
+                    }
+                    // Zeros to the end of the chunk, and something was there before them.
+                    None if at > 0 && is_zero(&chunk[at.min(CHUNK)..]) => break,
+                    None => return Halt::NotNext,
+                }
+            }
+            chunk_address += CHUNK as u64;
+        }
+    }
+
+    fn takes(&mut self, rec: &Rec, payload: &[u8], address: u64) -> bool {
+        let follows = if self.trust {
+            true
+        } else if rec.sequence != self.sequence + 1
+            || rec.previous_checksum != self.checksum
+            || (rec.flags & 2 != 0) != self.in_group
+        {
+            false
+        } else if rec.kind == EPOCH_START {
+            payload.len() == 64
+                && u32_at(payload, 0) == rec.epoch
+                && rec.epoch > self.epoch
+                && u64_at(payload, 8) == self.address
+                && u64_at(payload, 16) == self.sequence
+                && u32_at(payload, 24) == self.checksum
+                && address == up(self.address)
+        } else {
+            let left = up(self.address) - self.address;
+            let place = address == self.address || (address == up(self.address) && (left as usize) < rec.padded());
+            rec.epoch == self.epoch && !self.closed && place
+        };
+        if !follows {
+            return false;
+        }
+        self.trust = false;
+        self.address = address + rec.padded() as u64;
+        self.sequence = rec.sequence;
+        self.checksum = rec.checksum;
+        self.epoch = rec.epoch;
+        self.closed = rec.kind == CLOSE;
+        self.in_group = rec.flags & 1 != 0;
+        self.durable = self.durable.max(rec.durable);
+        self.records += 1;
+        if !self.in_group {
+            self.whole_sequence = rec.sequence;
+        }
+        true
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Slot {
+    Empty,
+    Torn,
+    Whole { epoch: u32, generation: u64, address: u64, durable: u64, bytes: Vec<u8> },
+}
+
+impl Slot {
+    fn read(bytes: &[u8], log_id: u64) -> Self {
+        if is_zero(bytes) {
+            return Slot::Empty;
+        }
+        let mut blank = bytes.to_vec();
+        blank[4..8].fill(0);
+        let length = u32_at(bytes, 20) as usize;
+        let address = u64_at(bytes, 32);
+        let sound = &bytes[0..4] == b"LSLT"
+            && crc32c::crc32c(&blank) == u32_at(bytes, 4)
+            && u64_at(bytes, 8) == log_id
+            && length < BLOCK
+            && address.is_multiple_of(BLOCK as u64);
+        if !sound {
+            return Slot::Torn;
+        }
+        Slot::Whole {
+            epoch: u32_at(bytes, 16),
+            generation: u64_at(bytes, 24),
+            address,
+            durable: u64_at(bytes, 40),
+            bytes: bytes[64..64 + length].to_vec(),
+        }
+    }
+}
+
+struct Segment {
+    first: u64,
+    bytes: Vec<u8>,
+    slots: [Slot; 2],
+    begun: bool,
+}
+
+/// Says what opening the log in `dir` must come to.
+pub(crate) fn foretell(disk: &SimDisk, dir: &Path, tail_dir: &Path, boot_id: [u8; 16], table: &[Line]) -> Foretold {
+    let hand = disk.hand();
+    let mut segments: BTreeMap<u64, PathBuf> = BTreeMap::new();
+    for path in hand.files() {
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.parent() == Some(dir)
+            && let Some(digits) = name.strip_prefix("seg-").and_then(|n| n.strip_suffix(".lotlog"))
+        {
+            segments.insert(u64::from_str_radix(digits, 16).unwrap(), path);
+        }
+    }
+    let Some(meta) = hand.read(&dir.join("log.meta")) else {
+        let blank = |path: &PathBuf| is_zero(&padded(hand.read(path).unwrap())[BLOCK..HEAD + BLOCK]);
+        return match segments.iter().next() {
+            None => Foretold::Made,
+            Some((0, path)) if segments.len() == 1 && blank(path) => Foretold::Made,
+            _ => Foretold::Unfit("meta".into()),
+        };
+    };
+    let sound = meta.len() == 64
+        && &meta[0..8] == b"LOTMETA\x01"
+        && u32_at(&meta, 8) == 1
+        && crc32c::crc32c(&meta[16..]) == u32_at(&meta, 12)
+        && u64_at(&meta, 32) == CHUNK as u64;
+    if !sound {
+        return Foretold::Unfit("meta".into());
+    }
+    let (log_id, segment_bytes) = (u64_at(&meta, 16), u64_at(&meta, 24));
+    if segments.is_empty() {
+        return Foretold::Unfit("missing".into());
+    }
+    let read = segments.iter().map(|(first, path)| (*first, hand.read(path).unwrap()));
+    let segments = match read_segments(read.collect(), log_id, segment_bytes) {
+        Ok(segments) => segments,
+        Err(what) => return Foretold::Unfit(what),
+    };
+    let tail_name = tail_name(log_id, dir);
+    let mut places = [tail_dir, Path::new("/dev/shm"), dir].into_iter();
+    let tail = places.find_map(|place| hand.read(&place.join(&tail_name)));
+    by_the_table(&segments, log_id, segment_bytes, tail.as_deref(), boot_id, table)
+}
+
+/// `lotbook-<log id>-<hash of the directory>.tail`
+pub(crate) fn tail_name(log_id: u64, dir: &Path) -> String {
+    format!("lotbook-{log_id:016x}-{:08x}.tail", crc32c::crc32c(dir.to_str().unwrap().as_bytes()))
+}
+
+fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len().max(HEAD + BLOCK), 0);
+    bytes
+}
+
+fn read_segments(files: Vec<(u64, Vec<u8>)>, log_id: u64, segment_bytes: u64) -> Result<Vec<Segment>, String> {
+    let mut segments: Vec<Segment> = Vec::new();
+    for (first, bytes) in files {
+        if segments.last().is_some_and(|before| before.first + segment_bytes != first) {
+            return Err("missing".into());
+        }
+        if bytes.len() as u64 != HEAD as u64 + segment_bytes {
+            return Err("wrong".into());
+        }
+        let mut head = bytes[..BLOCK].to_vec();
+        head[12..16].fill(0);
+        let sound = &bytes[0..8] == b"LOTSEG\x00\x01"
+            && u32_at(&bytes, 8) == 1
+            && crc32c::crc32c(&head) == u32_at(&bytes, 12)
+            && u64_at(&bytes, 16) == log_id
+            && u64_at(&bytes, 24) == first
+            && u64_at(&bytes, 32) == segment_bytes
+            && is_zero(&bytes[SLOTS[1] + SLOT..HEAD]);
+        if !sound {
+            return Err("wrong".into());
+        }
+        let slots = SLOTS.map(|at| Slot::read(&bytes[at..at + SLOT], log_id));
+        let outside = |slot: &Slot| match slot {
+            Slot::Whole { address, .. } => !(first..=first + segment_bytes).contains(address),
+            _ => false,
+        };
+        if slots.iter().any(outside) {
+            return Err("wrong".into());
+        }
+        let begun = slots.iter().any(|slot| *slot != Slot::Empty) || !is_zero(&bytes[HEAD..HEAD + BLOCK]);
+        segments.push(Segment { first, bytes, slots, begun });
+    }
+    if let Some(last) = segments.iter().rposition(|segment| segment.begun) {
+        for (number, segment) in segments[..=last].iter().enumerate() {
+            let torn = segment.slots.iter().filter(|slot| **slot == Slot::Torn).count();
+            if torn > usize::from(number == last) {
+                return Err("corrupt".into());
+            }
+        }
+    }
+    Ok(segments)
+}
+
+fn by_the_table(
+    segments: &[Segment],
+    log_id: u64,
+    segment_bytes: u64,
+    tail: Option<&[u8]>,
+    boot_id: [u8; 16],
+    table: &[Line],
+) -> Foretold {
+    let first = segments[0].first;
+    let end_of_all = segments.last().unwrap().first + segment_bytes;
+    let mut stream = segments.iter().map(|segment| &segment.bytes[HEAD..]).collect::<Vec<_>>().concat();
+    let last_begun = segments.iter().rev().find(|s| s.begun);
+    if let Some(segment) = last_begun {
+        lay_slots(&mut stream, first, segment);
+    }
+    let chunk_at =
+        |address: u64| (first..end_of_all).contains(&address).then(|| &stream[(address - first) as usize..][..CHUNK]);
+    let mut disk = Chain { log_id, address: first, trust: first > 0, ..Chain::default() };
+    disk.walk(chunk_at);
+    let stop_chunk = halted_at(&disk, chunk_at);
+
+    // What speaks of more than the chain.
+    let mut watermark = disk.durable;
+    for slot in segments.iter().flat_map(|s| &s.slots) {
+        if let Slot::Whole { durable, .. } = slot {
+            watermark = watermark.max(*durable);
+        }
+    }
+    let behind = &stream[(disk.address - first) as usize..];
+    let nonzero = !is_zero(behind);
+    let mut names_the_end = false;
+    if nonzero {
+        let mut at = disk.address;
+        while at < end_of_all {
+            let chunk = at - at % CHUNK as u64;
+            match Rec::read(chunk_at(chunk).unwrap(), (at - chunk) as usize, log_id, at) {
+                Some(rec) => {
+                    watermark = watermark.max(rec.durable);
+                    if at.is_multiple_of(segment_bytes) {
+                        watermark = watermark.max(rec.sequence - 1);
+                    }
+                    let payload = &stream[(at - first) as usize + 64..(at - first) as usize + rec.length];
+                    names_the_end |= rec.kind == EPOCH_START
+                        && payload.len() == 64
+                        && u64_at(payload, 8) == disk.address
+                        && u32_at(payload, 24) == disk.checksum;
+                    at += rec.padded() as u64;
+                }
+                None => at += 8,
+            }
+        }
+    }
+    let next = if disk.trust { 0 } else { disk.sequence + 1 };
+    let later_begun = segments.iter().any(|s| s.begun && s.first > stop_chunk);
+    let place = if watermark >= next || later_begun || names_the_end { "Below" } else { "Above" };
+    let end = match () {
+        () if disk.sequence == 0 => "Empty",
+        () if nonzero => "Broken",
+        () if disk.closed => "Closed",
+        () => "Stopped",
+    };
+
+    let mut joined = disk.clone();
+    let image = tail.map(Tail::read);
+    let (found, tail_epoch, inherited) = match &image {
+        None => ("Missing", 0, None),
+        Some(None) => ("Unreadable", 0, None),
+        Some(Some(tail)) => {
+            let ours = tail.log_id == log_id;
+            let inherited = tail.lost_from.filter(|_| ours && tail.epoch > disk.epoch);
+            (tail.join(&mut joined, chunk_at, log_id, boot_id), if ours { tail.epoch } else { 0 }, inherited)
+        }
+    };
+    let group = if joined.in_group { "Unfinished" } else { "Whole" };
+    let findings = [end, place, found, group];
+    let line = find_row(table, &findings);
+    let end_sequence = joined.whole_sequence;
+    let now = (line.verdict == "StartLost").then_some(end_sequence + 1);
+    let slot_epoch = |slot: &Slot| match slot {
+        Slot::Whole { epoch, .. } => *epoch,
+        _ => 0,
+    };
+    let slot_epochs = segments.iter().flat_map(|s| &s.slots).map(slot_epoch).max().unwrap_or(0);
+    Foretold::Row(Row {
+        letter: line.letter,
+        verdict: line.verdict.clone(),
+        findings,
+        end_sequence,
+        lost_from: now.into_iter().chain(inherited).min(),
+        epoch: joined.epoch.max(slot_epochs).max(tail_epoch) + 1,
+    })
+}
+
+/// The chunk in which the next record was looked for and not found.
+fn halted_at<'a>(chain: &Chain, chunk_at: impl Fn(u64) -> Option<&'a [u8]>) -> u64 {
+    let mut chunk_address = chain.address - chain.address % CHUNK as u64;
+    loop {
+        let Some(chunk) = chunk_at(chunk_address) else { return chunk_address };
+        let at = chain.address.saturating_sub(chunk_address) as usize;
+        if at == 0 || !is_zero(&chunk[at.min(CHUNK)..]) {
+            return chunk_address;
+        }
+        chunk_address += CHUNK as u64;
+    }
+}
+
+/// Over the stream bytes the older slot's block, over them the newer one's; a slot of an earlier epoch counts for nothing.
+fn lay_slots(stream: &mut [u8], first: u64, segment: &Segment) {
+    let mut whole: Vec<_> = segment
+        .slots
+        .iter()
+        .filter_map(|slot| match slot {
+            Slot::Whole { epoch, generation, address, bytes, .. } => Some((*epoch, *generation, *address, bytes)),
+            _ => None,
+        })
+        .collect();
+    whole.sort_by_key(|(epoch, generation, ..)| (*epoch, *generation));
+    let newest = whole.last().map_or(0, |(epoch, ..)| *epoch);
+    for (_, _, address, bytes) in whole.into_iter().filter(|(epoch, ..)| *epoch == newest) {
+        let at = (address - first) as usize;
+        if at < stream.len() {
+            stream[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
+}
+
+struct Tail<'a> {
+    log_id: u64,
+    epoch: u32,
+    boot_id: [u8; 16],
+    start: u64,
+    lost_from: Option<u64>,
+    published: u64,
+    chunks: BTreeMap<u64, &'a [u8]>,
+}
+
+/// Where in a tail's file the next record would be stored, and how many bytes are left there; `None` when its block is not there.
+pub(crate) fn end_in_tail(bytes: &[u8]) -> Option<(u64, u64)> {
+    let tail = Tail::read(bytes)?;
+    let floor = tail.published - tail.published % CHUNK as u64;
+    let chunk = tail.chunks.get(&floor)?;
+    let at = chunk.as_ptr() as usize - bytes.as_ptr() as usize + (tail.published - floor) as usize;
+    (tail.published > floor).then_some((at as u64, floor + CHUNK as u64 - tail.published))
+}
+
+impl<'a> Tail<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let sound = bytes.len() >= 4_096
+            && &bytes[0..8] == b"LOTTAIL\x01"
+            && u32_at(bytes, 8) == 1
+            && crc32c::crc32c(&bytes[16..80]) == u32_at(bytes, 12);
+        if !sound {
+            return None;
+        }
+        let blocks = u32_at(bytes, 28) as usize;
+        let from = (4_096 + blocks * 16).next_multiple_of(4_096);
+        if bytes.len() != from + blocks * CHUNK {
+            return None;
+        }
+        let mut chunks = BTreeMap::new();
+        for block in 0..blocks {
+            let address = u64_at(bytes, 4_096 + block * 16);
+            if address.is_multiple_of(CHUNK as u64) {
+                chunks.insert(address, &bytes[from + block * CHUNK..][..CHUNK]);
+            }
+        }
+        let lost = u64_at(bytes, 64);
+        Some(Tail {
+            log_id: u64_at(bytes, 16),
+            epoch: u32_at(bytes, 24),
+            boot_id: bytes[32..48].try_into().unwrap(),
+            start: u64_at(bytes, 48),
+            lost_from: (lost != u64::MAX).then_some(lost),
+            published: u64_at(bytes, 128),
+            chunks,
+        })
+    }
+
+    /// Goes on where the disk ends; says what the tail is.
+    fn join<'d>(
+        &self,
+        chain: &mut Chain,
+        disk: impl Fn(u64) -> Option<&'d [u8]>,
+        log_id: u64,
+        boot_id: [u8; 16],
+    ) -> &'static str {
+        if self.log_id != log_id {
+            return "Foreign";
+        }
+        if self.epoch < chain.epoch {
+            return "Older";
+        }
+        let same_epoch = self.epoch == chain.epoch;
+        let rebooted = self.boot_id != boot_id;
+        if same_epoch && self.published < chain.address {
+            return "Stale";
+        }
+        if same_epoch {
+            for (address, tail) in self.chunks.range(..chain.address) {
+                let length = (chain.address - address).min(CHUNK as u64) as usize;
+                if disk(*address).is_some_and(|bytes| bytes[..length] != tail[..length]) {
+                    return if rebooted { "Stale" } else { "Differs" };
+                }
+            }
+        }
+        let before = chain.records;
+        let skipped = !chain.address.is_multiple_of(CHUNK as u64)
+            && !self.chunks.contains_key(&(chain.address - chain.address % CHUNK as u64));
+        let halt = self.go_on(chain, same_epoch, disk);
+        let took = chain.records > before;
+        if self.published == self.start || chain.address >= self.published {
+            return match (took, rebooted && same_epoch) {
+                (false, false) => "Agrees",
+                (false, true) => "Stale",
+                (true, false) => "Extends",
+                (true, true) => "Damaged",
+            };
+        }
+        match halt {
+            _ if took => "Damaged",
+            Halt::NotNext => "Damaged",
+            _ if rebooted => "Stale",
+            Halt::AnotherRecord if same_epoch && !skipped => "Differs",
+            _ => "Gap",
+        }
+    }
+
+    /// The next record lies where the last one ended, or at the start of the next chunk: an epoch begins there, and a chunk that is full
+    /// and durable is no longer in the tail.
+    fn go_on<'d>(&self, chain: &mut Chain, same_epoch: bool, disk: impl Fn(u64) -> Option<&'d [u8]>) -> Halt {
+        let floor = chain.address - chain.address % CHUNK as u64;
+        let within = (chain.address - floor) as usize;
+        if within == 0 || (same_epoch && self.chunks.contains_key(&floor)) {
+            return chain.walk(|address| self.chunks.get(&address).copied());
+        }
+        let rest_is_zero = disk(floor).is_some_and(|bytes| is_zero(&bytes[within..]));
+        if same_epoch && !rest_is_zero {
+            return Halt::NoBytes;
+        }
+        let zeros = vec![0; CHUNK];
+        chain.walk(|address| if address == floor { Some(&zeros) } else { self.chunks.get(&address).copied() })
+    }
+}
