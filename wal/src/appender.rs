@@ -11,7 +11,9 @@ use crate::error::{AppendError, LatchedError};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, padded_bytes};
 use crate::log::{DRAIN, Log, STOP};
 use crate::planted::{self, Bug};
+use crate::prefetch;
 use crate::record::{Group, INTERNAL_KINDS, KIND_CLOSE, RecordHeader, RecordMeta};
+use crate::tail::FreeBlock;
 
 /// Where a record went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,17 @@ pub struct Appended {
     /// Its address; with the log's id, unique for ever.
     pub address: u64,
 }
+
+/// Lines are asked for so many bytes before a record is stored into them. Measured with the log thread on another core: from 512 bytes on
+/// it helps, at 4 KiB the most.
+const AHEAD_BYTES: usize = 4_096;
+/// Offsets in a block at which the step to the next one is prepared.
+const ASK_AT: usize = CHUNK_BYTES / 2;
+const ASK_AGAIN_AT: usize = ASK_AT + CHUNK_BYTES / 8;
+const RESERVE_AT: usize = ASK_AGAIN_AT + CHUNK_BYTES / 8;
+const NOTHING_AHEAD: usize = usize::MAX;
+
+const _: () = assert!(RESERVE_AT + AHEAD_BYTES <= CHUNK_BYTES);
 
 /// The one writer of a log. Belongs to one thread at a time.
 ///
@@ -35,6 +48,10 @@ pub struct Appender {
     /// Next free byte in the block.
     offset: usize,
     next_chunk: u64,
+    /// The block after this one, taken ahead of time.
+    reserved: Option<FreeBlock>,
+    /// The offset at which to look ahead again.
+    look_ahead_at: usize,
     /// The last record.
     sequence: u64,
     checksum: u32,
@@ -43,7 +60,7 @@ pub struct Appender {
     lock: Option<Box<dyn HeldLock>>,
 }
 
-// SAFETY: `block` points into the tail's mapping, which `log` keeps alive, and the appender is the only one who stores there;
+// SAFETY: `block` and `reserved` point into the tail's mapping, which `log` keeps alive, and the appender is the only one who stores there;
 // which thread does so does not matter as long as it is one at a time.
 unsafe impl Send for Appender {}
 
@@ -55,6 +72,8 @@ impl Appender {
             chunk_address: NO_ADDRESS,
             offset: CHUNK_BYTES,
             next_chunk,
+            reserved: None,
+            look_ahead_at: NOTHING_AHEAD,
             sequence,
             checksum,
             in_group: false,
@@ -114,6 +133,7 @@ impl Appender {
         // SAFETY: `next_block` gave us a whole block, `offset + padded` is within it, and until it is published nobody else touches
         // these bytes. They are initialised: the mapping was allocated zeroed.
         let bytes = unsafe { std::slice::from_raw_parts_mut(self.block.add(self.offset), padded) };
+        self.ask_ahead(padded);
         // The padding lies in the last word. Cleared before the payload is written: one store, where clearing just the padding would be
         // a call.
         bytes[padded - 8..].copy_from_slice(&[0; 8]);
@@ -138,8 +158,12 @@ impl Appender {
             version: meta.version,
             flags: meta.group.flags(),
         };
-        let checksum = seal(bytes, &header.words());
+        header.store(bytes.first_chunk_mut().expect("a record holds its header"));
+        let checksum = seal(bytes);
         self.offset += padded;
+        if self.offset >= self.look_ahead_at {
+            self.look_ahead();
+        }
         self.sequence += 1;
         self.checksum = checksum;
         self.in_group = meta.group.continues();
@@ -158,6 +182,33 @@ impl Appender {
         self.log.tail.published_sequence().store(self.sequence, Ordering::Release);
     }
 
+    /// Asks for the lines that records will be stored into some kilobytes from here: of this block, and at its end of the next one.
+    #[inline]
+    fn ask_ahead(&self, bytes: usize) {
+        let from = self.offset + AHEAD_BYTES;
+        prefetch::lines_for_store(self.block, from, bytes, CHUNK_BYTES);
+        if from + bytes > CHUNK_BYTES
+            && let Some(next) = &self.reserved
+        {
+            prefetch::lines_for_store(next.start, from.saturating_sub(CHUNK_BYTES), bytes, CHUNK_BYTES);
+        }
+    }
+
+    /// Prepares the step to the next block in three small steps along this one, so that no record pays for all of it: asks for the free
+    /// list's head, then for what it leads to, then takes the block.
+    #[inline(never)]
+    fn look_ahead(&mut self) {
+        if self.offset < RESERVE_AT {
+            self.log.tail.ask_for_free(self.next_chunk);
+            self.look_ahead_at = if self.offset < ASK_AGAIN_AT { ASK_AGAIN_AT } else { RESERVE_AT };
+        } else {
+            if self.reserved.is_none() {
+                self.reserved = self.log.tail.reserve_block();
+            }
+            self.look_ahead_at = NOTHING_AHEAD;
+        }
+    }
+
     /// Goes over to the next chunk, or changes nothing.
     #[cold]
     fn next_block(&mut self) -> Result<(), AppendError> {
@@ -166,14 +217,15 @@ impl Appender {
         if self.next_chunk + CHUNK_BYTES as u64 > ready && !planted::is(Bug::AppendsBeyondRoom) {
             return Err(if self.log.out_of_space() { AppendError::OutOfSpace } else { AppendError::TailFull });
         }
-        let Some(block) = self.log.tail.take_block(self.next_chunk) else {
+        let Some(block) = self.reserved.take().or_else(|| self.log.tail.reserve_block()) else {
             return Err(AppendError::TailFull);
         };
         if !self.block.is_null() {
             // SAFETY: the rest of the block we own, unpublished; stale bytes there must become zeros before the chunk goes to disk.
             unsafe { self.block.add(self.offset).write_bytes(0, CHUNK_BYTES - self.offset) };
         }
-        self.block = block;
+        self.block = self.log.tail.assign_block(block, self.next_chunk);
+        self.look_ahead_at = ASK_AT;
         self.chunk_address = self.next_chunk;
         self.next_chunk += CHUNK_BYTES as u64;
         self.offset = 0;
@@ -214,7 +266,9 @@ impl Appender {
             offset += padded;
         }
         let end = self.next_chunk + chunks * CHUNK_BYTES as u64;
-        chunks == 0 || (end <= self.log.prepared_end.0.load(Ordering::Acquire) && self.log.tail.has_free(chunks))
+        chunks == 0
+            || (end <= self.log.prepared_end.0.load(Ordering::Acquire)
+                && self.log.tail.has_free(chunks - u64::from(self.reserved.is_some())))
     }
 
     /// Ends the epoch in order: a close record, everything durable, threads stopped, tail file removed. Where there is no room left for

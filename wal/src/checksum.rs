@@ -1,11 +1,10 @@
-//! The checksum of a record, and the one routine that stores a header and seals the record with it.
+//! The checksum of a record, and the one routine that seals a record with it.
 //!
 //! CRC32C over the record from byte 8 to the end of its padding, and then over bytes 4..8, the checksum of the record before. That field
 //! comes last so that records do not wait for each other: all of a record but one last step can be summed while the sum before it is
 //! still being worked out.
 //!
-//! The appender seals by [`seal`]. Where the processor has the instructions, the header is summed from registers while it is stored, and
-//! the payload in one of three ways, by its length:
+//! The appender seals by [`seal`]. Where the processor has the instructions, the payload is summed in one of three ways, by its length:
 //! - up to 64 bytes: one chain of `crc32`, three cycles a word;
 //! - below 384 bytes: three chains side by side, joined by shifting the first two over what follows them;
 //! - from there on: `crc_fast`, which folds wide vectors, and the header's sum shifted over the payload and added.
@@ -43,27 +42,21 @@ pub(crate) fn checksum_of(record: &[u8]) -> u32 {
     crc32c::crc32c_append(crc_fast::crc32_iscsi(&record[SUMMED_FROM..]), &record[CHAIN_AT..SUMMED_FROM])
 }
 
-/// Stores `header` at the front of `record` and in its first four bytes the checksum of it all, which is returned. The payload and the
-/// padding are there already; the low half of the header's first word is not looked at.
+/// Stores into the first four bytes of `record` the checksum of all that follows them, and returns it. Header, payload and padding are there
+/// already.
 #[inline]
-pub(crate) fn seal(record: &mut [u8], header: &[u64; HEADER_WORDS]) -> u32 {
+pub(crate) fn seal(record: &mut [u8]) -> u32 {
     assert!(record.len() >= HEADER_BYTES);
     assert!(record.len().is_multiple_of(8));
-    if planted::is(Bug::ChecksumWithoutLength) || planted::is(Bug::ChecksumOfPayloadAlone) {
-        return seal_portable(record, header);
-    }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("sse4.2") && is_x86_feature_detected!("pclmulqdq") {
-        // SAFETY: the processor has just been asked, and the length has been checked.
-        return unsafe { folded::seal(record, header) };
+        // SAFETY: the processor has just been asked.
+        return unsafe { folded::seal(record) };
     }
-    seal_portable(record, header)
+    seal_portable(record)
 }
 
-fn seal_portable(record: &mut [u8], header: &[u64; HEADER_WORDS]) -> u32 {
-    for (bytes, word) in record.chunks_exact_mut(8).zip(header) {
-        bytes.copy_from_slice(&word.to_le_bytes());
-    }
+fn seal_portable(record: &mut [u8]) -> u32 {
     let checksum = checksum_of(record);
     record[..CHAIN_AT].copy_from_slice(&checksum.to_le_bytes());
     checksum
@@ -127,24 +120,23 @@ mod folded {
 
     /// See [`super::seal`], which has checked that `record` is whole words and holds a header.
     #[target_feature(enable = "sse4.2,pclmulqdq")]
-    pub(super) fn seal(record: &mut [u8], header: &[u64; HEADER_WORDS]) -> u32 {
+    pub(super) fn seal(record: &mut [u8]) -> u32 {
         let (words, rest) = record.as_chunks_mut::<8>();
         debug_assert!(rest.is_empty());
-        let (front, payload) = words.split_at_mut(HEADER_WORDS);
+        let (header, payload) = words.split_at_mut(HEADER_WORDS);
+        let header: &mut [[u8; 8]; HEADER_WORDS] = header.try_into().expect("split there");
         let mut state = u64::from(u32::MAX);
-        let front: &mut [[u8; 8]; HEADER_WORDS] = front.try_into().expect("split there");
-        for i in 1..HEADER_WORDS {
-            front[i] = header[i].to_le_bytes();
-            state = _mm_crc32_u64(state, header[i]);
+        for word in &header[1..] {
+            state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
         }
-        let chained = (header[0] >> 32) as u32;
         let state = match payload.len() {
             0..THREE_CHAINS_FROM => one_chain(state, payload),
             THREE_CHAINS_FROM..WIDE_FROM => three_chains(state, payload),
             words => wide(state, payload, words),
         };
+        let chained = (u64::from_le_bytes(header[0]) >> 32) as u32;
         let checksum = !_mm_crc32_u32(state as u32, chained);
-        front[0] = (u64::from(checksum) | u64::from(chained) << 32).to_le_bytes();
+        header[0] = (u64::from(checksum) | u64::from(chained) << 32).to_le_bytes();
         checksum
     }
 
@@ -183,8 +175,9 @@ mod folded {
         _mm_crc32_u64(c, u64::from_le_bytes(third[last]) ^ before)
     }
 
-    /// `crc_fast` sums the payload as if nothing were before it; the header's difference from that is added, shifted.
-    #[inline]
+    /// `crc_fast` sums the payload as if nothing were before it; the header's difference from that is added, shifted. Not inlined: it is
+    /// large, and short records should not pay for its frame.
+    #[inline(never)]
     #[target_feature(enable = "sse4.2,pclmulqdq")]
     fn wide(state: u64, payload: &[[u8; 8]], words: usize) -> u64 {
         let alone = !crc_fast::crc32_iscsi(payload.as_flattened());
@@ -219,11 +212,9 @@ mod tests {
         let lengths = (HEADER_WORDS..=600).chain([1_024, 4_095, CHUNK_BYTES / 8 - 1, CHUNK_BYTES / 8]);
         for words in lengths {
             let mut record = noise(words);
-            let header: [u64; HEADER_WORDS] =
-                std::array::from_fn(|i| (i as u64 + 1).wrapping_mul(0x0123_4567_89ab_cdef));
             let mut other = record.clone();
-            let checksum = seal(&mut record, &header);
-            assert_eq!(checksum, seal_portable(&mut other, &header), "{words} words");
+            let checksum = seal(&mut record);
+            assert_eq!(checksum, seal_portable(&mut other), "{words} words");
             assert_eq!(record, other, "{words} words");
             // By the book, with another routine, a byte at a time.
             let by_hand = record[8..].iter().chain(&record[4..8]).fold(0, |sum, b| crc32c::crc32c_append(sum, &[*b]));

@@ -54,6 +54,7 @@ mod meta;
 mod open;
 mod padded;
 mod planted;
+mod prefetch;
 mod preparer;
 mod read_only;
 mod reader;

@@ -208,22 +208,20 @@ impl RecordHeader {
     /// The 64 bytes, with whatever stands in `checksum`.
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0u8; HEADER_BYTES];
-        for (bytes, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
+        self.store(&mut bytes);
         bytes
     }
 
-    /// The header as eight words, which the hot path stores and sums. Narrower stores, read back as words or copied as vectors, would
-    /// each wait for the store buffer.
+    /// Stores the header as eight words. Narrower stores, read back as words by the checksum or copied as vectors, would each wait for
+    /// the store buffer; this is the hot path.
     #[inline]
-    pub(crate) const fn words(&self) -> [u64; HEADER_WORDS] {
+    pub(crate) fn store(&self, out: &mut [u8; HEADER_BYTES]) {
         const fn pair(low: u32, high: u32) -> u64 {
             low as u64 | (high as u64) << 32
         }
         let small =
             self.kind as u64 | (self.partition as u64) << 16 | (self.version as u64) << 32 | (self.flags as u64) << 40;
-        [
+        let words: [u64; HEADER_WORDS] = [
             pair(self.checksum, self.previous_checksum),
             self.log_id,
             self.sequence,
@@ -232,7 +230,10 @@ impl RecordHeader {
             self.durable_sequence,
             pair(self.epoch, self.length),
             small,
-        ]
+        ];
+        for (place, word) in out.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *place = word.to_le_bytes();
+        }
     }
 
     /// Decodes without judging; the readers do the checks.

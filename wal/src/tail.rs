@@ -16,6 +16,7 @@ use crate::disk::{Disk, DiskResult};
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, NO_ADDRESS};
 use crate::mapping::Mapping;
 use crate::padded::CachePadded;
+use crate::prefetch;
 
 pub(crate) const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LOTTAIL\x01");
 pub(crate) const PUBLISHED_ADDRESS_OFFSET: usize = 128;
@@ -91,6 +92,14 @@ pub(crate) fn tail_name(disk: &dyn Disk, log_id: u64, dir: &Path) -> String {
     let dir = disk.real_path(dir);
     let hash = crc32c::crc32c(dir.as_os_str().as_encoded_bytes());
     format!("lotbook-{log_id:016x}-{hash:08x}.tail")
+}
+
+/// A block off the free list, not yet holding anything.
+#[derive(Debug)]
+pub(crate) struct FreeBlock {
+    number: u32,
+    /// Its first byte.
+    pub(crate) start: *mut u8,
 }
 
 /// The mapped tail of a log being written.
@@ -184,10 +193,10 @@ impl Tail {
         unsafe { self.map.as_mut_ptr().add(self.blocks_offset + block as usize * CHUNK_BYTES) }
     }
 
-    /// Appender only: takes the most recently freed block for the chunk at `chunk_address`. Its bytes are stale.
-    pub(crate) fn take_block(&self, chunk_address: u64) -> Option<*mut u8> {
+    /// Appender only: takes the most recently freed block off the list, for [`Tail::assign_block`] later.
+    pub(crate) fn reserve_block(&self) -> Option<FreeBlock> {
         let mut head = self.free_head.0.load(Ordering::Acquire);
-        let block = loop {
+        loop {
             if head == NO_BLOCK {
                 return None;
             }
@@ -195,10 +204,15 @@ impl Tail {
             let next = self.free_next[head as usize].load(Ordering::Relaxed);
             // ORDERING: Acquire pairs with the Release in `free_block`: the log thread's reads of the block are over.
             match self.free_head.0.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => break head,
+                Ok(_) => return Some(FreeBlock { number: head, start: self.block_start(head) }),
                 Err(seen) => head = seen,
             }
-        };
+        }
+    }
+
+    /// Appender only: from now on the block holds the chunk at `chunk_address`. Its bytes are stale.
+    pub(crate) fn assign_block(&self, block: FreeBlock, chunk_address: u64) -> *mut u8 {
+        let FreeBlock { number: block, start } = block;
         let generation = self.entry_generation(block);
         let odd = generation.load(Ordering::Relaxed) | 1;
         // ORDERING: the odd generation is visible before any new byte of the block (Release fence here, Acquire fence in `copy`).
@@ -208,7 +222,19 @@ impl Tail {
         generation.store(odd + 1, Ordering::Release);
         // ORDERING: found by the log thread after it has seen a record of this chunk published (Release in the appender).
         self.index[self.index_of(chunk_address)].store(block, Ordering::Release);
-        Some(self.block_start(block))
+        start
+    }
+
+    /// Appender only: asks for the words that [`Tail::reserve_block`] will change, so that it does not wait for another core. The first
+    /// call asks for the head of the list, a second one for what the head leads to.
+    pub(crate) fn ask_for_free(&self, chunk_address: u64) {
+        prefetch::for_store((&raw const self.free_head.0).cast());
+        prefetch::for_store((&raw const self.index[self.index_of(chunk_address)]).cast());
+        let head = self.free_head.0.load(Ordering::Relaxed);
+        if let Some(next) = self.free_next.get(head as usize) {
+            prefetch::for_store((&raw const *next).cast());
+            prefetch::for_store((&raw const *self.entry_generation(head)).cast());
+        }
     }
 
     /// Appender only: true when at least `wanted` blocks are free. Only the appender takes blocks, so a yes stays true.
@@ -239,7 +265,7 @@ impl Tail {
         let mut head = self.free_head.0.load(Ordering::Relaxed);
         loop {
             self.free_next[block as usize].store(head, Ordering::Relaxed);
-            // ORDERING: Release pairs with the Acquire in `take_block`.
+            // ORDERING: Release pairs with the Acquire in `reserve_block`.
             match self.free_head.0.compare_exchange_weak(head, block, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
@@ -277,7 +303,7 @@ impl Tail {
             let value = unsafe { AtomicU64::from_ptr(start.add(i)) }.load(Ordering::Relaxed);
             word.copy_from_slice(&value.to_ne_bytes());
         }
-        // ORDERING: pairs with the Release fence in `take_block`: had a byte been new, the generation would be seen changed.
+        // ORDERING: pairs with the Release fence in `assign_block`: had a byte been new, the generation would be seen changed.
         fence(Ordering::Acquire);
         generation.load(Ordering::Relaxed) == before
     }
@@ -307,22 +333,26 @@ mod tests {
         (dir, tail)
     }
 
+    fn take(tail: &Tail, chunk_address: u64) -> Option<*mut u8> {
+        tail.reserve_block().map(|block| tail.assign_block(block, chunk_address))
+    }
+
     #[test]
     fn the_most_recently_freed_block_comes_first() {
         let (_dir, tail) = tail(4);
         let chunk = |n: u64| n * CHUNK_BYTES as u64;
-        let blocks: Vec<_> = (0..4).map(|n| tail.take_block(chunk(n)).unwrap()).collect();
-        assert_eq!(tail.take_block(chunk(4)), None);
+        let blocks: Vec<_> = (0..4).map(|n| take(&tail, chunk(n)).unwrap()).collect();
+        assert_eq!(take(&tail, chunk(4)), None);
         tail.free_block(chunk(0));
         tail.free_block(chunk(1));
-        assert_eq!(tail.take_block(chunk(4)), Some(blocks[1]));
-        assert_eq!(tail.take_block(chunk(5)), Some(blocks[0]));
+        assert_eq!(take(&tail, chunk(4)), Some(blocks[1]));
+        assert_eq!(take(&tail, chunk(5)), Some(blocks[0]));
     }
 
     #[test]
     fn a_reader_notices_that_a_block_was_taken_again() {
         let (_dir, tail) = tail(4);
-        let start = tail.take_block(0).unwrap();
+        let start = take(&tail, 0).unwrap();
         // SAFETY: the block is ours alone in this test.
         unsafe { start.write_bytes(7, 64) };
         let mut out = [0u8; 64];
@@ -330,7 +360,7 @@ mod tests {
         assert_eq!(out, [7; 64]);
         tail.free_block(0);
         assert!(tail.copy(0, 0, &mut out), "a freed block keeps its bytes until it is taken");
-        tail.take_block(CHUNK_BYTES as u64 * 4);
+        take(&tail, CHUNK_BYTES as u64 * 4);
         assert!(!tail.copy(0, 0, &mut out));
     }
 }
