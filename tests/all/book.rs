@@ -209,7 +209,7 @@ fn thousands_of_lots_in_one_position() {
     }
 }
 
-/// Reductions that name their lot, FIFO for the others, against a list of lots kept right here.
+/// Trades that name their lot, FIFO for the other reductions, against a list of lots kept right here.
 #[test]
 fn named_lots() {
     for seed in 0..60 {
@@ -235,10 +235,11 @@ fn named_lots() {
             let moved_e8 = spec.side.sign() * spec.quantity_e8;
             let closes = held_e8 != 0 && (held_e8 > 0) != (moved_e8 > 0);
             let closed_e8 = if closes { spec.quantity_e8.min(held_e8.abs()) } else { 0 };
+            let flips = closed_e8 > 0 && closed_e8 < spec.quantity_e8;
             let wanted = match named.map(|name| lots.iter().find(|lot| lot.0 == name)) {
                 None => Reason::None,
+                Some(_) if flips => Reason::LotTooSmall,
                 Some(None) => Reason::UnknownLot,
-                Some(_) if !closes => Reason::UnknownLot,
                 Some(Some(lot)) if lot.1 < closed_e8 => Reason::LotTooSmall,
                 Some(_) => Reason::None,
             };
@@ -265,8 +266,13 @@ fn named_lots() {
             }
             held_e8 += moved_e8;
             let opened_e8 = spec.quantity_e8 - closed_e8;
-            if opened_e8 > 0 {
-                lots.push((id, opened_e8, i128::from(opened_e8) * i128::from(spec.price_e8)));
+            let value_e16 = i128::from(opened_e8) * i128::from(spec.price_e8);
+            match named.and_then(|name| lots.iter_mut().find(|lot| lot.0 == name)) {
+                Some((_, quantity_e8, cost_e16)) if !closes => {
+                    (*quantity_e8, *cost_e16) = (*quantity_e8 + opened_e8, *cost_e16 + value_e16);
+                }
+                _ if opened_e8 > 0 => lots.push((id, opened_e8, value_e16)),
+                _ => {}
             }
             let p = rig.find(0, 0).expect("traded");
             assert_eq!((p.quantity_e8, p.realized_e16), (held_e8, realized_e16), "seed {seed} t{id}");

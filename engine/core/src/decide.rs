@@ -300,13 +300,13 @@ impl Ground<'_> {
             value_e16,
             realized_e16: booked.realized_e16,
         };
-        let mut long: Result<Money, Overflow> = Ok(0);
+        let mut long = 0;
         closing.allocate(values::taken(self.lots, self.block, &scratch.runs), |part, realized| {
             if part.lot.acquired <= until {
-                long = long.and_then(|sum| add(sum, realized));
+                long += realized;
             }
         })?;
-        long
+        add(long, 0)
     }
 
     /// The opened part: a lot of its own, or more of the one that is named.

@@ -42,6 +42,8 @@ pub mod values;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trade_tests;
 
 pub use amount::{Money, Overflow};
 pub use book::Book;

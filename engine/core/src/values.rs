@@ -2,7 +2,7 @@
 //!
 //! Pure functions of the input, the rules and the lots that were chosen; `docs/rules.md`, sections 4, 7, 8 and 10.
 
-use crate::amount::{Money, ONE_E8, Overflow, add, convert, notional, share, sub, unit};
+use crate::amount::{Money, ONE_E8, Overflow, convert, notional, share, sub, unit};
 use crate::command::{TradeInput, TradeKind};
 use crate::date::Date;
 use crate::event::Run;
@@ -119,19 +119,20 @@ pub(crate) struct Closing<'a> {
 }
 
 impl Closing<'_> {
-    /// What an allocation that is not the last realizes.
+    /// What an allocation that is not the last realizes. A part of a value and a part of a cost that are both in
+    /// range: their difference needs no check of its own.
     fn realized(&self, part: &Taken) -> Result<Money, Overflow> {
         let value = match self.input.consideration() {
             Some(_) => share(self.value_e16, part.quantity_e8, self.quantity_e8),
             None => notional(self.input.price_e8, part.quantity_e8, self.multiplier_e8)?,
         };
-        if self.is_long { sub(value, part.cost_e16) } else { sub(part.cost_e16, value) }
+        Ok(if self.is_long { value - part.cost_e16 } else { part.cost_e16 - value })
     }
 
     /// Calls `each` with every allocation and what it realized; these sum to the whole.
     ///
     /// # Errors
-    /// [`Overflow`] where a part leaves the range.
+    /// [`Overflow`]: never where the whole value is in range.
     pub(crate) fn allocate(
         &self,
         parts: impl Iterator<Item = Taken>,
@@ -141,11 +142,11 @@ impl Closing<'_> {
         let mut before: Money = 0;
         while let Some(part) = parts.next() {
             if parts.peek().is_none() {
-                each(&part, sub(self.realized_e16, before)?);
+                each(&part, self.realized_e16 - before);
                 break;
             }
             let realized = self.realized(&part)?;
-            before = add(before, realized)?;
+            before += realized;
             each(&part, realized);
         }
         Ok(())
