@@ -30,7 +30,7 @@ pub(crate) struct Meta {
 }
 
 impl Meta {
-    fn encode(&self) -> [u8; META_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; META_BYTES] {
         let mut bytes = [0u8; META_BYTES];
         bytes[0..8].copy_from_slice(&META_MAGIC.to_le_bytes());
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());

@@ -60,7 +60,7 @@ pub(crate) struct TailIdentity {
 }
 
 impl TailIdentity {
-    fn encode(&self) -> [u8; IDENTITY_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; IDENTITY_BYTES] {
         let mut bytes = [0u8; IDENTITY_BYTES];
         bytes[0..8].copy_from_slice(&TAIL_MAGIC.to_le_bytes());
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());

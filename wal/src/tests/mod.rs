@@ -4,8 +4,10 @@ mod crash;
 mod damage;
 mod faults;
 mod flips;
+mod golden;
 mod kill;
 mod normal;
+mod refused;
 mod tails;
 
 use std::fs::{File, OpenOptions};
