@@ -18,6 +18,9 @@ mod support;
 #[path = "log/ways.rs"]
 mod ways;
 
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use support::{Clock, Cores, Report};
@@ -31,7 +34,6 @@ fn main() {
     let mut report = Report::default();
     println!("machine: {}", lotbook_perf::machine::Machine::here().line());
     println!("load before: {}; hot thread on core {}, log thread on core {}", support::load(), cores.hot, cores.log);
-    cores.pin_hot();
     if wants("append") {
         append::run(cores, &mut report);
     }
@@ -53,6 +55,9 @@ fn main() {
     if wants("read") {
         read::run();
     }
+    if wants("peers") {
+        peers();
+    }
     report.print();
     println!("\nload after: {}; took {:.0} s", support::load(), began.elapsed().as_secs_f64());
 }
@@ -67,4 +72,23 @@ fn producers() {
     let waiting = producers::median_rate(3, || producers::one_at_a_time(std::time::Duration::from_secs(1)));
     println!("{:<58} {:>14.0}", "producers that go on meanwhile", pipelined);
     println!("{:<58} {:>14.0}", "producers that wait for each record", waiting);
+}
+
+/// The peers are a program of their own, in a workspace of its own: started here when it has been built.
+fn peers() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+    let target = std::env::var_os("LOTBOOK_PEERS_TARGET").map_or_else(|| workspace.join("target"), Into::into);
+    let program = target.join("release/peers");
+    if !program.exists() {
+        println!(
+            "\n## Peers: passed over\n\nNot built. `cargo build --release --manifest-path benches/peers/Cargo.toml` does that, once."
+        );
+        return;
+    }
+    // What was printed before comes out before what the child prints.
+    let _ = std::io::stdout().flush();
+    let status = Command::new(&program).status();
+    if !status.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        println!("the peers ended with {status:?}");
+    }
 }

@@ -41,6 +41,7 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
     config.wait = WaitStrategy::Yield;
     let Opened { log, mut appender, .. } = open(config).expect("a log");
     std::thread::sleep(Duration::from_secs(1));
+    let _pinned = cores.pin_hot();
     let mut control = Times::new();
     let mut durable = Times::new();
     let mut at = 0;

@@ -59,6 +59,8 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
     let (header, payload) = ([7u8; HEADER_BYTES], [9u8; PAYLOAD_BYTES]);
     let mut times = [Times::new(), Times::new(), Times::new()];
     let tick = clock.ticks_of(TICK);
+    std::thread::sleep(Duration::from_secs(1));
+    let pinned = cores.pin_hot();
     let mut next = ticks();
     for round in 0..800_000u64 {
         while ticks() < next {
@@ -78,6 +80,7 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
         }
         next = (next + tick).max(ticks().saturating_sub(100 * tick));
     }
+    drop(pinned);
     black_box(&anonymous.blocks);
     let stats = log.stats();
     println!("{}", times_head("store", "ns"));
@@ -120,6 +123,7 @@ pub(crate) fn rolls(clock: Clock, cores: Cores, report: &mut Report) {
     let slice = clock.ticks_of(SLICE);
     // The second log's segments are being prepared at first.
     std::thread::sleep(Duration::from_secs(1));
+    let pinned = cores.pin_hot();
     for round in 0..32 {
         let which = round % 2;
         let until = ticks() + slice;
@@ -138,6 +142,7 @@ pub(crate) fn rolls(clock: Clock, cores: Cores, report: &mut Report) {
             next += tick;
         }
     }
+    drop(pinned);
     let rolled = logs[0].log.stats().rolls;
     println!("{}", times_head("store", "ns"));
     println!("{}", times[0].row("with rolls, segments of 1 MiB", 1.0));

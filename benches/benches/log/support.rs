@@ -60,12 +60,39 @@ impl Cores {
         Self { hot: ids.last().copied().unwrap_or(0), log: ids.first().copied().unwrap_or(0) }
     }
 
-    pub(crate) fn pin_hot(self) {
-        core_affinity::set_for_current(core_affinity::CoreId { id: self.hot });
+    /// Keeps this thread on the hot core until the guard goes. Open logs before that: their threads inherit where they may run.
+    #[must_use]
+    pub(crate) fn pin_hot(self) -> Pinned {
+        Pinned::to(self.hot)
     }
 
-    pub(crate) fn pin_log(self) {
-        core_affinity::set_for_current(core_affinity::CoreId { id: self.log });
+    /// As [`Cores::pin_hot`], on the log thread's core.
+    #[must_use]
+    pub(crate) fn pin_log(self) -> Pinned {
+        Pinned::to(self.log)
+    }
+}
+
+/// A thread on one core, which goes back to where it might run before.
+pub(crate) struct Pinned(libc::cpu_set_t);
+
+impl Pinned {
+    fn to(core: usize) -> Self {
+        // SAFETY: all zeros is a valid set, and the call fills at most one.
+        let before = unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set);
+            set
+        };
+        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+        Self(before)
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // SAFETY: reads the one set that it is given.
+        unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &self.0) };
     }
 }
 
@@ -141,6 +168,12 @@ impl Report {
             println!("{:<78} {:>9.2} {goal_text:>9}  {}", goal.what, goal.measured, if met { "met" } else { "MISSED" });
         }
     }
+}
+
+/// What a quarter of the values stay below: short pieces of work, of which others on the machine disturb some.
+pub(crate) fn lower_quartile(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 4]
 }
 
 /// The middle value; of few repetitions, what one disturbed repetition cannot move.

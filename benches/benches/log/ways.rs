@@ -114,7 +114,7 @@ impl Way for MappedSegment<'_> {
 }
 
 fn sync_mapped(file: &File, positions: &Positions, cores: Cores) {
-    cores.pin_log();
+    let _pinned = cores.pin_log();
     while !positions.stop.load(Ordering::Acquire) {
         let stored = positions.stored.load(Ordering::Acquire);
         if stored == positions.durable.load(Ordering::Relaxed) {
@@ -151,7 +151,7 @@ impl Way for Ring<'_> {
 
 /// Takes what is there, stores it into the mapping, writes the blocks it touched, syncs.
 fn write_from_ring(mut ring: rtrb::Consumer<Slot>, tail: &MmapRaw, file: &File, positions: &Positions, cores: Cores) {
-    cores.pin_log();
+    let _pinned = cores.pin_log();
     let mut pages = Pages::new(1 << 20);
     let (mut number, mut at) = (0u64, 0u64);
     while !positions.stop.load(Ordering::Acquire) {
@@ -269,6 +269,7 @@ pub(crate) fn run(clock: Clock, cores: Cores) {
     ];
     let mut anonymous = Anonymous { blocks: vec![1; 262_144], number: 0 };
     let began = Instant::now();
+    let _pinned = cores.pin_hot();
     for _ in 0..SLICES {
         slice(clock, &mut anonymous, &mut all[0]);
         assert!(log.wait_durable(log.published_sequence(), Duration::from_secs(60)).expect("a whole disk"));
