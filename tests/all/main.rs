@@ -8,6 +8,7 @@ mod crash;
 mod exact;
 mod fix_peer;
 mod forward;
+mod latched;
 mod process;
 mod real_data;
 mod recovery;

@@ -1,7 +1,6 @@
 //! The hot side: one owner, one store after the other into the mapped tail.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -9,10 +8,11 @@ use crate::checksum::seal;
 use crate::disk::HeldLock;
 use crate::error::{AppendError, LatchedError};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, padded_bytes};
-use crate::log::{DRAIN, Log, STOP};
+use crate::log::Log;
 use crate::planted::{self, Bug};
 use crate::prefetch;
 use crate::record::{Group, INTERNAL_KINDS, KIND_CLOSE, RecordHeader, RecordMeta};
+use crate::stop::{DRAIN, STOP};
 use crate::tail::FreeBlock;
 
 /// Where a record went.
@@ -121,7 +121,7 @@ impl Appender {
         if meta.group.is_member() != self.in_group {
             return Err(AppendError::GroupOrder);
         }
-        if self.log.has_latched.0.load(Ordering::Relaxed) && !planted::is(Bug::AppendsAfterLatch) {
+        if self.log.durability.has_latched() && !planted::is(Bug::AppendsAfterLatch) {
             return Err(AppendError::Latched);
         }
         let padded = padded_bytes(payload_bytes);
@@ -149,7 +149,7 @@ impl Appender {
             durable_sequence: if planted::is(Bug::HeaderWatermarkAhead) {
                 self.sequence
             } else {
-                self.log.durable.0.sequence.load(Ordering::Relaxed)
+                self.log.durability.sequence_hint()
             },
             epoch: self.log.epoch,
             previous_checksum: self.checksum,
@@ -175,11 +175,7 @@ impl Appender {
 
     #[inline]
     fn publish(&self, end_address: u64) {
-        // ORDERING: Release, pairs with the Acquire loads of the log thread and of readers: whoever sees the address sees the bytes,
-        // the zeros behind the chunk before, and the block's directory entry. Address first: the loaders take the sequence
-        // first, so the address they get covers it.
-        self.log.tail.published_address().store(end_address, Ordering::Release);
-        self.log.tail.published_sequence().store(self.sequence, Ordering::Release);
+        self.log.tail.publish(end_address, self.sequence);
     }
 
     /// Asks for the lines that records will be stored into some kilobytes from here: of this block, and at its end of the next one.
@@ -212,8 +208,7 @@ impl Appender {
     /// Goes over to the next chunk, or changes nothing.
     #[cold]
     fn next_block(&mut self) -> Result<(), AppendError> {
-        // ORDERING: Acquire pairs with the preparer's Release: the segment is on disk, name and all.
-        let ready = self.log.prepared_end.0.load(Ordering::Acquire);
+        let ready = self.log.room.end();
         if self.next_chunk + CHUNK_BYTES as u64 > ready && !planted::is(Bug::AppendsBeyondRoom) {
             return Err(if self.log.out_of_space() { AppendError::OutOfSpace } else { AppendError::TailFull });
         }
@@ -266,9 +261,8 @@ impl Appender {
             offset += padded;
         }
         let end = self.next_chunk + chunks * CHUNK_BYTES as u64;
-        chunks == 0
-            || (end <= self.log.prepared_end.0.load(Ordering::Acquire)
-                && self.log.tail.has_free(chunks - u64::from(self.reserved.is_some())))
+        let reserved = u64::from(self.reserved.is_some());
+        chunks == 0 || (end <= self.log.room.end() && self.log.tail.has_free(chunks - reserved))
     }
 
     /// Ends the epoch in order: a close record, everything durable, threads stopped, tail file removed. Where there is no room left for
@@ -310,12 +304,12 @@ impl Appender {
     }
 
     fn stop_threads(&mut self, how: u8) {
-        self.log.stop.store(how, Ordering::Release);
+        self.log.stop.tell(how);
         self.log.preparer_bell.ring();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-        self.log.wake_waiters();
+        self.log.durability.wake();
         self.lock = None;
     }
 }

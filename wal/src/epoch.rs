@@ -1,23 +1,26 @@
 //! Beginning an epoch on a recovered log: the new tail, the threads, the first record.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
 use crate::disk::{Access, Disk, DiskError, HeldLock};
+use crate::durability::Durability;
 use crate::error::OpenError;
-use crate::flusher::{Flusher, ReadySegments};
+use crate::flusher::Flusher;
 use crate::limits::{NO_ADDRESS, chunk_ceil};
-use crate::log::{Bell, Durable, Log, RUN, Segments, Waiters};
+use crate::log::{Bell, Log, Segments};
 use crate::meta::Meta;
 use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY};
 use crate::padded::CachePadded;
 use crate::preparer::Preparer;
 use crate::record::{EPOCH_START_BYTES, EpochStart, Group, KIND_EPOCH_START, RecordMeta};
+use crate::room::Room;
 use crate::segment::segment_path;
 use crate::stats::StatsCells;
+use crate::stop::Stop;
 use crate::tail::{Tail, TailIdentity, tail_bytes, tail_name};
 use crate::threads::start_threads;
 
@@ -68,13 +71,13 @@ pub(crate) fn begin_epoch(
 ) -> Result<Begun, OpenError> {
     let start_address = chunk_ceil(recovered.end.address);
     let registry = Segments::default();
-    let ready: ReadySegments = Arc::new(Mutex::new(Default::default()));
+    let mut ready = VecDeque::new();
     let mut prepared_end = start_address;
     for segment in &recovered.segments {
         registry.add(segment.first);
         if segment.first + meta.segment_bytes > start_address {
             let file = disk.open(&segment_path(&config.dir, segment.first), Access::Write)?;
-            crate::log::lock(&ready).push_back((segment.first, file));
+            ready.push_back((segment.first, file));
             prepared_end = segment.first + meta.segment_bytes;
         }
     }
@@ -86,21 +89,14 @@ pub(crate) fn begin_epoch(
         start: (start_address, recovered.end.sequence),
         disk,
         tail,
-        durable: CachePadded(Durable {
-            sequence: AtomicU64::new(recovered.end.sequence),
-            address: AtomicU64::new(start_address),
-        }),
-        prepared_end: CachePadded(AtomicU64::new(prepared_end)),
-        short_of_space: AtomicBool::new(false),
-        has_latched: CachePadded(AtomicBool::new(false)),
-        latch: Mutex::new(None),
-        stop: AtomicU8::new(RUN),
+        durability: Durability::new(recovered.end.sequence, start_address),
+        room: Room::new(ready, prepared_end),
+        stop: Stop::new(),
         segments: registry,
         stats: CachePadded(StatsCells::new(config.on_activity.clone())),
-        waiters: Waiters::default(),
         preparer_bell: Bell::default(),
     });
-    let preparer = Preparer { log: Arc::clone(&log), ready: Arc::clone(&ready) };
+    let preparer = Preparer { log: Arc::clone(&log) };
     if prepared_end == start_address {
         match preparer.step() {
             crate::preparer::Prepared::NoSpace => {
@@ -115,7 +111,7 @@ pub(crate) fn begin_epoch(
     let slot = &recovered.next_slot;
     let same_segment = start_address - start_address % meta.segment_bytes == slot.segment_first;
     let slot_index = if same_segment { slot.index } else { 0 };
-    let flusher = Flusher::new(Arc::clone(&log), &config, ready, start_address, slot_index, slot.generation);
+    let flusher = Flusher::new(Arc::clone(&log), &config, start_address, slot_index, slot.generation);
     let mut appender =
         Appender::new(Arc::clone(&log), start_address, recovered.end.sequence, recovered.end.checksum, lock);
     let first_sequence = append_epoch_start(&mut appender, &recovered);

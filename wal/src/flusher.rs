@@ -4,9 +4,7 @@
 //! that a torn write never hurts what is already durable. Each flush touches one segment; the next one begins after it is
 //! synced, so bytes in a segment prove that the one before it is durable as a whole.
 
-use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::aligned::AlignedBuffer;
@@ -17,14 +15,12 @@ use crate::limits::{
     BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, MAX_WRITE_BYTES, SLOT_BYTES, SLOT_HEADER_BYTES, SLOT_OFFSETS,
     block_floor, chunk_floor,
 };
-use crate::log::{DRAIN, Log, RUN, STOP, lock};
+use crate::log::Log;
 use crate::planted::{self, Bug};
 use crate::record::RecordHeader;
 use crate::segment::SlotHead;
 use crate::stats::{Activity, bump};
-
-/// Segments that are ready to be written, oldest first, with their first addresses.
-pub(crate) type ReadySegments = Arc<Mutex<VecDeque<(u64, Arc<dyn DiskFile>)>>>;
+use crate::stop::{DRAIN, RUN, STOP};
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +37,6 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Flusher {
     log: Arc<Log>,
-    ready: ReadySegments,
     segment: Option<Arc<dyn DiskFile>>,
     segment_first: u64,
     /// Everything below is durable.
@@ -67,7 +62,6 @@ impl Flusher {
     pub(crate) fn new(
         log: Arc<Log>,
         config: &LogConfig,
-        ready: ReadySegments,
         flushed: u64,
         slot_index: usize,
         slot_generation: u64,
@@ -75,7 +69,6 @@ impl Flusher {
         let max_flush = config.max_flush_bytes - config.max_flush_bytes % CHUNK_BYTES;
         Self {
             log,
-            ready,
             segment: None,
             segment_first: 0,
             flushed,
@@ -98,15 +91,15 @@ impl Flusher {
         if let Some(error) = self.log.latched() {
             return Err(error);
         }
-        // ORDERING: sequence first, then address, both Acquire; pairs with the appender's publication in the other order.
-        let sequence = self.log.tail.published_sequence().load(Ordering::Acquire);
-        let address = self.log.tail.published_address().load(Ordering::Acquire);
+        // In this order: the address covers the sequence.
+        let sequence = self.log.tail.published_sequence();
+        let address = self.log.tail.published_address();
         if address == self.flushed {
             return self.step_idle(sequence, now_ns);
         }
         if self.max_flush_delay_ns > 0 && address - self.flushed < self.max_flush_bytes {
             let since = *self.pending_since_ns.get_or_insert(now_ns);
-            let draining = self.log.stop.load(Ordering::Acquire) == DRAIN;
+            let draining = self.log.stop.told() == DRAIN;
             if now_ns - since < self.max_flush_delay_ns && !draining {
                 return Ok(Step::Idle);
             }
@@ -181,7 +174,7 @@ impl Flusher {
             return true;
         }
         self.log.stats.0.enter(Activity::Roll);
-        let Some((first, file)) = lock(&self.ready).pop_front() else { return false };
+        let Some((first, file)) = self.log.room.take() else { return false };
         assert_eq!(first, self.flushed - self.flushed % self.log.segment_bytes);
         if self.segment.is_some() {
             self.slot_index = 0;
@@ -315,7 +308,7 @@ impl Flusher {
 
     /// One turn of the thread's loop: a step, and what the log is told to do beside it. `None`: this was the last one.
     pub(crate) fn turn(&mut self, now_ns: u64) -> Option<Step> {
-        let stop = self.log.stop.load(Ordering::Acquire);
+        let stop = self.log.stop.told();
         if stop == STOP {
             return None;
         }

@@ -41,6 +41,7 @@ mod checksum;
 mod config;
 mod damage;
 mod disk;
+mod durability;
 mod epoch;
 mod error;
 mod flusher;
@@ -62,15 +63,21 @@ mod real_disk;
 mod record;
 mod recovery;
 mod repair;
+mod room;
 mod scan;
 mod segment;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stats;
+mod stop;
+mod sync;
 mod tail;
+mod tail_memory;
 mod threads;
 
-#[cfg(test)]
+#[cfg(all(loom, test))]
+mod models;
+#[cfg(all(not(loom), test))]
 mod tests;
 
 pub use appender::{Appended, Appender};

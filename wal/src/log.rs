@@ -3,32 +3,20 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::durability::Durability;
 use crate::error::{LatchedError, ReadError};
 use crate::padded::CachePadded;
 use crate::planted::{self, Bug};
 use crate::reader::{From, Reader, RecordBuffer};
+use crate::room::Room;
 use crate::segment::segment_path;
 use crate::stats::{LogStats, StatsCells};
+use crate::stop::Stop;
 use crate::tail::Tail;
-
-/// What the threads are told.
-pub(crate) const RUN: u8 = 0;
-/// Flush what is published, write the watermark, end.
-pub(crate) const DRAIN: u8 = 1;
-/// End at once, as a crash would.
-pub(crate) const STOP: u8 = 2;
-
-/// What the log thread publishes: everything up to here survives power loss.
-#[derive(Debug, Default)]
-pub(crate) struct Durable {
-    pub(crate) sequence: AtomicU64,
-    pub(crate) address: AtomicU64,
-}
 
 /// A log that is open for writing, as everyone but the appender sees it.
 #[derive(Debug)]
@@ -41,27 +29,13 @@ pub struct Log {
     pub(crate) start: (u64, u64),
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) tail: Tail,
-    pub(crate) durable: CachePadded<Durable>,
-    /// Segments up to this stream address are ready on disk; the appender takes no chunk beyond it.
-    pub(crate) prepared_end: CachePadded<AtomicU64>,
-    pub(crate) short_of_space: AtomicBool,
-    /// Read with every append, so it shares its line with nothing that is written.
-    pub(crate) has_latched: CachePadded<AtomicBool>,
-    pub(crate) latch: Mutex<Option<LatchedError>>,
-    pub(crate) stop: AtomicU8,
+    pub(crate) durability: Durability,
+    pub(crate) room: Room<Arc<dyn DiskFile>>,
+    pub(crate) stop: Stop,
     pub(crate) segments: Segments,
     pub(crate) stats: CachePadded<StatsCells>,
-    pub(crate) waiters: Waiters,
     /// Rung when the preparer may have something to do.
     pub(crate) preparer_bell: Bell,
-}
-
-/// Cold threads waiting for a durable sequence.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters {
-    count: AtomicUsize,
-    lock: Mutex<()>,
-    changed: Condvar,
 }
 
 /// A flag one thread sleeps on.
@@ -145,24 +119,22 @@ impl Log {
 
     /// Everything up to this sequence survives power loss. Always the end of a whole group.
     pub fn durable_sequence(&self) -> u64 {
-        // ORDERING: Acquire pairs with the Release in `publish_durable`.
-        self.durable.0.sequence.load(Ordering::Acquire)
+        self.durability.sequence()
     }
 
     /// A stream address below which everything is durable.
     pub fn durable_address(&self) -> u64 {
-        self.durable.0.address.load(Ordering::Acquire)
+        self.durability.address()
     }
 
     /// Everything up to this sequence survives a killed process. Always the end of a whole group.
     pub fn published_sequence(&self) -> u64 {
-        // ORDERING: Acquire pairs with the Release in the appender's publication.
-        self.tail.published_sequence().load(Ordering::Acquire)
+        self.tail.published_sequence()
     }
 
     /// End of the last published record.
     pub fn published_address(&self) -> u64 {
-        self.tail.published_address().load(Ordering::Acquire)
+        self.tail.published_address()
     }
 
     /// Oldest stream address still here.
@@ -172,60 +144,17 @@ impl Log {
 
     /// Blocks until `sequence` is durable (true), the time is over (false), or the log has latched. For cold threads.
     pub fn wait_durable(&self, sequence: u64, timeout: Duration) -> Result<bool, LatchedError> {
-        let deadline = Instant::now().checked_add(timeout);
-        self.waiters.count.fetch_add(1, Ordering::SeqCst);
-        // ORDERING: pairs with the fence in `wake_waiters`: either the log thread sees the count, or we see its sequence.
-        fence(Ordering::SeqCst);
-        let mut guard = lock(&self.waiters.lock);
-        let result = loop {
-            if self.durable_sequence() >= sequence {
-                break Ok(true);
-            }
-            if let Some(error) = self.latched() {
-                break Err(error);
-            }
-            let left = deadline.map_or(Duration::from_secs(3600), |d| d.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                break Ok(false);
-            }
-            guard = self.waiters.changed.wait_timeout(guard, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        };
-        drop(guard);
-        self.waiters.count.fetch_sub(1, Ordering::SeqCst);
-        result
+        self.durability.wait(sequence, timeout)
     }
 
-    pub(crate) fn wake_waiters(&self) {
-        // ORDERING: pairs with the fence in `wait_durable`.
-        fence(Ordering::SeqCst);
-        if self.waiters.count.load(Ordering::Relaxed) > 0 {
-            // Taken so that a waiter between its look and its sleep does not miss the call.
-            drop(lock(&self.waiters.lock));
-            self.waiters.changed.notify_all();
-        }
-    }
-
-    /// Log thread only. Refused once latched, whichever thread has latched: what the failure calls durable is then the last word.
+    /// Log thread only. Refused once latched.
     pub(crate) fn publish_durable(&self, sequence: u64, address: u64) -> Result<(), LatchedError> {
-        debug_assert!(sequence >= self.durable.0.sequence.load(Ordering::Relaxed));
-        let latch = lock(&self.latch);
-        if let Some(error) = &*latch {
-            return Err(error.clone());
-        }
-        // ORDERING: Release; whoever sees the sequence sees the address and may read the segment below it.
-        self.durable.0.address.store(address, Ordering::Release);
-        self.durable.0.sequence.store(sequence, Ordering::Release);
-        drop(latch);
-        self.wake_waiters();
-        Ok(())
+        self.durability.publish(sequence, address)
     }
 
     /// The first failed write or sync, if there was one.
     pub fn latched(&self) -> Option<LatchedError> {
-        if !self.has_latched.0.load(Ordering::Acquire) {
-            return None;
-        }
-        lock(&self.latch).clone()
+        self.durability.latched()
     }
 
     /// For a thread of the log that panics: without it the log would stand still and say nothing.
@@ -237,28 +166,13 @@ impl Log {
 
     /// Latches on the first failure; later ones change nothing. Returns what stands.
     pub(crate) fn latch(&self, error: &DiskError) -> LatchedError {
-        let mut latch = lock(&self.latch);
-        if planted::is(Bug::LatchOverwritten) {
-            *latch = None;
-        }
-        let stands = latch.get_or_insert_with(|| LatchedError {
-            errno: error.errno(),
-            call: error.call,
-            file: error.path.clone(),
-            offset: error.offset,
-            durable_sequence: self.durable_sequence(),
-        });
-        let stands = stands.clone();
-        drop(latch);
-        self.has_latched.0.store(true, Ordering::Release);
-        self.wake_waiters();
-        stands
+        self.durability.latch(error)
     }
 
     /// True while the next segment cannot be prepared for lack of space. Appends still go through until the segments that are
     /// ready are full; it ends by itself.
     pub fn out_of_space(&self) -> bool {
-        self.short_of_space.load(Ordering::Acquire)
+        self.room.is_short()
     }
 
     /// A reader of all records from a place on.

@@ -3,17 +3,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::aligned::AlignedBuffer;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
-use crate::flusher::ReadySegments;
 use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENTS_AHEAD, SPACE_RETRY_MS};
-use crate::log::{Log, RUN, lock};
+use crate::log::Log;
 use crate::planted::{self, Bug};
 use crate::segment::{SegmentHeader, segment_path};
 use crate::stats::bump;
+use crate::stop::RUN;
 
 /// Zeros written by one call.
 const ZERO_BYTES: usize = 1 << 20;
@@ -108,22 +107,21 @@ fn name_segment(
 #[derive(Debug)]
 pub(crate) struct Preparer {
     pub(crate) log: Arc<Log>,
-    pub(crate) ready: ReadySegments,
 }
 
 impl Preparer {
     /// Makes at most one segment.
     pub(crate) fn step(&self) -> Prepared {
-        if self.log.has_latched.0.load(Ordering::Acquire) {
+        if self.log.durability.has_latched() {
             return Prepared::Latched;
         }
-        if lock(&self.ready).len() as u64 >= SEGMENTS_AHEAD {
+        if self.log.room.waiting() as u64 >= SEGMENTS_AHEAD {
             return Prepared::Enough;
         }
         if planted::is(Bug::SpaceNeverReturns) && self.log.out_of_space() {
             return Prepared::NoSpace;
         }
-        let first_address = self.log.prepared_end.0.load(Ordering::Relaxed);
+        let first_address = self.log.room.end();
         let header = SegmentHeader {
             log_id: self.log.log_id,
             first_address,
@@ -132,18 +130,14 @@ impl Preparer {
         };
         match make_segment(&*self.log.disk, &self.log.dir, &header) {
             Ok(file) => {
-                lock(&self.ready).push_back((first_address, file));
                 self.log.segments.add(first_address);
                 bump(&self.log.stats.0.segments_prepared, 1);
-                self.log.short_of_space.store(false, Ordering::Release);
-                // ORDERING: Release pairs with the appender's Acquire: it takes chunks only of segments that are ready.
-                let end = first_address + self.log.segment_bytes;
-                self.log.prepared_end.0.store(end, Ordering::Release);
+                self.log.room.add(first_address, file, first_address + self.log.segment_bytes);
                 Prepared::One
             }
             Err(Unmade::NoRoom(_)) => {
                 // Foreseen: what was taken in fits into the segments that are ready.
-                self.log.short_of_space.store(true, Ordering::Release);
+                self.log.room.set_short(true);
                 Prepared::NoSpace
             }
             Err(Unmade::Failed(error)) => {
@@ -155,7 +149,7 @@ impl Preparer {
 
     /// The thread.
     pub(crate) fn run(self) {
-        while self.log.stop.load(Ordering::Acquire) == RUN {
+        while self.log.stop.told() == RUN {
             match self.step() {
                 Prepared::One => {}
                 Prepared::Enough => self.log.preparer_bell.wait(Duration::from_secs(1)),

@@ -10,13 +10,14 @@
 //! - the free list: popped by the appender, pushed by the log thread; last in, first out, so that a quiet disk keeps few blocks hot.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use crate::disk::{Disk, DiskResult};
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, NO_ADDRESS};
 use crate::mapping::Mapping;
 use crate::padded::CachePadded;
 use crate::prefetch;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence, order};
+use crate::tail_memory::TailMemory;
 
 pub(crate) const TAIL_MAGIC: u64 = u64::from_le_bytes(*b"LOTTAIL\x01");
 pub(crate) const PUBLISHED_ADDRESS_OFFSET: usize = 128;
@@ -105,10 +106,9 @@ pub(crate) struct FreeBlock {
 /// The mapped tail of a log being written.
 #[derive(Debug)]
 pub(crate) struct Tail {
-    map: Mapping,
+    memory: TailMemory,
     path: PathBuf,
     block_count: u32,
-    blocks_offset: usize,
     /// Which block holds the chunk with number `n`, at `n % block_count`: live chunks are contiguous and at most that many.
     index: Box<[AtomicU32]>,
     free_next: Box<[AtomicU32]>,
@@ -127,26 +127,31 @@ impl Tail {
         }
         let map = disk.create_mapped(&new, bytes)?;
         assert!(map.len() >= bytes);
+        Ok(Self::over(map, path, identity))
+    }
+
+    /// In memory that nobody else knows of yet.
+    pub(crate) fn over(map: Mapping, path: &Path, identity: &TailIdentity) -> Self {
         let count = identity.block_count;
+        let header = identity.encode();
+        assert!(map.len() >= header.len());
+        // SAFETY: the mapping is longer than the header and nobody else knows of it yet.
+        unsafe { std::ptr::copy_nonoverlapping(header.as_ptr(), map.as_mut_ptr(), header.len()) };
         let atomics = |f: &dyn Fn(u32) -> u32| (0..count).map(|i| AtomicU32::new(f(i))).collect();
         let tail = Self {
-            map,
+            memory: TailMemory::new(map, count),
             path: path.to_path_buf(),
             block_count: count,
-            blocks_offset: blocks_offset(count),
             index: atomics(&|_| NO_BLOCK),
             free_next: atomics(&|i| if i + 1 == count { NO_BLOCK } else { i + 1 }),
             free_head: CachePadded(AtomicU32::new(0)),
         };
-        let header = identity.encode();
-        // SAFETY: the mapping is longer than the header and nobody else knows of it yet.
-        unsafe { std::ptr::copy_nonoverlapping(header.as_ptr(), tail.map.as_mut_ptr(), header.len()) };
         for block in 0..count {
             tail.entry_address(block).store(NO_ADDRESS, Ordering::Relaxed);
         }
-        tail.published_address().store(identity.start_address, Ordering::Relaxed);
-        tail.published_sequence().store(identity.start_sequence - 1, Ordering::Release);
-        Ok(tail)
+        tail.memory.word(PUBLISHED_ADDRESS_OFFSET).store(identity.start_address, Ordering::Relaxed);
+        tail.memory.word(PUBLISHED_SEQUENCE_OFFSET).store(identity.start_sequence - 1, Ordering::Relaxed);
+        tail
     }
 
     /// Replaces the tail of the epoch before, whose records are durable on disk by now.
@@ -158,53 +163,51 @@ impl Tail {
         &self.path
     }
 
+    /// Appender only: everything up to here is in the tail.
     #[inline]
-    fn atomic(&self, offset: usize) -> &AtomicU64 {
-        assert!(offset.is_multiple_of(8) && offset + 8 <= self.blocks_offset);
-        // SAFETY: inside the mapping, aligned (the mapping starts on a page), and these words are only ever touched as atomics
-        // while the mapping lives.
-        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(offset).cast()) }
+    pub(crate) fn publish(&self, end_address: u64, sequence: u64) {
+        // ORDERING: Release, pairs with the Acquire loads of the log thread and of readers: whoever sees the address sees the bytes,
+        // the zeros behind the chunk before, and the block's directory entry. Address first: the loaders take the sequence
+        // first, so the address they get covers it.
+        let address_word = self.memory.word(PUBLISHED_ADDRESS_OFFSET);
+        address_word.store(end_address, order!("publish.address", Release));
+        self.memory.word(PUBLISHED_SEQUENCE_OFFSET).store(sequence, order!("publish.sequence", Release));
     }
 
-    /// End of the last published record. Stored before the sequence: whoever loads the sequence first finds an address that
-    /// covers it.
-    #[inline]
-    pub(crate) fn published_address(&self) -> &AtomicU64 {
-        self.atomic(PUBLISHED_ADDRESS_OFFSET)
+    /// End of the last published record. Loaded after the sequence, it covers it.
+    pub(crate) fn published_address(&self) -> u64 {
+        // ORDERING: Acquire pairs with the Release in `publish`: the bytes below it are there.
+        self.memory.word(PUBLISHED_ADDRESS_OFFSET).load(order!("published.address", Acquire))
     }
 
-    #[inline]
-    pub(crate) fn published_sequence(&self) -> &AtomicU64 {
-        self.atomic(PUBLISHED_SEQUENCE_OFFSET)
+    /// Sequence of the last published record.
+    pub(crate) fn published_sequence(&self) -> u64 {
+        // ORDERING: Acquire pairs with the Release in `publish`: the address loaded after it covers it.
+        self.memory.word(PUBLISHED_SEQUENCE_OFFSET).load(order!("published.sequence", Acquire))
     }
 
     fn entry_address(&self, block: u32) -> &AtomicU64 {
-        self.atomic(DIRECTORY_OFFSET + block as usize * ENTRY_BYTES)
+        self.memory.word(DIRECTORY_OFFSET + block as usize * ENTRY_BYTES)
     }
 
     fn entry_generation(&self, block: u32) -> &AtomicU64 {
-        self.atomic(DIRECTORY_OFFSET + block as usize * ENTRY_BYTES + 8)
-    }
-
-    /// The first byte of a block.
-    fn block_start(&self, block: u32) -> *mut u8 {
-        assert!(block < self.block_count);
-        // SAFETY: inside the mapping by the assertion.
-        unsafe { self.map.as_mut_ptr().add(self.blocks_offset + block as usize * CHUNK_BYTES) }
+        self.memory.word(DIRECTORY_OFFSET + block as usize * ENTRY_BYTES + 8)
     }
 
     /// Appender only: takes the most recently freed block off the list, for [`Tail::assign_block`] later.
     pub(crate) fn reserve_block(&self) -> Option<FreeBlock> {
-        let mut head = self.free_head.0.load(Ordering::Acquire);
+        // ORDERING: Acquire pairs with the Release in `free_block`: the log thread's reads of the block are over, and the list behind
+        // it is what it says. The exchange has nothing to add when it succeeds; when it fails it has seen another head.
+        let mut head = self.free_head.0.load(order!("reserve.head", Acquire));
         loop {
             if head == NO_BLOCK {
                 return None;
             }
             // Only this thread pops, so `head` cannot leave the list and come back between load and exchange (no ABA).
             let next = self.free_next[head as usize].load(Ordering::Relaxed);
-            // ORDERING: Acquire pairs with the Release in `free_block`: the log thread's reads of the block are over.
-            match self.free_head.0.compare_exchange_weak(head, next, Ordering::Acquire, Ordering::Acquire) {
-                Ok(_) => return Some(FreeBlock { number: head, start: self.block_start(head) }),
+            let retry = order!("reserve.retry", Acquire);
+            match self.free_head.0.compare_exchange_weak(head, next, Ordering::Relaxed, retry) {
+                Ok(_) => return Some(FreeBlock { number: head, start: self.memory.block_start(head) }),
                 Err(seen) => head = seen,
             }
         }
@@ -217,11 +220,12 @@ impl Tail {
         let odd = generation.load(Ordering::Relaxed) | 1;
         // ORDERING: the odd generation is visible before any new byte of the block (Release fence here, Acquire fence in `copy`).
         generation.store(odd, Ordering::Relaxed);
-        fence(Ordering::Release);
+        fence!("assign.fence", Release);
         self.entry_address(block).store(chunk_address, Ordering::Relaxed);
-        generation.store(odd + 1, Ordering::Release);
-        // ORDERING: found by the log thread after it has seen a record of this chunk published (Release in the appender).
-        self.index[self.index_of(chunk_address)].store(block, Ordering::Release);
+        // ORDERING: Release pairs with the Acquire in `copy`: who sees the even generation sees the address.
+        generation.store(odd + 1, order!("assign.generation", Release));
+        // ORDERING: Relaxed, as the address above; looked up by those who have seen a record of this chunk published (Release there).
+        self.index[self.index_of(chunk_address)].store(block, Ordering::Relaxed);
         start
     }
 
@@ -239,7 +243,8 @@ impl Tail {
 
     /// Appender only: true when at least `wanted` blocks are free. Only the appender takes blocks, so a yes stays true.
     pub(crate) fn has_free(&self, wanted: u64) -> bool {
-        let mut block = self.free_head.0.load(Ordering::Acquire);
+        // ORDERING: Acquire pairs with the Release in `free_block`: the list behind the head is what it says.
+        let mut block = self.free_head.0.load(order!("has-free.head", Acquire));
         for _ in 0..wanted {
             if block == NO_BLOCK {
                 return false;
@@ -253,9 +258,12 @@ impl Tail {
         (chunk_address / CHUNK_BYTES as u64 % self.block_count as u64) as usize
     }
 
+    /// For those who have seen a record of that chunk published.
     fn block_of(&self, chunk_address: u64) -> Option<u32> {
-        let block = self.index[self.index_of(chunk_address)].load(Ordering::Acquire);
-        (block != NO_BLOCK && self.entry_address(block).load(Ordering::Acquire) == chunk_address).then_some(block)
+        // ORDERING: Relaxed; see there. A later chunk may have come to either place: then it is not this one's block any more, or `copy`
+        // will notice.
+        let block = self.index[self.index_of(chunk_address)].load(Ordering::Relaxed);
+        (block != NO_BLOCK && self.entry_address(block).load(Ordering::Relaxed) == chunk_address).then_some(block)
     }
 
     /// Log thread only: gives back the block of a chunk that is durable as a whole. Its bytes and its directory entry stay until it is
@@ -265,8 +273,9 @@ impl Tail {
         let mut head = self.free_head.0.load(Ordering::Relaxed);
         loop {
             self.free_next[block as usize].store(head, Ordering::Relaxed);
-            // ORDERING: Release pairs with the Acquire in `reserve_block`.
-            match self.free_head.0.compare_exchange_weak(head, block, Ordering::Release, Ordering::Relaxed) {
+            // ORDERING: Release pairs with the Acquire in `reserve_block` and `has_free`.
+            let push = order!("free.push", Release);
+            match self.free_head.0.compare_exchange_weak(head, block, push, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -277,35 +286,39 @@ impl Tail {
     pub(crate) fn copy_live(&self, chunk_address: u64, from: usize, out: &mut [u8]) {
         assert!(from + out.len() <= CHUNK_BYTES);
         let block = self.block_of(chunk_address).expect("a live chunk has a block");
-        // SAFETY: inside the block by the assertion; the bytes are below the published address, which was loaded with Acquire, and
-        // the appender never stores below it; the block is not freed by anyone but the caller.
-        unsafe {
-            std::ptr::copy_nonoverlapping(self.block_start(block).add(from), out.as_mut_ptr(), out.len());
-        }
+        // The bytes are below the published address, which was loaded with Acquire, and the appender never stores below it; the block is
+        // not freed by anyone but the caller.
+        self.memory.read_plain(block, from, out);
     }
 
     /// Readers: copies bytes of a chunk, false when its block is gone or was taken again meanwhile. `from` and the length are multiples
     /// of eight; the caller stays below the published address.
     pub(crate) fn copy(&self, chunk_address: u64, from: usize, out: &mut [u8]) -> bool {
-        assert!(from.is_multiple_of(8) && out.len().is_multiple_of(8));
-        assert!(from + out.len() <= CHUNK_BYTES);
         let Some(block) = self.block_of(chunk_address) else { return false };
         let generation = self.entry_generation(block);
-        let before = generation.load(Ordering::Acquire);
+        // ORDERING: Acquire pairs with the Release in `assign_block`: the address belongs to this generation.
+        let before = generation.load(order!("copy.generation", Acquire));
         if before & 1 == 1 || self.entry_address(block).load(Ordering::Relaxed) != chunk_address {
             return false;
         }
-        // SAFETY: inside the block by the assertions, aligned to eight.
-        let start = unsafe { self.block_start(block).add(from) }.cast::<u64>();
-        for (i, word) in out.chunks_exact_mut(8).enumerate() {
-            // SAFETY: as above. The appender may be storing plain bytes here when the block has been taken again; a word then holds
-            // some mixture, which the generation check below throws away.
-            let value = unsafe { AtomicU64::from_ptr(start.add(i)) }.load(Ordering::Relaxed);
-            word.copy_from_slice(&value.to_ne_bytes());
-        }
+        // The appender may be storing plain bytes here when the block has been taken again; a word then holds some mixture, which the
+        // generation check below throws away.
+        self.memory.load_words(block, from, out);
         // ORDERING: pairs with the Release fence in `assign_block`: had a byte been new, the generation would be seen changed.
-        fence(Ordering::Acquire);
+        fence!("copy.fence", Acquire);
         generation.load(Ordering::Relaxed) == before
+    }
+
+    /// In a model: that chunk has a block.
+    #[cfg(all(loom, test))]
+    pub(crate) fn has_chunk(&self, chunk_address: u64) -> bool {
+        self.block_of(chunk_address).is_some()
+    }
+
+    /// Appender only, in a model: stores a word of a chunk's block, as plain bytes.
+    #[cfg(all(loom, test))]
+    pub(crate) fn store_word(&self, chunk_address: u64, at: usize, value: u64) {
+        self.memory.store_plain(self.block_of(chunk_address).expect("taken"), at, value);
     }
 
     /// Takes the name away: the log was closed in order.

@@ -1,15 +1,15 @@
 //! The log's two threads: the one that writes on, and the one that makes segments ahead.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::config::LogConfig;
 use crate::error::OpenError;
 use crate::flusher::Flusher;
-use crate::log::{Log, STOP};
+use crate::log::Log;
 use crate::preparer::Preparer;
+use crate::stop::STOP;
 
 /// Latches the log when the thread that holds it unwinds.
 struct PanicWatch {
@@ -61,7 +61,7 @@ pub(crate) fn start_threads(
     match prepare_thread {
         Ok(prepare_thread) => Ok(vec![log_thread, prepare_thread]),
         Err(e) => {
-            log.stop.store(STOP, Ordering::Release);
+            log.stop.tell(STOP);
             let _ = log_thread.join();
             Err(OpenError::Start(e))
         }

@@ -1,16 +1,16 @@
 //! A log without threads: whoever opened it takes the steps of the log thread and of the preparer.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
 use crate::disk::Disk;
 use crate::error::{AppendError, LatchedError, OpenError};
 use crate::flusher::{self, Flusher};
-use crate::log::{DRAIN, Log};
+use crate::log::Log;
 use crate::open::{OpenReport, Opened, begin};
 use crate::preparer::{self, Preparer};
+use crate::stop::DRAIN;
 
 /// What a step of the log thread did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl SteppedLog {
                 other => break other.is_ok(),
             }
         };
-        log.stop.store(DRAIN, Ordering::Release);
+        log.stop.tell(DRAIN);
         while flusher.0.turn(now_ns).is_some() {}
         appender.end(closed)
     }
