@@ -77,7 +77,7 @@ impl Appender {
             sequence,
             checksum,
             in_group: false,
-            threads: Vec::new(),
+            threads: Vec::with_capacity(2),
             lock: Some(lock),
         }
     }

@@ -430,20 +430,31 @@ mod tests {
     }
 
     #[test]
-    fn the_format_page_shows_the_drawing_above() {
+    fn the_format_page_shows_the_drawings_above_the_code() {
         let page = include_str!("../../docs/wal-format.md");
-        let source = include_str!("record.rs");
-        for fence in ["//! ```text\n", "/// ```text\n"] {
-            let prefix = &fence[..3];
-            let from = source.find(fence).unwrap() + fence.len();
-            let to = from + source[from..].find("```").unwrap();
-            let drawing: String = source[from..to]
-                .lines()
-                .map(|l| l.trim_start_matches(prefix).strip_prefix(' ').unwrap_or(""))
-                .filter(|l| !l.is_empty())
-                .map(|l| format!("{l}\n"))
-                .collect();
-            assert!(page.contains(&drawing), "docs/wal-format.md must hold:\n{drawing}");
+        let sources = [
+            ("record.rs", include_str!("record.rs"), 2),
+            ("segment.rs", include_str!("segment.rs"), 2),
+            ("tail.rs", include_str!("tail.rs"), 1),
+            ("meta.rs", include_str!("meta.rs"), 1),
+        ];
+        for (name, source, drawings) in sources {
+            let mut found = 0;
+            let mut lines = source.lines();
+            while let Some(line) = lines.next() {
+                let Some(prefix) = ["//! ```text", "/// ```text"].into_iter().find(|p| line == *p).map(|p| &p[..3])
+                else {
+                    continue;
+                };
+                let drawing: String = lines
+                    .by_ref()
+                    .take_while(|l| !l.ends_with("```"))
+                    .map(|l| format!("{}\n", l.trim_start_matches(prefix).strip_prefix(' ').unwrap_or("")))
+                    .collect();
+                assert!(page.contains(&drawing), "docs/wal-format.md must hold, from {name}:\n{drawing}");
+                found += 1;
+            }
+            assert_eq!(found, drawings, "drawings in {name}");
         }
     }
 
