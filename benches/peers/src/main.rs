@@ -5,6 +5,7 @@ use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+#[allow(dead_code)]
 #[path = "../../benches/log/producers.rs"]
 mod producers;
 #[allow(dead_code)]
