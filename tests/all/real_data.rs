@@ -18,7 +18,7 @@ use lotbook_perf::rng::{Rng, splitmix64};
 use lotbook_tests::rig::{Rig, config};
 
 use crate::coldpath::{accepted, equals_oracle, input};
-use crate::support::{BookRig, E8, LIMITS, Spec, long_form, oracle_books, shuffle};
+use crate::support::{BookRig, E8, LIMITS, ORACLE_METHODS, Spec, long_form, oracle_books, shuffle};
 
 fn read(name: &str) -> Option<String> {
     let dir = std::env::var_os("LOTBOOK_DATA")
@@ -75,7 +75,7 @@ fn real_fills_give_one_profit_under_every_method() {
         last_e8.insert(spec.instrument, spec.price_e8);
     }
     let mut crossings = 0;
-    let totals = LotMethod::ALL.map(|method| {
+    let totals = ORACLE_METHODS.map(|method| {
         let mut rig = BookRig::new(Rules { method, allow_short: true, ..Rules::DEFAULT }, 7, false, LIMITS);
         for spec in &list {
             let before = rig.find(0, spec.instrument).map_or(0, |p| p.quantity_e8);
@@ -153,7 +153,7 @@ fn real_prints_in_any_order_are_the_chronological_book() {
     let Some(text) = read("taq_trades.csv.gz") else { return };
     let list = prints(&text);
     assert_eq!(list.len(), 77_263);
-    for (seed, method) in LotMethod::ALL.into_iter().enumerate() {
+    for (seed, method) in ORACLE_METHODS.into_iter().enumerate() {
         // CI: the whole file once, a third of it for the other seeds.
         let part = if seed == 0 || long_form() { list.len() } else { list.len() / 3 };
         let chronological = &list[..part];

@@ -3,19 +3,18 @@
 //! An event that does not fit the book is a damaged log or a defect: [`Misfit`] says so and the book
 //! must not be used any further.
 
-use crate::amount::{Money, share};
 use crate::book::{Book, Instrument, NO_POSITION, index_hash};
 use crate::command::{NameClass, TradeInput, TradeKind};
 use crate::date::Date;
 use crate::digest;
-use crate::event::{Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
+use crate::event::{Averaged, Class, CorrectedEvent, Event, Reason, TradeEvent};
 use crate::forward::Forward;
 use crate::id::NO_NAME;
-use crate::lots::{Lot, LotArena};
+use crate::lots::{Gone, Lot, LotArena};
 use crate::names::Names;
 use crate::outcome::Outcome;
 use crate::position::Position;
-use crate::values::{base_cost_taken, fees_e16};
+use crate::values::fees_e16;
 
 /// An event contradicts the book that it is applied to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,16 +194,12 @@ impl Book {
         position.cost_e16 = outcome.after.cost_e16;
         position.base_cost_e16 = outcome.after.base_cost_e16;
         position.oldest = outcome.lots.first().map_or(Date::NONE, |lot| lot.acquired);
-        self.lots.replace(&mut position.block, outcome.lots.iter().copied());
-        position.lots_digest = lots_digest(position.key_hash, &self.names, &outcome.lots);
+        let (key_hash, names) = (position.key_hash, &self.names);
+        let tag = |lot: &Lot| digest::lot_tag(key_hash, names, lot);
+        self.lots.replace(&mut position.block, outcome.averaged, outcome.lots.iter().copied(), tag);
         self.sums.refresh(position);
         Ok(())
     }
-}
-
-/// Sum of the digests of these lots.
-pub(crate) fn lots_digest(key_hash: u64, names: &Names, lots: &[Lot]) -> u64 {
-    lots.iter().fold(0u64, |sum, lot| sum.wrapping_add(digest::lot(key_hash, names, lot)))
 }
 
 /// Moves lots and sums of one position as the event says.
@@ -216,10 +211,7 @@ pub(crate) fn settle(
 ) -> Result<(), Misfit> {
     let input = &event.input;
     if !event.runs.is_empty() {
-        let base_cost = base_cost_taken(lots, &position.block, event.runs, event.closed_cost_e16);
-        fits!(base_cost == event.closed_base_e16, "the runs take another base cost than the event says");
-        let cost = take_runs(lots, names, position, event.runs)?;
-        fits!(cost == event.closed_cost_e16, "the runs take another cost than the event says");
+        take(lots, position, event)?;
     }
     position.quantity_e8 += input.signed_quantity_e8();
     position.realized_e16 += event.realized_e16;
@@ -240,8 +232,31 @@ pub(crate) fn settle(
     Ok(())
 }
 
+/// Takes the runs out of the position's lots.
+#[inline]
+fn take(lots: &mut LotArena, position: &mut Position, event: &TradeEvent<'_>) -> Result<(), Misfit> {
+    const MISFIT: Misfit = Misfit("the runs name lots that the position does not have");
+    let (cost, base_cost) = (event.closed_cost_e16, event.closed_base_e16);
+    let scope = match event.averaged {
+        Averaged::No => {
+            let gone = lots.take(&mut position.block, event.runs).map_err(|_| MISFIT)?;
+            fits!(gone.quantity_e8 == event.closed_quantity_e8, "the runs take another quantity than the event says");
+            fits!(gone.cost_e16 == cost, "the runs take another cost than the event says");
+            fits!(gone.base_cost_e16 == base_cost, "the runs take another base cost than the event says");
+            return Ok(());
+        }
+        Averaged::Position => None,
+        Averaged::SubAccount => Some(event.input.sub_account),
+    };
+    let left = (position.cost_e16 - cost, position.base_cost_e16 - base_cost);
+    let gone = lots.take_averaged(&mut position.block, event.runs, scope, (cost, base_cost), left);
+    fits!(gone.map_err(|_| MISFIT)? == event.closed_quantity_e8, "the runs take another quantity than the event says");
+    Ok(())
+}
+
+#[inline]
 fn open(lots: &mut LotArena, names: &Names, position: &mut Position, event: &TradeEvent<'_>) -> Result<(), Misfit> {
-    fits!(lots.can_apply_push(&position.block), "more lots than the book holds");
+    fits!(lots.can_apply_open(&position.block), "more lots than the book holds");
     let lot = Lot {
         origin: event.input.hash,
         quantity_e8: event.opened_quantity_e8,
@@ -251,14 +266,7 @@ fn open(lots: &mut LotArena, names: &Names, position: &mut Position, event: &Tra
         acquired: event.input.acquired(),
         sub_account: event.input.sub_account,
     };
-    position.lots_digest = position.lots_digest.wrapping_add(digest::lot(position.key_hash, names, &lot));
-    // At the frontier a trade's lot is held for the shortest time; who comes late or from elsewhere may have to be
-    // put before others.
-    if event.late || event.input.kind == TradeKind::OpenLot {
-        lots.insert(&mut position.block, lot);
-    } else {
-        lots.push(&mut position.block, lot);
-    }
+    lots.open(&mut position.block, &lot, digest::lot_tag(position.key_hash, names, &lot));
     let is_first = position.block.len() == 1;
     position.oldest = if is_first { lot.acquired } else { position.oldest.min(lot.acquired) };
     Ok(())
@@ -266,79 +274,13 @@ fn open(lots: &mut LotArena, names: &Names, position: &mut Position, event: &Tra
 
 fn enlarge(lots: &mut LotArena, names: &Names, position: &mut Position, event: &TradeEvent<'_>) -> Result<(), Misfit> {
     let index = lots.find(&position.block, event.input.lot).ok_or(Misfit("the lot to enlarge is not open"))?;
-    let before = lots.get(&position.block, index);
-    let after = Lot {
-        quantity_e8: before.quantity_e8 + event.opened_quantity_e8,
-        cost_e16: before.cost_e16 + event.opened_cost_e16,
-        base_cost_e16: before.base_cost_e16 + event.opened_base_e16,
-        price_e8: event.lot_price_e8,
-        ..before
+    let more = Gone {
+        quantity_e8: event.opened_quantity_e8,
+        cost_e16: event.opened_cost_e16,
+        base_cost_e16: event.opened_base_e16,
     };
-    lots.set(&mut position.block, index, &after);
-    replace_digest(names, position, &before, &after);
-    Ok(())
-}
-
-fn replace_digest(names: &Names, position: &mut Position, before: &Lot, after: &Lot) {
     let key_hash = position.key_hash;
-    let change = digest::lot(key_hash, names, after).wrapping_sub(digest::lot(key_hash, names, before));
-    position.lots_digest = position.lots_digest.wrapping_add(change);
-}
-
-/// Takes the runs out of the position's lots and gives the cost that went with them.
-fn take_runs(lots: &mut LotArena, names: &Names, position: &mut Position, runs: &[Run]) -> Result<Money, Misfit> {
-    let held = position.block.len();
-    let mut cost = 0;
-    let mut emptied = 0;
-    for run in runs {
-        let (from, count) = (run.from as usize, run.count as usize);
-        fits!(from + count <= held, "a run beyond the lots");
-        if run.part_quantity_e8 > 0 {
-            let before = lots.get(&position.block, from);
-            fits!(run.part_quantity_e8 < before.quantity_e8, "a part that is not less than the lot");
-            let base_cost = share(before.base_cost_e16, run.part_quantity_e8, before.quantity_e8);
-            let after = Lot {
-                quantity_e8: before.quantity_e8 - run.part_quantity_e8,
-                cost_e16: before.cost_e16 - run.part_cost_e16,
-                base_cost_e16: before.base_cost_e16 - base_cost,
-                ..before
-            };
-            lots.set_rest(&position.block, from, after.quantity_e8, after.cost_e16, after.base_cost_e16);
-            cost += run.part_cost_e16;
-            replace_digest(names, position, &before, &after);
-        } else {
-            for index in from..from + count {
-                let lot = lots.get(&position.block, index);
-                cost += lot.cost_e16;
-                position.lots_digest = position.lots_digest.wrapping_sub(digest::lot(position.key_hash, names, &lot));
-            }
-            emptied += count;
-        }
-    }
-    remove_whole(lots, position, runs, emptied, held);
-    Ok(cost)
-}
-
-fn remove_whole(lots: &mut LotArena, position: &mut Position, runs: &[Run], emptied: usize, held: usize) {
-    if emptied == 0 {
-        return;
-    }
-    let mut whole = runs.iter().filter(|run| run.part_quantity_e8 == 0);
-    // FIFO and LIFO take one stretch from an end; the rest is the general case.
-    let only = match (whole.next(), whole.next()) {
-        (Some(run), None) => Some(run),
-        _ => None,
-    };
-    match only {
-        Some(run) if run.from == 0 => lots.remove_front(&mut position.block, emptied),
-        Some(run) if (run.from + run.count) as usize == held => lots.remove_back(&mut position.block, emptied),
-        _ => {
-            for run in runs.iter().filter(|run| run.part_quantity_e8 == 0) {
-                for index in run.from..run.from + run.count {
-                    lots.set_rest(&position.block, index as usize, 0, 0, 0);
-                }
-            }
-            lots.remove_empty(&mut position.block);
-        }
-    }
+    let tag = |lot: &Lot| digest::lot_tag(key_hash, names, lot);
+    lots.enlarge(&mut position.block, index, &more, event.lot_price_e8, tag);
+    Ok(())
 }

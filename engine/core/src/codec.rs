@@ -19,7 +19,7 @@ use crate::amount::ONE_E8;
 use crate::command::{InstrumentTerms, Mark, MarkKind, NO_CONSIDERATION, NameClass, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
-use crate::event::{Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
+use crate::event::{Averaged, Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
 use crate::id::{TradeHash, TradeId};
 use crate::limits::{CORRELATION_BYTES_MAX, RUNS_PER_TRADE_MAX, TRADE_ID_BYTES_MAX};
 use crate::rules::{ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
@@ -91,6 +91,8 @@ const FLAG_BACKDATED: u8 = 2;
 const FLAG_LATE: u8 = 4;
 const FLAG_ENLARGES: u8 = 8;
 const FLAG_EXTRA: u8 = 16;
+/// Two bits: [`Averaged`].
+const SHIFT_AVERAGED: u8 = 5;
 
 /// A payload that is not one of ours, or not of a version that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,6 +285,7 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
         | flag(trade.backdated, FLAG_BACKDATED)
         | flag(trade.late, FLAG_LATE)
         | flag(trade.enlarges, FLAG_ENLARGES)
+        | (trade.averaged as u8) << SHIFT_AVERAGED
         | flag(!is_plain(trade), FLAG_EXTRA);
     let archived = TradeV1 {
         origin: (&trade.origin).into(),
@@ -532,6 +535,7 @@ impl Decoder {
             lot_price_e8: extra
                 .map_or(plain_lot_price(opened_quantity_e8, price_e8), |extra| extra.lot_price_e8.to_native()),
             enlarges: v.flags & FLAG_ENLARGES != 0,
+            averaged: Averaged::from_u8(v.flags >> SHIFT_AVERAGED)?,
             closed_cost_e16,
             closed_base_e16: extra.map_or(closed_cost_e16, |extra| extra.closed_base_e16.to_native()),
             realized_e16,

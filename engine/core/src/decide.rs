@@ -5,16 +5,16 @@ use crate::book::{Book, NO_POSITION};
 use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
-use crate::event::{Class, Event, Reason, TradeEvent};
+use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
 use crate::forward::Forward;
 use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash};
 use crate::limits::NAME_BYTES_MAX;
 use crate::lots::{LotArena, LotBlock};
 use crate::position::Position;
-use crate::rules::{ContractTerms, LotMethod, Rules};
+use crate::rules::{ContractTerms, LotMethod, LotScope, Rules};
 pub use crate::select::Scratch;
-use crate::select::select;
-use crate::values::{self, Closing, fees_e16};
+use crate::select::{Choice, Wanted, Whose, select};
+use crate::values::{self, Average, Closing, fees_e16};
 
 impl From<Overflow> for Reason {
     fn from(_: Overflow) -> Self {
@@ -68,6 +68,7 @@ impl Decision {
             opened_base_e16: self.booked.opened_base_e16,
             lot_price_e8: self.booked.lot_price_e8,
             enlarges: self.booked.enlarges,
+            averaged: self.booked.averaged,
             closed_cost_e16: self.booked.closed_cost_e16,
             closed_base_e16: self.booked.closed_base_e16,
             realized_e16: self.booked.realized_e16,
@@ -98,6 +99,8 @@ pub struct Booked {
     pub lot_price_e8: i64,
     /// The named lot is enlarged.
     pub enlarges: bool,
+    /// Where the cost of the closed lots and parts comes from.
+    pub averaged: Averaged,
     /// Cost of the closed lots and parts.
     pub closed_cost_e16: Money,
     /// Base cost of the closed lots and parts.
@@ -121,6 +124,7 @@ impl Booked {
         opened_base_e16: 0,
         lot_price_e8: 0,
         enlarges: false,
+        averaged: Averaged::No,
         closed_cost_e16: 0,
         closed_base_e16: 0,
         realized_e16: 0,
@@ -157,6 +161,8 @@ pub(crate) struct Ground<'a> {
     pub quantity_e8: i64,
     pub lots: &'a LotArena,
     pub block: &'a LotBlock,
+    /// Cost and base cost of all lots.
+    pub cost: (Money, Money),
     /// No lot is held for longer than since this date.
     pub oldest: Date,
     pub multiplier_e8: i64,
@@ -251,25 +257,15 @@ impl Ground<'_> {
         booked: &mut Booked,
         scratch: &mut Scratch,
     ) -> Result<(), Reason> {
-        let flips_by_lot = input.lot != TradeHash::NONE && booked.opened_quantity_e8 > 0;
-        let taken =
-            if flips_by_lot { Err(Reason::LotTooSmall) } else { self.take(rules.method, input.lot, booked, scratch) };
-        booked.closed_cost_e16 = match (taken, legality) {
-            (Err(reason @ (Reason::UnknownLot | Reason::LotTooSmall)), Legality::Carried | Legality::Late) => {
-                // A late trade's lot may be used up by now and open at its place: the estimate takes others.
-                if booked.broke == Reason::None {
-                    booked.broke = reason;
-                }
-                self.take(rules.method, TradeHash::NONE, booked, scratch)?
-            }
-            (taken, _) => taken?,
-        };
+        let choice = self.choose(rules, input, legality, booked, scratch)?;
+        booked.averaged = choice.averaged;
+        booked.closed_cost_e16 = choice.cost_e16;
+        booked.closed_base_e16 = choice.base_cost_e16;
         let is_long = self.quantity_e8 > 0;
         let cost = booked.closed_cost_e16;
         let gross = if is_long { sub(value_e16, cost)? } else { sub(cost, value_e16)? };
         booked.realized_e16 = sub(gross, fees_e16)?;
         let rate = input.fx_to_base_e8;
-        booked.closed_base_e16 = values::base_cost_taken(self.lots, self.block, &scratch.runs, cost);
         booked.realized_base_e16 = values::realized_base(rate, is_long, value_e16, fees_e16, booked.closed_base_e16)?;
         // The FX part is shown as the difference.
         sub(booked.realized_base_e16, values::market_part(booked.realized_e16, rate)?)?;
@@ -301,7 +297,9 @@ impl Ground<'_> {
             realized_e16: booked.realized_e16,
         };
         let mut long = 0;
-        closing.allocate(values::taken(self.lots, self.block, &scratch.runs), |part, realized| {
+        let average =
+            Average::of(booked.averaged, booked.closed_quantity_e8, booked.closed_cost_e16, booked.closed_base_e16);
+        closing.allocate(values::taken(self.lots, self.block, &scratch.runs, average), |part, realized| {
             if part.lot.acquired <= until {
                 long += realized;
             }
@@ -352,8 +350,52 @@ impl Ground<'_> {
         Ok(Some(unit(cost_e16, quantity_e8, self.multiplier_e8)?))
     }
 
-    fn take(&self, method: LotMethod, lot: TradeHash, booked: &Booked, scratch: &mut Scratch) -> Result<Money, Reason> {
-        select(self.lots, self.block, method, lot, booked.closed_quantity_e8, scratch)
+    /// Which lots close, and what they take with them.
+    fn choose(
+        &self,
+        rules: &Rules,
+        input: &TradeInput,
+        legality: Legality,
+        booked: &mut Booked,
+        scratch: &mut Scratch,
+    ) -> Result<Choice, Reason> {
+        let mut wanted = Wanted {
+            rules,
+            lot: input.lot,
+            whose: match rules.lot_scope {
+                LotScope::Position => Whose::Position,
+                LotScope::SubAccount => Whose::SubAccount(input.sub_account),
+            },
+            quantity_e8: booked.closed_quantity_e8,
+            is_long: self.quantity_e8 > 0,
+            price_e8: match (rules.method, input.consideration()) {
+                (LotMethod::MinTax, Some(amount_e8)) => {
+                    unit(values::money(amount_e8), input.quantity_e8, self.multiplier_e8)?
+                }
+                _ => input.price_e8,
+            },
+            date: input.effective_date,
+            held_e8: self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?,
+            cost: self.cost,
+        };
+        let flips_by_lot = input.lot != TradeHash::NONE && booked.opened_quantity_e8 > 0;
+        let mut chosen =
+            if flips_by_lot { Err(Reason::LotTooSmall) } else { select(self.lots, self.block, &wanted, scratch) };
+        // A late trade's lot may be used up by now and open at its place: the estimate takes others.
+        while let Err(reason) = chosen
+            && legality != Legality::Checked
+        {
+            match reason {
+                Reason::UnknownLot | Reason::LotTooSmall => wanted.lot = TradeHash::NONE,
+                Reason::SubAccountOversell => wanted.whose = Whose::SubAccountFirst(input.sub_account),
+                _ => break,
+            }
+            if booked.broke == Reason::None {
+                booked.broke = reason;
+            }
+            chosen = select(self.lots, self.block, &wanted, scratch);
+        }
+        chosen
     }
 }
 
@@ -565,12 +607,13 @@ impl Book {
             quantity_e8: position.quantity_e8,
             lots: &self.lots,
             block: &position.block,
+            cost: (position.cost_e16, position.base_cost_e16),
             oldest: position.oldest,
             multiplier_e8: self.instruments[input.instrument as usize].terms.multiplier_e8,
         };
         let booked = ground.book(&rules, input, legality, scratch)?;
         sums_fit(position, input, &booked)?;
-        if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_push(&position.block) {
+        if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_open(&position.block) {
             return Err(Reason::LotCapacity);
         }
         Ok(booked)

@@ -4,7 +4,9 @@
 //! what is kept apart. Neither hashes addresses, log sequences or interned numbers: names enter by
 //! the hash of their text. They find divergence, not forgery; forgery is the archive's concern.
 
+use crate::amount::Money;
 use crate::command::NameClass;
+use crate::id::NO_NAME;
 use crate::lots::Lot;
 use crate::names::Names;
 use crate::position::Position;
@@ -37,22 +39,33 @@ pub fn bytes(text: &[u8]) -> u64 {
     hash
 }
 
-/// Digest of one open lot of the position with this key hash. `names`: where sub-accounts are defined.
+/// Digest of what stays the same in an open lot of the position with this key hash, and of its price. `names`: where
+/// sub-accounts are defined.
 #[inline]
 #[must_use]
-pub fn lot(key_hash: u64, names: &Names, lot: &Lot) -> u64 {
+pub fn lot_tag(key_hash: u64, names: &Names, lot: &Lot) -> u64 {
     let hash = mix_wide(key_hash, lot.origin.0);
-    let hash = mix_wide(hash, lot.cost_e16 as u128);
-    let hash = mix(
-        mix(hash, lot.quantity_e8 as u64),
-        (lot.price_e8 as u64).rotate_left(17) ^ u64::from(lot.acquired.0 as u32),
-    );
-    if lot.is_plain() { hash } else { mix_rest(hash, names, lot) }
+    let hash = mix(hash, (lot.price_e8 as u64).rotate_left(17) ^ u64::from(lot.acquired.0 as u32));
+    if lot.sub_account == NO_NAME {
+        return hash;
+    }
+    let named = names.hash(NameClass::SubAccount, lot.sub_account);
+    mix(hash, named.unwrap_or(u64::from(lot.sub_account)))
 }
 
-fn mix_rest(hash: u64, names: &Names, lot: &Lot) -> u64 {
-    let sub_account = names.hash(NameClass::SubAccount, lot.sub_account).unwrap_or(u64::from(lot.sub_account));
-    mix_wide(mix(hash, sub_account), lot.base_cost_e16 as u128)
+/// Digest of the quantity of the lot with this tag.
+#[inline]
+#[must_use]
+pub fn lot_quantity(tag: u64, quantity_e8: i64) -> u64 {
+    mix(tag, quantity_e8 as u64)
+}
+
+/// Digest of the costs of the lot with this tag.
+#[inline]
+#[must_use]
+pub fn lot_cost(tag: u64, cost_e16: Money, base_cost_e16: Money) -> u64 {
+    let hash = mix_wide(!tag, cost_e16 as u128);
+    if base_cost_e16 == cost_e16 { hash } else { mix_wide(hash, base_cost_e16 as u128) }
 }
 
 /// Economic digest of a position.
@@ -69,7 +82,14 @@ pub fn economic(position: &Position) -> u64 {
         mix_wide(hash, position.realized_base_e16 as u128)
     };
     let hash = if position.realized_long_e16 == 0 { hash } else { mix_wide(hash, !position.realized_long_e16 as u128) };
-    mix(hash, position.lots_digest)
+    let (quantities, costs) = position.block.digests();
+    // Averaged costs follow from their sums; nobody works them all out for a digest.
+    let costs = if position.block.is_averaged() {
+        mix_wide(mix_wide(costs, position.cost_e16 as u128), position.base_cost_e16 as u128)
+    } else {
+        costs
+    };
+    mix(hash.wrapping_add(quantities), costs)
 }
 
 /// Full digest of a position with this economic digest.

@@ -67,8 +67,26 @@ pub struct Run {
     pub count: u32,
     /// Quantity of the part, or 0 for whole lots.
     pub part_quantity_e8: i64,
-    /// Cost that the part takes with it.
+    /// Cost that the part takes with it; 0 where costs are averaged.
     pub part_cost_e16: Money,
+}
+
+/// Where the cost of a reduction comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Averaged {
+    /// From the lots that were taken.
+    No = 0,
+    /// From all lots of the position, whose costs are then stated anew.
+    Position = 1,
+    /// From all lots of the trade's sub-account, alike.
+    SubAccount = 2,
+}
+
+impl Averaged {
+    pub(crate) fn from_u8(value: u8) -> Option<Self> {
+        [Self::No, Self::Position, Self::SubAccount].into_iter().find(|averaged| *averaged as u8 == value)
+    }
 }
 
 /// A trade's event: the accepted input and everything that was decided.
@@ -106,6 +124,8 @@ pub struct TradeEvent<'a> {
     pub lot_price_e8: i64,
     /// It enlarged the lot that it names instead of opening one.
     pub enlarges: bool,
+    /// Where the cost of the closed lots and parts comes from.
+    pub averaged: Averaged,
     /// Cost of the closed lots and parts.
     pub closed_cost_e16: Money,
     /// Base cost of the closed lots and parts.

@@ -8,11 +8,12 @@ use crate::book::{Book, Instrument, index_hash};
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{InstrumentTerms, NameClass};
 use crate::date::Date;
+use crate::digest;
 use crate::forward::Forward;
 use crate::id::{ChronoKey, DayPart, TradeHash};
 use crate::input_bytes::BadInput;
 use crate::limits::Limits;
-use crate::lots::LotBlock;
+use crate::lots::{Lot, LotBlock};
 use crate::mark::{Marks, Quote};
 use crate::position::Position;
 use crate::rules::{ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
@@ -151,17 +152,18 @@ impl Book {
     }
 
     fn read_position(&mut self, read: &mut Reader<'_>) -> Result<(), ImageError> {
-        let (mut position, lots, class) = read.position()?;
+        let (mut position, lots, (form, averaged)) = read.position()?;
         position.key_hash = self.key_hash(position.account, position.instrument).ok_or(ImageError::Malformed)?;
         if self.positions.len() == self.limits.positions_max {
             return Err(ImageError::TooLarge("positions"));
         }
         let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
-        // A block of the size that it had, so that what was found room for still is.
-        if !self.lots.restore(&mut position.block, class, lots.iter().copied()) {
+        // In the form that they had, so that what was found room for still is.
+        let (key_hash, names) = (position.key_hash, &self.names);
+        let tag = |lot: &Lot| digest::lot_tag(key_hash, names, lot);
+        if !self.lots.restore(&mut position.block, form, averaged, lots.iter().copied(), tag) {
             return Err(ImageError::TooLarge("lots"));
         }
-        position.lots_digest = crate::apply::lots_digest(position.key_hash, &self.names, &lots);
         position.oldest = lots.first().map_or(Date::NONE, |lot| lot.acquired);
         self.sums.refresh(&mut position);
         let number = self.positions.len() as u32;
@@ -240,7 +242,7 @@ impl Writer {
         self.u64(p.frontier.source_order);
         self.text(p.frontier.trade_id.as_bytes());
         self.u128(p.frontier.hash.0);
-        self.u32(u32::from(p.block.class()));
+        self.u32(u32::from(p.block.form()) | u32::from(p.block.is_averaged()) << 8);
     }
 
     fn forward(&mut self, forward: &Forward) {
@@ -311,7 +313,7 @@ impl Reader<'_> {
         Ok(read())
     }
 
-    fn position(&mut self) -> Result<(Position, usize, u8), ImageError> {
+    fn position(&mut self) -> Result<(Position, usize, (u8, bool)), ImageError> {
         let mut p = Position::new(self.u32()?, self.u32()?, 0);
         p.quantity_e8 = self.i64()?;
         p.forward_quantity_e8 = self.i64()?;
@@ -329,8 +331,8 @@ impl Reader<'_> {
             hash: TradeHash(self.u128()?),
         };
         p.block = LotBlock::EMPTY;
-        let class = u8::try_from(self.u32()?).map_err(|_| ImageError::Malformed)?;
-        Ok((p, lots, class))
+        let [form, averaged, 0, 0] = self.u32()?.to_le_bytes() else { return Err(ImageError::Malformed) };
+        Ok((p, lots, (form, averaged == 1)))
     }
 
     fn forward(&mut self) -> Result<Forward, ImageError> {

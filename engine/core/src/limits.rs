@@ -8,10 +8,14 @@ pub const CORRELATION_BYTES_MAX: usize = 64;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Most runs of allocations in one trade's event. FIFO and LIFO need two; HIFO one a lot.
 pub const RUNS_PER_TRADE_MAX: usize = 1024;
-/// Smallest block of lots that a position takes.
-pub const LOT_BLOCK_MIN: usize = 4;
-/// Largest block of lots of one position.
-pub const LOT_BLOCK_MAX: usize = 1 << 20;
+/// Slots of the smallest block of lots that a position takes.
+pub const LOT_BLOCK_SLOTS_MIN: usize = 4;
+/// Slots of the largest block: a position with more lots keeps them in a tree.
+pub const LOT_BLOCK_SLOTS_MAX: usize = 64;
+/// Most open lots of one position.
+pub const LOTS_PER_POSITION_MAX: usize = 1 << 20;
+/// Lots of one position that may leave the average cost one by one before all its costs are written out.
+pub const LOTS_OUT_OF_POOL_MAX: usize = 32;
 
 /// Sizes of a book, fixed when it is made. Memory is reserved for all of it and touched when used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,7 @@ impl Limits {
 }
 
 const _: () = assert!(RUNS_PER_TRADE_MAX * core::mem::size_of::<crate::event::Run>() <= 40 * 1024);
-const _: () = assert!(LOT_BLOCK_MIN.is_power_of_two());
-const _: () = assert!(LOT_BLOCK_MAX.is_power_of_two());
+const _: () = assert!(LOT_BLOCK_SLOTS_MIN.is_power_of_two());
+const _: () = assert!(LOT_BLOCK_SLOTS_MIN <= LOT_BLOCK_SLOTS_MAX);
+const _: () = assert!(LOT_BLOCK_SLOTS_MAX.is_power_of_two());
 const _: () = assert!(TRADE_ID_BYTES_MAX <= u8::MAX as usize);

@@ -1,19 +1,45 @@
-//! Lots in parallel arrays: hot columns (quantity, total remaining cost) apart from the cold ones.
+//! The open lots of all positions, in one arena made at the start.
 //!
-//! One arena serves all positions. A position holds a *block*, a power of two of consecutive slots;
-//! its lots lie in it from `head`, in the order in which they were opened, so that taking the oldest
-//! moves one number. Freed blocks are kept in lists by size, linked through the quantity column.
-//! Base costs and sub-accounts have columns of their own, which a block uses from its first lot on that
-//! differs from the plain case (base cost equal to cost, no sub-account): until then nobody touches them.
-//! Everything is reserved at the start; nothing here allocates afterwards.
+//! A lot is a slot of one cache line; beside the slots lie the origins, which most trades never read.
+//! A position with few lots has a *block*: consecutive slots in lot order (rule 5 of `docs/rules.md`), so that taking
+//! the oldest moves one number. Beyond a block's 64 its lots become slots of their own, ordered by
+//! a counted tree ([`tree`]), with a second tree by sub-account once a lot names one, and an entry in
+//! the table of origins: every way of choosing, and every change, takes steps that grow with the logarithm of
+//! the number of lots. Average costs are kept as pools ([`pool`]) and worked out for whoever asks.
+//!
+//! A lot is named by its *index*: how many lots of the position stand before it in lot order. Nothing
+//! depends on where a lot lies, so two books that came to a state on different ways go on alike.
+//! Nothing here allocates after [`LotArena::new`].
 
-use alloc::vec;
+mod large;
+mod origins;
+mod pages;
+mod pool;
+mod scope;
+mod small;
+#[cfg(test)]
+mod tests;
+mod tree;
+#[cfg(test)]
+mod tree_tests;
+mod walk;
+
 use alloc::vec::Vec;
 
-use crate::amount::Money;
+use origins::Origins;
+use pages::{PAGE_SLOTS, Pages};
+use pool::Pools;
+pub(crate) use scope::{Candidate, Held, Ranking, Scope, Tax};
+pub(crate) use tree::Extreme;
+use tree::{Forest, NIL};
+pub use walk::Lots;
+
+use crate::amount::{Money, share};
 use crate::date::Date;
-use crate::id::{NO_NAME, NameId, TradeHash};
-use crate::limits::{LOT_BLOCK_MAX, LOT_BLOCK_MIN};
+use crate::digest;
+use crate::event::Run;
+use crate::id::{NameId, TradeHash};
+use crate::limits::{LOT_BLOCK_SLOTS_MAX, LOT_BLOCK_SLOTS_MIN, LOTS_PER_POSITION_MAX};
 
 /// One open lot. Its side is the sign of its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,33 +60,71 @@ pub struct Lot {
     pub sub_account: NameId,
 }
 
-impl Lot {
-    /// No base cost apart from the cost, no sub-account.
-    #[inline]
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.base_cost_e16 == self.cost_e16 && self.sub_account == NO_NAME
-    }
+/// A lot as it lies in the arena.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+struct Slot {
+    /// Meaningless while the lot is pooled.
+    cost_e16: Money,
+    base_cost_e16: Money,
+    quantity_e8: i64,
+    price_e8: i64,
+    /// Digest of what stays the same: position, origin, price, acquisition, sub-account.
+    tag: u64,
+    acquired: i32,
+    sub_account: NameId,
 }
 
-/// Where a position's lots are.
+const _: () = assert!(size_of::<Slot>() == 64);
+
+/// A position's lots are nowhere, ...
+const EMPTY: u8 = u8::MAX;
+/// ... in a tree, or else in a block of this class of run.
+const LARGE: u8 = u8::MAX - 1;
+/// Class of the smallest and of the largest block.
+const BLOCK_MIN: u8 = LOT_BLOCK_SLOTS_MIN.ilog2() as u8;
+const BLOCK_MAX: u8 = LOT_BLOCK_SLOTS_MAX.ilog2() as u8;
+const _: () = assert!(LOT_BLOCK_SLOTS_MAX == PAGE_SLOTS);
+/// A tree with this many lots or fewer becomes a block again: far below where it became a tree, so that a position
+/// that goes up and down around one number does not move each time.
+const BACK_TO_BLOCK: u32 = LOT_BLOCK_SLOTS_MAX as u32 / 4;
+/// Nodes that a position may need for one more lot, its turning from a block into a tree included.
+const NODES_FOR_ONE: usize = 32;
+
+/// Where a position's lots are, and their digests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LotBlock {
+    /// First slot of the block, or root of the tree.
     start: u32,
-    head: u32,
     len: u32,
-    class: u8,
-    /// All lots are plain: the columns of base costs and sub-accounts hold nothing for this block.
-    plain: bool,
+    /// Root of the tree by sub-account, while there is one.
+    subs: u32,
+    /// Number for the next lot in a tree: orders lots of one date.
+    opened: u32,
+    /// First pool of average costs.
+    pool: u32,
+    /// Slots before the first lot of a block.
+    head: u8,
+    form: u8,
+    averaged: bool,
+    quantities: u64,
+    costs: u64,
 }
 
-const NO_CLASS: u8 = u8::MAX;
-const NO_BLOCK: u32 = u32::MAX;
-const CLASSES: usize = (LOT_BLOCK_MAX / LOT_BLOCK_MIN).ilog2() as usize + 1;
-
 impl LotBlock {
-    /// No lots, no block.
-    pub const EMPTY: Self = Self { start: 0, head: 0, len: 0, class: NO_CLASS, plain: true };
+    /// No lots.
+    pub const EMPTY: Self = Self {
+        start: NIL,
+        len: 0,
+        subs: NIL,
+        opened: 0,
+        pool: NIL,
+        head: 0,
+        form: EMPTY,
+        averaged: false,
+        quantities: 0,
+        costs: 0,
+    };
 
     /// Number of lots.
     #[inline]
@@ -76,533 +140,450 @@ impl LotBlock {
         self.len == 0
     }
 
-    /// Whether every lot's base cost is its cost and none has a sub-account. May be `false` where that is so again.
+    /// Whether costs were averaged since the position was flat. From then on its digests hold its costs as sums only.
     #[inline]
     #[must_use]
-    pub fn is_plain(&self) -> bool {
-        self.plain
+    pub fn is_averaged(&self) -> bool {
+        self.averaged
     }
 
-    /// Size class of the block, for images.
-    pub(crate) fn class(&self) -> u8 {
-        self.class
+    /// Sums of the digests of the lots' quantities and of their costs.
+    #[inline]
+    pub(crate) fn digests(&self) -> (u64, u64) {
+        (self.quantities, self.costs)
+    }
+
+    /// How the lots lie, for images.
+    pub(crate) fn form(&self) -> u8 {
+        self.form
     }
 
     #[inline]
-    fn slots(&self) -> core::ops::Range<usize> {
-        let first = self.start as usize + self.head as usize;
-        first..first + self.len as usize
+    fn is_large(&self) -> bool {
+        self.form == LARGE
+    }
+
+    #[inline]
+    fn count_in(&mut self, slot: &Slot) {
+        self.quantities = self.quantities.wrapping_add(digest::lot_quantity(slot.tag, slot.quantity_e8));
+        if !self.averaged {
+            self.costs = self.costs.wrapping_add(digest::lot_cost(slot.tag, slot.cost_e16, slot.base_cost_e16));
+        }
+    }
+
+    #[inline]
+    fn count_out(&mut self, slot: &Slot) {
+        self.quantities = self.quantities.wrapping_sub(digest::lot_quantity(slot.tag, slot.quantity_e8));
+        if !self.averaged {
+            self.costs = self.costs.wrapping_sub(digest::lot_cost(slot.tag, slot.cost_e16, slot.base_cost_e16));
+        }
     }
 }
+
+/// What left the lots.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Quantity.
+    pub quantity_e8: i64,
+    /// Cost; zero where it comes from a pool.
+    pub cost_e16: Money,
+    /// Base cost; zero where it comes from a pool.
+    pub base_cost_e16: Money,
+}
+
+/// Runs that name lots which are not there, or not as they say. The lots may have changed by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRuns;
 
 /// The lots of a book.
 #[derive(Debug)]
 pub struct LotArena {
-    quantity_e8: Vec<i64>,
-    cost_e16: Vec<Money>,
-    origin: Vec<u128>,
-    price_e8: Vec<i64>,
-    acquired: Vec<i32>,
-    base_cost_e16: Vec<Money>,
-    sub_account: Vec<NameId>,
-    /// Slots below were handed out at least once.
-    used: usize,
+    slots: Vec<Slot>,
+    origins: Vec<u128>,
+    /// Of lots in a tree: their number among the position's openings.
+    opened: Vec<u32>,
+    pages: Pages,
+    all: Forest<u64>,
+    subs: Forest<(NameId, u64)>,
+    by_origin: Origins,
+    pools: Pools,
     /// Slots that decisions may use. What is beyond serves events that were decided already: where
-    /// blocks lie depends on the way by which a book came to its state, and an event must apply on all ways.
+    /// lots lie depends on the way by which a book came to its state, and an event must apply on all ways.
     limit: usize,
-    free: [u32; CLASSES],
 }
 
-const fn class_slots(class: usize) -> usize {
-    LOT_BLOCK_MIN << class
+/// Who asks for room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// A decision, within the limit.
+    Decide,
+    /// An event, within all that there is.
+    Apply,
 }
 
 impl LotArena {
-    /// Room for `slots` lots, the slack of blocks included. The memory is touched when used.
+    /// Room for `limit` lots, the slack of blocks included. The memory is touched when used.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        let slots = limit + limit / 2 + LOT_BLOCK_MIN;
-        assert!(slots < NO_BLOCK as usize);
-        // `vec![0; n]` of integers asks the allocator for zeroed memory and so touches none of it.
+        let slots = (limit + limit / 2).next_multiple_of(PAGE_SLOTS) + PAGE_SLOTS;
+        assert!(slots < NIL as usize);
+        // A tree has at most a quarter as many nodes as lots, when it was thinned out everywhere; as it fills, an eighth.
+        let nodes = slots / 6 + 2 * NODES_FOR_ONE;
         Self {
-            quantity_e8: vec![0; slots],
-            cost_e16: vec![0; slots],
-            origin: vec![0; slots],
-            price_e8: vec![0; slots],
-            acquired: vec![0; slots],
-            base_cost_e16: vec![0; slots],
-            sub_account: vec![0; slots],
-            used: 0,
+            slots: Vec::with_capacity(slots),
+            origins: Vec::with_capacity(slots),
+            opened: Vec::with_capacity(slots),
+            pages: Pages::new(slots),
+            all: Forest::new(nodes),
+            subs: Forest::new(nodes),
+            by_origin: Origins::new(slots),
+            pools: Pools::new(slots),
             limit,
-            free: [NO_BLOCK; CLASSES],
         }
-    }
-
-    /// Quantities of a position's lots, in their order.
-    #[inline]
-    #[must_use]
-    pub fn quantities(&self, block: &LotBlock) -> &[i64] {
-        &self.quantity_e8[block.slots()]
-    }
-
-    /// Remaining costs of a position's lots.
-    #[inline]
-    #[must_use]
-    pub fn costs(&self, block: &LotBlock) -> &[Money] {
-        &self.cost_e16[block.slots()]
-    }
-
-    /// Opening prices of a position's lots.
-    #[inline]
-    #[must_use]
-    pub fn prices(&self, block: &LotBlock) -> &[i64] {
-        &self.price_e8[block.slots()]
-    }
-
-    /// Opening trades of a position's lots.
-    #[inline]
-    #[must_use]
-    pub fn origins(&self, block: &LotBlock) -> &[u128] {
-        &self.origin[block.slots()]
     }
 
     /// Lot number `index` of a position.
     #[inline]
     #[must_use]
     pub fn get(&self, block: &LotBlock, index: usize) -> Lot {
-        assert!(index < block.len());
-        let slot = block.start as usize + block.head as usize + index;
-        let cost_e16 = self.cost_e16[slot];
-        let (base_cost_e16, sub_account) =
-            if block.plain { (cost_e16, NO_NAME) } else { (self.base_cost_e16[slot], self.sub_account[slot]) };
-        Lot {
-            origin: TradeHash(self.origin[slot]),
-            quantity_e8: self.quantity_e8[slot],
-            cost_e16,
-            base_cost_e16,
-            price_e8: self.price_e8[slot],
-            acquired: Date(self.acquired[slot]),
-            sub_account,
-        }
+        let slot = self.slot_at(block, index);
+        let (cost_e16, base_cost_e16) = if block.pool == NIL {
+            let held = &self.slots[slot];
+            (held.cost_e16, held.base_cost_e16)
+        } else {
+            self.pooled_cost(block, index, slot)
+        };
+        self.lot(slot, cost_e16, base_cost_e16)
     }
 
-    /// Base costs of a position's lots: their costs where all are plain.
-    #[inline]
+    /// All lots of a position, in lot order.
     #[must_use]
-    pub fn base_costs(&self, block: &LotBlock) -> &[Money] {
-        if block.plain { self.costs(block) } else { &self.base_cost_e16[block.slots()] }
+    pub fn iter<'a>(&'a self, block: &'a LotBlock) -> Lots<'a> {
+        self.range(block, 0, block.len())
     }
 
-    /// Sub-accounts of a position's lots; `None` where none has one.
-    #[inline]
+    /// Lots `from .. from + count` of a position.
     #[must_use]
-    pub fn sub_accounts(&self, block: &LotBlock) -> Option<&[NameId]> {
-        (!block.plain).then(|| &self.sub_account[block.slots()])
-    }
-
-    /// Days since 1970 from which a position's lots are held; ascending, as the lots are.
-    #[inline]
-    #[must_use]
-    pub fn acquired(&self, block: &LotBlock) -> &[i32] {
-        &self.acquired[block.slots()]
+    pub fn range<'a>(&'a self, block: &'a LotBlock, from: usize, count: usize) -> Lots<'a> {
+        Lots::new(self, block, from, count)
     }
 
     /// The place of the open lot that this trade opened.
     #[must_use]
     pub fn find(&self, block: &LotBlock, origin: TradeHash) -> Option<usize> {
-        self.origins(block).iter().position(|&held| held == origin.0)
-    }
-
-    /// All lots of a position, in their order.
-    pub fn iter<'a>(&'a self, block: &'a LotBlock) -> impl ExactSizeIterator<Item = Lot> + 'a {
-        (0..block.len()).map(|index| self.get(block, index))
+        if block.is_large() {
+            return self.find_large(block, origin.0);
+        }
+        self.origins[self.block_slots(block)].iter().position(|&held| held == origin.0)
     }
 
     /// Whether a decision may open another lot.
     #[inline]
     #[must_use]
-    pub fn can_push(&self, block: &LotBlock) -> bool {
-        self.has_room(block, self.limit)
+    pub fn can_open(&self, block: &LotBlock) -> bool {
+        self.has_room(block, Room::Decide)
     }
 
-    /// Whether [`Self::push`] would find room: more than decisions may use.
+    /// Whether [`Self::open`] would find room: more than decisions may use.
     #[inline]
     #[must_use]
-    pub fn can_apply_push(&self, block: &LotBlock) -> bool {
-        self.has_room(block, self.quantity_e8.len())
+    pub fn can_apply_open(&self, block: &LotBlock) -> bool {
+        self.has_room(block, Room::Apply)
     }
 
     #[inline]
-    fn has_room(&self, block: &LotBlock, limit: usize) -> bool {
-        if block.class != NO_CLASS && (block.len as usize) < class_slots(block.class.into()) {
+    fn has_room(&self, block: &LotBlock, room: Room) -> bool {
+        if block.form <= BLOCK_MAX && self.fits_in_block(block) {
             return true;
         }
-        let class = if block.class == NO_CLASS { 0 } else { usize::from(block.class) + 1 };
-        class < CLASSES && self.can_take(class, limit)
+        let next = match block.form {
+            EMPTY => BLOCK_MIN,
+            LARGE => u8::MAX,
+            class => class + 1,
+        };
+        (next <= BLOCK_MAX && self.can_take_run(next, room)) || self.can_take_singles(1, room, block.len() + 1)
+    }
+
+    fn can_take_run(&self, class: u8, room: Room) -> bool {
+        let within = room == Room::Apply || self.pages.taken() + (1 << class) <= self.limit;
+        within && self.pages.can_take(class.into())
+    }
+
+    /// Whether a tree of `len` lots may be, `count` of them in slots that are still to be had.
+    fn can_take_singles(&self, count: usize, room: Room, len: usize) -> bool {
+        let nodes = |taken: usize, capacity: usize| match room {
+            Room::Decide => taken + NODES_FOR_ONE + count / 4 <= capacity * 2 / 3,
+            Room::Apply => taken + NODES_FOR_ONE + count / 4 <= capacity,
+        };
+        (room == Room::Apply || self.pages.taken() + count <= self.limit)
+            && self.pages.can_take_singles(count)
+            && nodes(self.all.taken(), self.all.capacity())
+            && nodes(self.subs.taken(), self.subs.capacity())
+            && len <= LOTS_PER_POSITION_MAX
     }
 
     /// Whether a correction to `len` lots may be accepted.
     #[must_use]
     pub fn can_hold(&self, block: &LotBlock, len: usize) -> bool {
-        self.holds(block, len, self.limit)
+        self.holds(block, len, Room::Decide)
     }
 
     /// Whether [`Self::replace`] by `len` lots would find room: more than decisions may use.
     #[must_use]
     pub fn can_apply_replace(&self, block: &LotBlock, len: usize) -> bool {
-        self.holds(block, len, self.quantity_e8.len())
+        self.holds(block, len, Room::Apply)
     }
 
-    fn holds(&self, block: &LotBlock, len: usize, limit: usize) -> bool {
+    fn holds(&self, block: &LotBlock, len: usize, room: Room) -> bool {
         let class = class_for(len);
-        (block.class != NO_CLASS && usize::from(block.class) >= class)
-            || (class < CLASSES && self.can_take(class, limit))
+        class.is_some_and(|class| block.form <= BLOCK_MAX && block.form >= class)
+            || class.is_some_and(|class| self.can_take_run(class, room))
+            || self.can_take_singles(len, room, len)
     }
 
-    /// Puts lots into a new block of a class, as an image says. `false`: there is no room for it.
-    pub fn restore(&mut self, block: &mut LotBlock, class: u8, lots: impl ExactSizeIterator<Item = Lot>) -> bool {
-        if class == NO_CLASS {
-            return lots.len() == 0;
-        }
-        let fits = usize::from(class) < CLASSES && lots.len() <= class_slots(class.into());
-        if !fits || !self.can_take(class.into(), self.quantity_e8.len()) {
-            return false;
-        }
-        *block = LotBlock { start: self.take(class.into()), head: 0, len: 0, class, plain: true };
-        self.replace(block, lots);
-        true
-    }
-
-    /// Adds a lot after the others. The caller has asked [`Self::can_push`].
-    #[inline]
-    pub fn push(&mut self, block: &mut LotBlock, lot: Lot) {
-        if block.class == NO_CLASS {
-            *block = LotBlock { start: self.take(0), head: 0, len: 0, class: 0, plain: true };
-        }
-        if block.plain && !lot.is_plain() {
-            self.annotate(block);
-        }
-        let capacity = class_slots(block.class.into());
-        if (block.head + block.len) as usize == capacity {
-            self.make_room(block, capacity);
-        }
-        let slot = (block.start + block.head + block.len) as usize;
-        self.write(slot, &lot, block.plain);
-        block.len += 1;
-    }
-
-    /// Puts a lot at its place in the lot order: behind those that are held for as long or longer. The caller has
-    /// asked [`Self::can_push`].
-    #[cold]
-    pub fn insert(&mut self, block: &mut LotBlock, lot: Lot) {
-        let at = self.acquired(block).partition_point(|&held| held <= lot.acquired.0);
-        self.push(block, lot);
-        let slots = block.slots();
-        let moved = slots.start + at..slots.end;
-        self.quantity_e8[moved.clone()].rotate_right(1);
-        self.cost_e16[moved.clone()].rotate_right(1);
-        self.origin[moved.clone()].rotate_right(1);
-        self.price_e8[moved.clone()].rotate_right(1);
-        self.acquired[moved.clone()].rotate_right(1);
-        if !block.plain {
-            self.base_cost_e16[moved.clone()].rotate_right(1);
-            self.sub_account[moved].rotate_right(1);
-        }
-    }
-
-    /// Sets what is left of lot `index`.
-    #[inline]
-    pub fn set_rest(
+    /// Puts lots into a block or a tree as an image says. They come in lot order. `false`: there is no room for them.
+    pub fn restore(
         &mut self,
-        block: &LotBlock,
-        index: usize,
-        quantity_e8: i64,
-        cost_e16: Money,
-        base_cost_e16: Money,
-    ) {
-        assert!(index < block.len());
-        let slot = block.start as usize + block.head as usize + index;
-        self.quantity_e8[slot] = quantity_e8;
-        self.cost_e16[slot] = cost_e16;
-        if block.plain {
-            assert!(base_cost_e16 == cost_e16, "parts of equal costs are equal");
-        } else {
-            self.base_cost_e16[slot] = base_cost_e16;
-        }
-    }
-
-    /// Puts another lot in the place of lot `index`.
-    pub fn set(&mut self, block: &mut LotBlock, index: usize, lot: &Lot) {
-        assert!(index < block.len());
-        if block.plain && !lot.is_plain() {
-            self.annotate(block);
-        }
-        let slot = block.start as usize + block.head as usize + index;
-        self.write(slot, lot, block.plain);
-    }
-
-    /// From here on the block's base costs and sub-accounts stand in their columns.
-    #[cold]
-    fn annotate(&mut self, block: &mut LotBlock) {
-        let slots = block.slots();
-        self.base_cost_e16[slots.clone()].copy_from_slice(&self.cost_e16[slots.clone()]);
-        self.sub_account[slots].fill(NO_NAME);
-        block.plain = false;
-    }
-
-    /// Removes the `count` oldest lots.
-    #[inline]
-    pub fn remove_front(&mut self, block: &mut LotBlock, count: usize) {
-        assert!(count <= block.len());
-        block.head += count as u32;
-        block.len -= count as u32;
-        self.release_if_empty(block);
-    }
-
-    /// Removes the `count` newest lots.
-    #[inline]
-    pub fn remove_back(&mut self, block: &mut LotBlock, count: usize) {
-        assert!(count <= block.len());
-        block.len -= count as u32;
-        self.release_if_empty(block);
-    }
-
-    /// Removes every lot whose quantity was set to zero, keeping the order of the others.
-    pub fn remove_empty(&mut self, block: &mut LotBlock) {
-        let slots = block.slots();
-        let mut to = slots.start;
-        for from in slots {
-            if self.quantity_e8[from] != 0 {
-                if to != from {
-                    self.copy_slot(from, to, block.plain);
-                }
-                to += 1;
+        block: &mut LotBlock,
+        form: u8,
+        averaged: bool,
+        lots: impl ExactSizeIterator<Item = Lot>,
+        tag: impl Fn(&Lot) -> u64,
+    ) -> bool {
+        *block = LotBlock { averaged, ..LotBlock::EMPTY };
+        let fits = match form {
+            EMPTY => lots.len() == 0,
+            LARGE => self.can_take_singles(lots.len(), Room::Apply, lots.len()),
+            BLOCK_MIN..=BLOCK_MAX => lots.len() <= 1 << form && self.can_take_run(form, Room::Apply),
+            _ => false,
+        };
+        if fits && form != EMPTY {
+            if form != LARGE {
+                block.start = self.take_run(form);
+            }
+            block.form = form;
+            for lot in lots {
+                let tag = tag(&lot);
+                self.open(block, &lot, tag);
             }
         }
-        block.len = (to - (block.start + block.head) as usize) as u32;
-        self.release_if_empty(block);
+        fits
     }
 
-    /// Replaces all lots. The caller has asked [`Self::can_hold`].
-    pub fn replace(&mut self, block: &mut LotBlock, lots: impl ExactSizeIterator<Item = Lot>) {
-        let len = lots.len();
-        let class = class_for(len);
-        if block.class == NO_CLASS || usize::from(block.class) < class {
+    /// Opens a lot at its place in lot order: behind those that are held for as long or longer. The caller has asked
+    /// [`Self::can_open`]. `tag`: [`digest::lot_tag`].
+    #[inline]
+    pub fn open(&mut self, block: &mut LotBlock, lot: &Lot, tag: u64) {
+        let slot = Slot {
+            cost_e16: lot.cost_e16,
+            base_cost_e16: lot.base_cost_e16,
+            quantity_e8: lot.quantity_e8,
+            price_e8: lot.price_e8,
+            tag,
+            acquired: lot.acquired.0,
+            sub_account: lot.sub_account,
+        };
+        block.count_in(&slot);
+        if !block.is_large() && self.make_room(block) {
+            self.open_in_block(block, &slot, lot.origin.0);
+        } else {
+            self.open_in_tree(block, &slot, lot.origin.0);
+        }
+    }
+
+    /// Adds to lot `index`; its price and tag are new. Gives the lot as it is then.
+    pub fn enlarge(
+        &mut self,
+        block: &mut LotBlock,
+        index: usize,
+        more: &Gone,
+        price_e8: i64,
+        tag: impl Fn(&Lot) -> u64,
+    ) {
+        if block.pool != NIL {
+            self.leave_pool(block, index, -more.quantity_e8);
+        }
+        let at = self.slot_at(block, index);
+        let mut slot = self.slots[at];
+        block.count_out(&slot);
+        slot.quantity_e8 += more.quantity_e8;
+        slot.cost_e16 += more.cost_e16;
+        slot.base_cost_e16 += more.base_cost_e16;
+        slot.price_e8 = price_e8;
+        self.slots[at] = slot;
+        slot.tag = tag(&self.lot(at, slot.cost_e16, slot.base_cost_e16));
+        self.slots[at] = slot;
+        block.count_in(&slot);
+        self.count_in_pool(block, slot.sub_account, more.cost_e16, more.base_cost_e16);
+        if block.is_large() {
+            self.update_tree(block, at);
+        }
+    }
+
+    /// Takes lots out as the runs say; indexes are those before the first of them, ascending.
+    ///
+    /// # Errors
+    /// [`BadRuns`].
+    #[inline]
+    pub fn take(&mut self, block: &mut LotBlock, runs: &[Run]) -> Result<Gone, BadRuns> {
+        check_runs(block, runs)?;
+        let mut gone = Gone::default();
+        // From behind, so that what is taken does not move what is still to be taken.
+        for run in runs.iter().rev() {
+            if run.part_quantity_e8 > 0 {
+                self.take_part(block, run, &mut gone)?;
+            } else if block.is_large() {
+                self.take_whole_from_tree(block, run, &mut gone);
+            } else {
+                self.take_whole_from_block(block, run, &mut gone);
+            }
+        }
+        self.tidy(block);
+        Ok(gone)
+    }
+
+    fn take_part(&mut self, block: &mut LotBlock, run: &Run, gone: &mut Gone) -> Result<(), BadRuns> {
+        let index = run.from as usize;
+        if block.pool != NIL {
+            self.leave_pool(block, index, run.part_quantity_e8);
+        }
+        let at = self.slot_at(block, index);
+        let slot = &mut self.slots[at];
+        if run.part_quantity_e8 >= slot.quantity_e8 {
+            return Err(BadRuns);
+        }
+        block.count_out(slot);
+        let base_cost_e16 = if slot.base_cost_e16 == slot.cost_e16 {
+            run.part_cost_e16
+        } else {
+            share(slot.base_cost_e16, run.part_quantity_e8, slot.quantity_e8)
+        };
+        slot.quantity_e8 -= run.part_quantity_e8;
+        slot.cost_e16 -= run.part_cost_e16;
+        slot.base_cost_e16 -= base_cost_e16;
+        block.count_in(slot);
+        let sub_account = slot.sub_account;
+        gone.quantity_e8 += run.part_quantity_e8;
+        gone.cost_e16 += run.part_cost_e16;
+        gone.base_cost_e16 += base_cost_e16;
+        self.count_in_pool(block, sub_account, -run.part_cost_e16, -base_cost_e16);
+        if block.is_large() {
+            self.update_tree(block, at);
+        }
+        Ok(())
+    }
+
+    /// After lots were taken: a tree with few lots becomes a block, nothing left is [`LotBlock::EMPTY`].
+    #[inline]
+    fn tidy(&mut self, block: &mut LotBlock) {
+        if block.len == 0 {
             self.release(block);
-            *block = LotBlock { start: self.take(class), head: 0, len: 0, class: class as u8, plain: true };
+            *block = LotBlock::EMPTY;
+        } else if block.is_large() && block.len <= BACK_TO_BLOCK {
+            self.back_to_block(block);
         }
-        (block.head, block.len, block.plain) = (0, 0, true);
+    }
+
+    /// Replaces all lots by others, which come in lot order. The caller has asked [`Self::can_hold`].
+    pub fn replace(
+        &mut self,
+        block: &mut LotBlock,
+        averaged: bool,
+        lots: impl ExactSizeIterator<Item = Lot>,
+        tag: impl Fn(&Lot) -> u64,
+    ) {
+        self.release(block);
+        *block = LotBlock { averaged, ..LotBlock::EMPTY };
+        let len = lots.len();
+        if let Some(class) = class_for(len).filter(|&class| len > 0 && self.pages.can_take(class.into())) {
+            (block.start, block.form) = (self.take_run(class), class);
+        } else if len > 0 {
+            block.form = LARGE;
+        }
         for lot in lots {
-            self.push(block, lot);
+            let tag = tag(&lot);
+            self.open(block, &lot, tag);
         }
-        self.release_if_empty(block);
+        if len == 0 {
+            *block = LotBlock::EMPTY;
+        }
+    }
+
+    /// The digests of a position's lots, worked out anew: what [`LotBlock`] keeps step by step.
+    #[must_use]
+    pub(crate) fn digests_anew(&self, block: &LotBlock) -> (u64, u64) {
+        let mut anew = LotBlock { quantities: 0, costs: 0, ..*block };
+        for index in 0..block.len() {
+            anew.count_in(&self.slots[self.slot_at(block, index)]);
+        }
+        anew.digests()
     }
 
     #[inline]
-    fn write(&mut self, slot: usize, lot: &Lot, plain: bool) {
-        self.quantity_e8[slot] = lot.quantity_e8;
-        self.cost_e16[slot] = lot.cost_e16;
-        self.origin[slot] = lot.origin.0;
-        self.price_e8[slot] = lot.price_e8;
-        self.acquired[slot] = lot.acquired.0;
-        if !plain {
-            self.base_cost_e16[slot] = lot.base_cost_e16;
-            self.sub_account[slot] = lot.sub_account;
+    fn slot_at(&self, block: &LotBlock, index: usize) -> usize {
+        assert!(index < block.len());
+        if block.is_large() {
+            return self.all.at(block.start, index) as usize;
+        }
+        block.start as usize + usize::from(block.head) + index
+    }
+
+    #[inline]
+    fn lot(&self, at: usize, cost_e16: Money, base_cost_e16: Money) -> Lot {
+        let slot = &self.slots[at];
+        Lot {
+            origin: TradeHash(self.origins[at]),
+            quantity_e8: slot.quantity_e8,
+            cost_e16,
+            base_cost_e16,
+            price_e8: slot.price_e8,
+            acquired: Date(slot.acquired),
+            sub_account: slot.sub_account,
         }
     }
 
-    fn copy_slot(&mut self, from: usize, to: usize, plain: bool) {
-        self.quantity_e8[to] = self.quantity_e8[from];
-        self.cost_e16[to] = self.cost_e16[from];
-        self.origin[to] = self.origin[from];
-        self.price_e8[to] = self.price_e8[from];
-        self.acquired[to] = self.acquired[from];
-        if !plain {
-            self.base_cost_e16[to] = self.base_cost_e16[from];
-            self.sub_account[to] = self.sub_account[from];
+    /// Takes a run of slots, and brings a page into being where it is a new one.
+    #[inline]
+    fn take_run(&mut self, class: u8) -> u32 {
+        let start = self.pages.take(class.into());
+        if self.pages.used() > self.slots.len() {
+            // Within what was reserved: pages come one by one.
+            self.slots.resize(self.pages.used(), Slot::default());
+            self.origins.resize(self.pages.used(), 0);
+            self.opened.resize(self.pages.used(), 0);
         }
-    }
-
-    fn copy_block(&mut self, from: core::ops::Range<usize>, to: usize, plain: bool) {
-        self.quantity_e8.copy_within(from.clone(), to);
-        self.cost_e16.copy_within(from.clone(), to);
-        self.origin.copy_within(from.clone(), to);
-        self.price_e8.copy_within(from.clone(), to);
-        self.acquired.copy_within(from.clone(), to);
-        if !plain {
-            self.base_cost_e16.copy_within(from.clone(), to);
-            self.sub_account.copy_within(from, to);
-        }
-    }
-
-    /// Moves the lots to the front of their block where at least half of it is free, so that each
-    /// move is paid for by as many removals; else to a block of twice the size.
-    #[cold]
-    fn make_room(&mut self, block: &mut LotBlock, capacity: usize) {
-        let slots = block.slots();
-        let fits_here = slots.len() * 2 <= capacity;
-        let next = usize::from(block.class) + 1;
-        let everything = self.quantity_e8.len();
-        if fits_here || (slots.len() < capacity && !(next < CLASSES && self.can_take(next, everything))) {
-            self.copy_block(slots, block.start as usize, block.plain);
-            block.head = 0;
-            return;
-        }
-        assert!(next < CLASSES);
-        let start = self.take(next);
-        self.copy_block(slots, start as usize, block.plain);
-        let (len, plain) = (block.len, block.plain);
-        self.release(block);
-        *block = LotBlock { start, head: 0, len, class: next as u8, plain };
-    }
-
-    fn release_if_empty(&mut self, block: &mut LotBlock) {
-        if block.len == 0 {
-            self.release(block);
-        }
-    }
-
-    fn release(&mut self, block: &mut LotBlock) {
-        if block.class != NO_CLASS {
-            self.give(block.class.into(), block.start);
-        }
-        *block = LotBlock::EMPTY;
-    }
-
-    fn can_take(&self, class: usize, limit: usize) -> bool {
-        self.used + class_slots(class) <= limit || self.free[class..].iter().any(|&f| f != NO_BLOCK)
-    }
-
-    fn take(&mut self, class: usize) -> u32 {
-        let head = self.free[class];
-        if head != NO_BLOCK {
-            self.free[class] = self.quantity_e8[head as usize] as u32;
-            return head;
-        }
-        if self.used + class_slots(class) <= self.quantity_e8.len() {
-            let start = self.used as u32;
-            self.used += class_slots(class);
-            return start;
-        }
-        // Halve a larger free block; the second half goes to its own list.
-        assert!(class + 1 < CLASSES, "can_take was asked first");
-        let start = self.take(class + 1);
-        self.give(class, start + class_slots(class) as u32);
         start
     }
 
-    fn give(&mut self, class: usize, start: u32) {
-        self.quantity_e8[start as usize] = i64::from(self.free[class]);
-        self.free[class] = start;
+    fn release(&mut self, block: &mut LotBlock) {
+        self.drop_pools(block);
+        match block.form {
+            EMPTY => {}
+            LARGE => self.release_tree(block),
+            class => self.pages.give(block.start, class.into()),
+        }
     }
 }
 
-fn class_for(len: usize) -> usize {
-    (len.max(LOT_BLOCK_MIN).next_power_of_two() / LOT_BLOCK_MIN).ilog2() as usize
+#[inline]
+fn check_runs(block: &LotBlock, runs: &[Run]) -> Result<(), BadRuns> {
+    let mut end = 0;
+    for run in runs {
+        let count = if run.part_quantity_e8 == 0 { run.count } else { 1 };
+        let fits = run.from >= end && count > 0 && run.part_quantity_e8 >= 0 && run.count == count;
+        end = run.from.checked_add(count).filter(|_| fits).ok_or(BadRuns)?;
+    }
+    if end <= block.len { Ok(()) } else { Err(BadRuns) }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The smallest block for so many lots; `None`: a tree.
+fn class_for(len: usize) -> Option<u8> {
+    let slots = len.max(LOT_BLOCK_SLOTS_MIN).next_power_of_two();
+    (slots <= LOT_BLOCK_SLOTS_MAX).then(|| slots.ilog2() as u8)
+}
 
-    fn lot(n: i64) -> Lot {
-        Lot {
-            origin: TradeHash(n as u128),
-            quantity_e8: n,
-            cost_e16: i128::from(n) * 7,
-            base_cost_e16: i128::from(n) * 7,
-            price_e8: n,
-            acquired: Date(n as i32),
-            sub_account: NO_NAME,
-        }
-    }
-
-    /// Every so often a lot with a base cost of its own, or with a sub-account.
-    fn some_lot(n: i64) -> Lot {
-        match n % 97 {
-            3 => Lot { base_cost_e16: 5, ..lot(n) },
-            50 => Lot { sub_account: n as u32, ..lot(n) },
-            _ => lot(n),
-        }
-    }
-
-    /// A naive model beside the arena, driven by a fixed pseudo-random walk over several positions.
-    #[test]
-    fn behaves_as_plain_lists() {
-        let mut arena = LotArena::new(4096);
-        let mut blocks = [LotBlock::EMPTY; 5];
-        let mut models: [Vec<Lot>; 5] = core::array::from_fn(|_| Vec::new());
-        let mut state = 1u64;
-        for step in 1..60_000i64 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let (which, what) = ((state >> 33) as usize % 5, (state >> 40) % 14);
-            let (block, model) = (&mut blocks[which], &mut models[which]);
-            let len = model.len();
-            match what {
-                0..=5 if len < 300 => {
-                    assert!(arena.can_push(block));
-                    arena.push(block, some_lot(step));
-                    model.push(some_lot(step));
-                }
-                6 if len > 0 => {
-                    let count = 1 + (state >> 50) as usize % len;
-                    arena.remove_front(block, count);
-                    model.drain(..count);
-                }
-                7 if len > 0 => {
-                    arena.remove_back(block, 1);
-                    model.pop();
-                }
-                8 if len > 2 => {
-                    arena.set_rest(block, len / 2, 0, 0, 0);
-                    arena.set_rest(block, 0, 0, 0, 0);
-                    arena.remove_empty(block);
-                    model.remove(len / 2);
-                    model.remove(0);
-                }
-                9 if len > 0 => {
-                    let base = if block.is_plain() { 5 } else { 6 };
-                    arena.set_rest(block, len - 1, step, 5, base);
-                    let last = &mut model[len - 1];
-                    (last.quantity_e8, last.cost_e16, last.base_cost_e16) = (step, 5, base);
-                }
-                10 => {
-                    let lots: Vec<Lot> = (0..(state >> 45) as i64 % 90).map(|n| some_lot(step + n)).collect();
-                    assert!(arena.can_hold(block, lots.len()));
-                    arena.replace(block, lots.iter().copied());
-                    *model = lots;
-                }
-                11 if len > 0 => {
-                    let (index, new) = ((state >> 50) as usize % len, some_lot(step));
-                    let new = Lot { acquired: model[index].acquired, ..new };
-                    arena.set(block, index, &new);
-                    model[index] = new;
-                }
-                12 if len < 300 => {
-                    let new = Lot { acquired: Date((state >> 45) as i32 % step as i32), ..some_lot(step) };
-                    arena.insert(block, new);
-                    model.insert(model.partition_point(|held| held.acquired <= new.acquired), new);
-                }
-                _ => {}
-            }
-            assert!(arena.iter(block).eq(model.iter().copied()), "step {step}");
-        }
-    }
-
-    #[test]
-    fn full_is_said_before() {
-        let mut arena = LotArena::new(8);
-        let (mut a, mut b) = (LotBlock::EMPTY, LotBlock::EMPTY);
-        for n in 0..4 {
-            assert!(arena.can_push(&a));
-            arena.push(&mut a, lot(n));
-        }
-        assert!(!arena.can_push(&a), "a block of eight is not to be had");
-        assert!(arena.can_push(&b));
-        arena.push(&mut b, lot(9));
-        arena.remove_front(&mut b, 1);
-        assert!(!arena.can_push(&a));
-        arena.remove_front(&mut a, 4);
-        assert!(arena.can_push(&a));
-    }
+/// The place of a lot in the order of a tree: the date it is held from, then the order of opening.
+#[inline]
+fn order(acquired: i32, opened: u32) -> u64 {
+    u64::from(acquired as u32 ^ 1 << 31) << 32 | u64::from(opened)
 }

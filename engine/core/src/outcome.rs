@@ -1,7 +1,7 @@
 //! The outcome of a replay, and its bytes in the side log (body version 1, little endian):
 //!
 //! ```text
-//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | reserved u32
+//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | averaged u32
 //!         quantity i64 | realized i128 | realized long-term i128 | realized in base i128
 //!         cost i128 | base cost i128                                                (112 bytes)
 //! lot     origin u128 | cost i128 | base cost i128 | quantity i64 | price i64
@@ -77,8 +77,10 @@ pub struct TradeFigures {
 pub struct Outcome {
     /// The position's figures.
     pub after: Figures,
-    /// Its open lots, in the order in which they were opened.
+    /// Its open lots, in lot order.
     pub lots: Vec<Lot>,
+    /// Their costs were averaged since the position was flat.
+    pub averaged: bool,
     /// The trades that were decided again, in chronological order.
     pub trades: Vec<TradeFigures>,
     /// Accepted trades that are illegal at their place.
@@ -103,9 +105,10 @@ impl Outcome {
         let bytes = body_bytes(self.lots.len(), self.trades.len(), allocations, self.breaks.len());
         let mut out = Writer::with_capacity(bytes);
         out.u32(MAGIC);
-        for count in [self.lots.len(), self.trades.len(), allocations, self.breaks.len(), 0] {
+        for count in [self.lots.len(), self.trades.len(), allocations, self.breaks.len()] {
             out.u32(count as u32);
         }
+        out.u32(u32::from(self.averaged));
         out.i64(self.after.quantity_e8);
         out.i128(self.after.realized_e16);
         out.i128(self.after.realized_long_e16);
@@ -152,9 +155,9 @@ impl Outcome {
             return Err(BadBody);
         }
         let (lots, trades) = (read.u32()? as usize, read.u32()? as usize);
-        let (allocations, breaks, zero) = (read.u32()? as usize, read.u32()? as usize, read.u32()?);
+        let (allocations, breaks, averaged) = (read.u32()? as usize, read.u32()? as usize, read.u32()?);
         let expected = body_bytes(lots, trades, allocations, breaks);
-        if zero != 0 || body.len() != expected {
+        if averaged > 1 || body.len() != expected {
             return Err(BadBody);
         }
         let after = Figures {
@@ -191,7 +194,7 @@ impl Outcome {
             let code = u32::try_from(read.u64()?).map_err(|_| BadBody)?;
             broken.push((hash, reason(code)?));
         }
-        Ok(Self { after, lots, trades: figures, breaks: broken })
+        Ok(Self { after, lots, averaged: averaged == 1, trades: figures, breaks: broken })
     }
 }
 
@@ -287,6 +290,7 @@ mod tests {
                 lot_count: 1,
             },
             lots: vec![lot],
+            averaged: true,
             trades: vec![
                 none.clone(),
                 TradeFigures {

@@ -58,8 +58,6 @@ pub struct Position {
     /// No open lot is held for longer than since this date; a bound that rises only when the position is flat, so
     /// that most reductions need not read when their lots were acquired. In no digest.
     pub(crate) oldest: Date,
-    /// Sum of the lots' digests.
-    pub lots_digest: u64,
     /// Number of the last event that changed the position; contiguous from 1.
     pub version: u64,
     /// Late trades since the last correction.
@@ -97,7 +95,6 @@ impl Position {
             fees_e16: 0,
             block: LotBlock::EMPTY,
             oldest: Date::NONE,
-            lots_digest: 0,
             version: 0,
             provisional: 0,
             breaks: 0,

@@ -6,19 +6,19 @@
 use alloc::vec::Vec;
 
 use crate::amount::Overflow;
-use crate::apply::{Misfit, lots_digest, settle};
+use crate::apply::{Misfit, settle};
 use crate::command::{Origin, TradeInput};
 use crate::decide::{Decision, Ground, Legality, Scratch, sums_fit};
 use crate::event::{Class, Figures, Reason, TradeEvent};
 use crate::history::Item;
 use crate::id::{TradeHash, TradeId};
-use crate::limits::LOT_BLOCK_MIN;
+use crate::limits::LOT_BLOCK_SLOTS_MIN;
 use crate::lots::LotArena;
 use crate::names::Names;
 use crate::outcome::{Allocation, Outcome, TradeFigures};
 use crate::position::Position;
 use crate::rules::{ContractBook, Rules};
-use crate::values::{self, Closing};
+use crate::values::{self, Average, Closing};
 
 /// Why a replay has no outcome. The position stays PROVISIONAL and a person must look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub fn replay(
         multiplier_e8,
         scratch,
         // A block moves to one of twice its size, so four times the lots is room for every move.
-        lots: LotArena::new((items.len() * 4).max(LOT_BLOCK_MIN * 4).next_power_of_two()),
+        lots: LotArena::new((items.len() * 4).max(LOT_BLOCK_SLOTS_MIN * 4).next_power_of_two()),
         position: Position::new(0, 0, 0),
         names: Names::new(0),
         trades: Vec::with_capacity(items.len()),
@@ -87,6 +87,7 @@ impl Replayer<'_> {
             quantity_e8: self.position.quantity_e8,
             lots: &self.lots,
             block: &self.position.block,
+            cost: (self.position.cost_e16, self.position.base_cost_e16),
             oldest: self.position.oldest,
             multiplier_e8: self.multiplier_e8,
         };
@@ -126,10 +127,11 @@ impl Replayer<'_> {
         let lots: Vec<_> = self.lots.iter(&self.position.block).collect();
         let after = Figures { lot_count: lots.len() as u32, ..self.position.figures() };
         assert!(
-            lots_digest(0, &self.names, &lots) == self.position.lots_digest,
+            self.lots.digests_anew(&self.position.block) == self.position.block.digests(),
             "the digest kept step by step is the digest of the result"
         );
-        Outcome { after, lots, trades: self.trades, breaks: self.breaks }
+        let averaged = self.position.block.is_averaged();
+        Outcome { after, lots, averaged, trades: self.trades, breaks: self.breaks }
     }
 }
 
@@ -159,7 +161,9 @@ pub fn allocations(
         realized_e16: event.realized_e16,
     };
     let until = rules.long_term_until(input.effective_date);
-    closing.allocate(values::taken(lots, &before.block, event.runs), |part, realized_e16| {
+    let (cost, base_cost) = (event.closed_cost_e16, event.closed_base_e16);
+    let average = Average::of(event.averaged, event.closed_quantity_e8, cost, base_cost);
+    closing.allocate(values::taken(lots, &before.block, event.runs, average), |part, realized_e16| {
         found.push(Allocation {
             lot: part.lot.origin,
             quantity_e8: part.quantity_e8,

@@ -11,22 +11,28 @@ use crate::date::Date;
 use crate::event::Reason;
 use crate::id::{NO_NAME, NameId};
 
-/// How lots are chosen when a position is reduced.
+/// How lots are chosen when a position is reduced; rule 5 of `docs/rules.md`. Ties are broken by the lot order, earlier
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum LotMethod {
-    /// First in, first out, by the chronological key.
+    /// First in, first out. *Source: 26 CFR 1.1012-1(c)(1).*
     Fifo = 0,
     /// Last in, first out.
     Lifo = 1,
-    /// Highest unit price first; ties by the chronological key, earlier first. For short lots too,
-    /// where it realizes the greatest gain first.
+    /// Highest price first.
     Hifo = 2,
+    /// Lowest price first.
+    Lofo = 3,
+    /// In lot order, at the average cost of all lots in scope. *Source: 26 CFR 1.1012-1(e), moving.*
+    Average = 4,
+    /// Losses first, then long-term gains, then short-term gains; or by tax a unit where rates are given.
+    MinTax = 5,
 }
 
 impl LotMethod {
     /// All methods.
-    pub const ALL: [Self; 3] = [Self::Fifo, Self::Lifo, Self::Hifo];
+    pub const ALL: [Self; 6] = [Self::Fifo, Self::Lifo, Self::Hifo, Self::Lofo, Self::Average, Self::MinTax];
 
     /// The wire name.
     #[must_use]
@@ -35,6 +41,9 @@ impl LotMethod {
             Self::Fifo => "FIFO",
             Self::Lifo => "LIFO",
             Self::Hifo => "HIFO",
+            Self::Lofo => "LOFO",
+            Self::Average => "AVERAGE",
+            Self::MinTax => "MIN_TAX",
         }
     }
 

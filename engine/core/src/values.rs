@@ -5,7 +5,7 @@
 use crate::amount::{Money, ONE_E8, Overflow, convert, notional, share, sub, unit};
 use crate::command::{TradeInput, TradeKind};
 use crate::date::Date;
-use crate::event::Run;
+use crate::event::{Averaged, Run};
 use crate::lots::{Lot, LotArena, LotBlock};
 use crate::rules::{FeesRule, Rules};
 
@@ -22,7 +22,8 @@ fn parted(total: Money, closed_e8: i64, quantity_e8: i64) -> Parts {
     Parts { closed, opened: total - closed }
 }
 
-fn money(amount_e8: i64) -> Money {
+/// An amount at 10^-8 as money: never out of range.
+pub(crate) fn money(amount_e8: i64) -> Money {
     Money::from(amount_e8) * Money::from(ONE_E8)
 }
 
@@ -83,28 +84,49 @@ pub(crate) struct Taken {
     pub base_cost_e16: Money,
 }
 
-/// What the runs take, lot by lot in their order.
-pub(crate) fn taken<'a>(lots: &'a LotArena, block: &'a LotBlock, runs: &'a [Run]) -> impl Iterator<Item = Taken> + 'a {
-    runs.iter().flat_map(move |run| {
-        (run.from as usize..(run.from + run.count) as usize).map(move |index| {
-            let lot = lots.get(block, index);
-            if run.part_quantity_e8 == 0 {
-                let Lot { quantity_e8, cost_e16, base_cost_e16, .. } = lot;
-                return Taken { lot, quantity_e8, cost_e16, base_cost_e16 };
-            }
-            let base_cost_e16 = share(lot.base_cost_e16, run.part_quantity_e8, lot.quantity_e8);
-            Taken { lot, quantity_e8: run.part_quantity_e8, cost_e16: run.part_cost_e16, base_cost_e16 }
-        })
-    })
+/// What a reduction takes in all, where its cost comes from a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Average {
+    quantity_e8: i64,
+    cost_e16: Money,
+    base_cost_e16: Money,
 }
 
-/// Base cost of what the runs take, where that is another than the cost.
-pub(crate) fn base_cost_taken(lots: &LotArena, block: &LotBlock, runs: &[Run], cost_e16: Money) -> Money {
-    if block.is_plain() {
-        return cost_e16;
+impl Average {
+    pub(crate) fn of(averaged: Averaged, quantity_e8: i64, cost_e16: Money, base_cost_e16: Money) -> Option<Self> {
+        (averaged != Averaged::No).then_some(Self { quantity_e8, cost_e16, base_cost_e16 })
     }
-    // Parts of the base costs of one position: their sum is in range as the position's is.
-    taken(lots, block, runs).map(|part| part.base_cost_e16).sum()
+
+    /// What falls on the quantity between two cumulated ones.
+    fn between(&self, from_e8: i64, to_e8: i64) -> (Money, Money) {
+        let up_to = |total, part| if part == 0 { 0 } else { share(total, part, self.quantity_e8) };
+        let of = |total| up_to(total, to_e8) - up_to(total, from_e8);
+        (of(self.cost_e16), of(self.base_cost_e16))
+    }
+}
+
+/// What the runs take, lot by lot in their order.
+pub(crate) fn taken<'a>(
+    lots: &'a LotArena,
+    block: &'a LotBlock,
+    runs: &'a [Run],
+    average: Option<Average>,
+) -> impl Iterator<Item = Taken> + 'a {
+    let mut before_e8 = 0;
+    let of_run =
+        move |run: &'a Run| lots.range(block, run.from as usize, run.count as usize).map(move |lot| (run, lot));
+    runs.iter().flat_map(of_run).map(move |(run, lot)| {
+        let is_whole = run.part_quantity_e8 == 0;
+        let quantity_e8 = if is_whole { lot.quantity_e8 } else { run.part_quantity_e8 };
+        let from_e8 = before_e8;
+        before_e8 += quantity_e8;
+        let (cost_e16, base_cost_e16) = match &average {
+            Some(average) => average.between(from_e8, before_e8),
+            None if is_whole => (lot.cost_e16, lot.base_cost_e16),
+            None => (run.part_cost_e16, share(lot.base_cost_e16, quantity_e8, lot.quantity_e8)),
+        };
+        Taken { lot, quantity_e8, cost_e16, base_cost_e16 }
+    })
 }
 
 /// A closing as its allocations: values are attributed in lot order, and the last one takes the remainder and the fees.
