@@ -314,6 +314,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("late", &trade.late)?;
         map.serialize_entry("backdated", &trade.backdated)?;
         map.serialize_entry("closed_quantity", &E8(trade.closed_quantity_e8))?;
+        map.serialize_entry("averaged_over", &some_text(trade.averaged.as_str()))?;
         map.serialize_entry("closed_cost", &E16(trade.closed_cost_e16))?;
         map.serialize_entry("closed_base_cost", &E16(trade.closed_base_e16))?;
         map.serialize_entry("opened_quantity", &E8(trade.opened_quantity_e8))?;
@@ -497,6 +498,7 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
     });
     let breaks = outcome.breaks.iter().map(|(hash, reason)| BreakRow { hash: Hex128(hash.0), reason: reason.code() });
     map.serialize_entry("after", &FiguresRow::from(&outcome.after))?;
+    map.serialize_entry("averaged", &outcome.averaged)?;
     map.serialize_entry("lots", &lots.collect::<Vec<_>>())?;
     map.serialize_entry("trades", &trades.collect::<Vec<_>>())?;
     map.serialize_entry("breaks", &breaks.collect::<Vec<_>>())

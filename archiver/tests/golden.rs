@@ -16,7 +16,7 @@ use lotbook_core::command::{
     InstrumentTerms, Mark, MarkKind, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
 };
 use lotbook_core::date::Date;
-use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
+use lotbook_core::event::{Averaged, Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::{Allocation, Outcome, TradeFigures};
@@ -90,6 +90,7 @@ fn trade(class: Class) -> TradeEvent<'static> {
         opened_base_e16: 0,
         lot_price_e8: 0,
         enlarges: false,
+        averaged: Averaged::No,
         closed_cost_e16: 24_000 * ONE_E16 + 7,
         closed_base_e16: 24_000 * ONE_E16 + 7,
         realized_e16: 1_144 * ONE_E16 + 5_000_000_000_000_000,
@@ -119,6 +120,7 @@ fn trade(class: Class) -> TradeEvent<'static> {
             reason: Reason::Oversell,
             first_sequence: 7,
             first_address: 4_096,
+            averaged: Averaged::SubAccount,
             opened_quantity_e8: 10 * E8,
             opened_cost_e16: 1_676 * ONE_E16,
             opened_base_e16: 1_843 * ONE_E16,
@@ -290,7 +292,8 @@ fn outcome() -> Outcome {
         acquired: Date(18_326),
         sub_account: 0,
     };
-    Outcome { after: after(), lots: vec![lot], trades: vec![sold], breaks: vec![(hash(b"t-1001"), Reason::Oversell)] }
+    let breaks = vec![(hash(b"t-1001"), Reason::Oversell)];
+    Outcome { after: after(), lots: vec![lot], averaged: true, trades: vec![sold], breaks }
 }
 
 fn encode(event: &Event<'_>) -> Vec<u8> {

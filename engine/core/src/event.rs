@@ -84,6 +84,16 @@ pub enum Averaged {
 }
 
 impl Averaged {
+    /// The scope of the pool, as contracts name it; empty where there is none.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::Position => "POSITION",
+            Self::SubAccount => "SUB_ACCOUNT",
+        }
+    }
+
     pub(crate) fn from_u8(value: u8) -> Option<Self> {
         [Self::No, Self::Position, Self::SubAccount].into_iter().find(|averaged| *averaged as u8 == value)
     }
