@@ -70,7 +70,7 @@ impl Walk {
         let cost_e16 = Money::from(quantity_e8) * Money::from(price_e8) - if self.draw(9) == 0 { 1 << 62 } else { 0 };
         let base_cost_e16 = if self.draw(3) == 0 { cost_e16 / 7 } else { cost_e16 };
         let sub_account = if subs == 0 || self.draw(3) == 0 { NO_NAME } else { self.draw(subs) as NameId };
-        let origin = TradeHash(self.opened << 64 | self.opened * 0x9e37_79b9);
+        let origin = TradeHash((self.opened << 64) | (self.opened * 0x9e37_79b9));
         let lot = Lot { origin, quantity_e8, cost_e16, base_cost_e16, price_e8, acquired: Date(acquired), sub_account };
         assert!(self.arena.can_open(&twin.block));
         self.arena.open(&mut twin.block, &lot, tag(&lot));
@@ -354,7 +354,7 @@ fn walk(seed: u64, steps: usize, phases: &[usize], late_in: usize, subs: usize, 
     let mut twins: [Twin; 2] = core::array::from_fn(|n| Twin {
         block: LotBlock::EMPTY,
         lots: Vec::new(),
-        is_long: (n as u64 + seed) % 2 == 0,
+        is_long: (n as u64 + seed).is_multiple_of(2),
         averaged: false,
     });
     for phase in phases {

@@ -101,13 +101,13 @@ fn behaves_as_a_sorted_list() {
                     let high = if walk.draw(3) > 0 { 1_000_000 + u64::from(slot) } else { walk.draw(1_000_000) as u64 };
                     walk.insert(high << 32 | u64::from(slot), slot);
                     slot += 1;
-                } else if what % 8 == 0 {
+                } else if what.is_multiple_of(8) {
                     let rank = walk.draw(len);
                     let (key, quantity, price) = (walk.model[rank].key, walk.draw(9) as i64, walk.draw(50) as i64);
                     walk.forest.update(walk.root, key, quantity, price);
                     walk.model[rank] = lot(key, walk.model[rank].child, quantity, price);
                 } else {
-                    let rank = if what % 2 == 0 { 0 } else { walk.draw(len) };
+                    let rank = if what.is_multiple_of(2) { 0 } else { walk.draw(len) };
                     let count = 1 + walk.draw(3);
                     walk.cut(rank, count.min(len - rank));
                 }
