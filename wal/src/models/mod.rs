@@ -79,6 +79,12 @@ fn tail(blocks: u32) -> Tail {
     Tail::over(map, Path::new("model.tail"), &identity)
 }
 
+/// Takes a block for the chunk at that address, where one is free.
+fn take(tail: &Tail, chunk_address: u64) -> bool {
+    let block = tail.reserve_block();
+    block.map(|block| tail.assign_block(block, chunk_address)).is_some()
+}
+
 /// Words as they are in memory.
 fn words(bytes: &[u8]) -> Vec<u64> {
     bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().expect("eight bytes"))).collect()
