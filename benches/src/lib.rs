@@ -28,6 +28,12 @@ const INSTRUMENTS: u64 = 256;
 /// A book with `positions / 256` accounts and 256 instruments, all names defined, shorts allowed.
 #[must_use]
 pub fn book(positions: u64, method: LotMethod) -> Book {
+    book_with(positions, Rules { method, allow_short: true, ..Rules::DEFAULT })
+}
+
+/// The same under any rules, and with sixteen sub-accounts.
+#[must_use]
+pub fn book_with(positions: u64, rules: Rules) -> Book {
     let limits = Limits { positions_max: 1 << 18, lots_max: 1 << 22, ..Limits::HOST };
     let mut book = Book::new(limits);
     let mut scratch = Scratch::new();
@@ -47,8 +53,10 @@ pub fn book(positions: u64, method: LotMethod) -> Book {
     for n in 0..INSTRUMENTS {
         define(NameClass::Instrument, format!("I{n}"));
     }
+    for n in 0..16 {
+        define(NameClass::SubAccount, format!("S{n}"));
+    }
     define(NameClass::Contract, "C".into());
-    let rules = Rules { method, allow_short: true, ..Rules::DEFAULT };
     let terms = ContractTerms { contract: 0, account: NO_NAME, instrument: NO_NAME, rules, effective_date: Date(0) };
     send(Command::Contract(terms));
     book

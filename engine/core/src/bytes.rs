@@ -30,6 +30,11 @@ impl Writer {
         self.bytes.clear();
     }
 
+    /// For who writes bytes of a form of their own.
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
     pub(crate) fn slice(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
     }
@@ -62,6 +67,11 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// What is still to be read.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
     }
 
     pub(crate) fn slice(&mut self, len: usize) -> Result<&'a [u8], Truncated> {

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use crate::book::{Book, Instrument, index_hash};
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{InstrumentTerms, NameClass};
+use crate::compress::{compress, decompress};
 use crate::date::Date;
 use crate::digest;
 use crate::forward::Forward;
@@ -77,11 +78,12 @@ impl Book {
             out.contract(terms);
         }
         out.u64(self.positions.len() as u64);
+        let mut lots = Vec::new();
         for position in &self.positions {
             out.position(position);
-            for lot in self.lots.iter(&position.block) {
-                out.lot(&lot);
-            }
+            lots.clear();
+            lots.extend(self.lots.iter(&position.block));
+            compress(lots.iter().copied(), out.bytes());
             if out.len() >= PIECE_BYTES {
                 out.drain_into(sink);
             }
@@ -157,7 +159,9 @@ impl Book {
         if self.positions.len() == self.limits.positions_max {
             return Err(ImageError::TooLarge("positions"));
         }
-        let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
+        let (lots, bytes) =
+            decompress(read.rest()).ok().filter(|(read, _)| read.len() == lots).ok_or(ImageError::Malformed)?;
+        read.slice(bytes)?;
         // In the form that they had, so that what was found room for still is.
         let (key_hash, names) = (position.key_hash, &self.names);
         let tag = |lot: &Lot| digest::lot_tag(key_hash, names, lot);

@@ -18,6 +18,7 @@ pub mod book;
 mod bytes;
 pub mod codec;
 pub mod command;
+pub mod compress;
 pub mod date;
 pub mod decide;
 pub mod digest;
