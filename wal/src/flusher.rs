@@ -226,7 +226,7 @@ impl Flusher {
         let mut full = (last_block - first_block) as usize;
         self.copy_stream(first_block, last_block);
         let segment_end = self.segment_first + self.log.segment_bytes;
-        let with_slot = to < segment_end && !self.planted_in_place(&mut full, last_block, to);
+        let with_slot = !self.planted_in_place(&mut full, last_block, to);
         if with_slot {
             self.fill_slot(last_block, to);
         }
@@ -288,6 +288,8 @@ impl Flusher {
                 self.log.durable_sequence()
             },
             durable_address: self.log.durable_address(),
+            // ORDERING: Acquire pairs with the preparer's Release: the names are durable.
+            segments_end: self.log.prepared_end.0.load(Ordering::Acquire),
         }
         .seal(&mut self.slot);
     }

@@ -303,6 +303,7 @@ fn recover(
         segment_bytes: meta.segment_bytes,
         epoch,
         end,
+        clean: row.verdict == Verdict::StartClean,
         disk_end: scan.chain.end,
         nonzero_until: scan.nonzero_until,
         tail: image.filter(|_| joined.records > 0),

@@ -80,6 +80,8 @@ bugs! {
     CutNotCleared,
     /// Recovery does not end the authority of the old epoch's slots.
     OldSlotsLeft,
+    /// Recovery does not miss the last segments when they are gone.
+    LastSegmentNotMissed,
     /// Recovery goes on to the next segment and leaves a torn slot behind.
     TornSlotLeft,
     /// Recovery trusts a torn pair of slots.

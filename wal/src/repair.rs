@@ -22,6 +22,8 @@ pub(crate) struct Repair<'a> {
     pub(crate) segment_bytes: u64,
     /// The epoch about to begin.
     pub(crate) epoch: u32,
+    /// The epoch before was closed in order, or there was none.
+    pub(crate) clean: bool,
     /// Where the log ends from now on.
     pub(crate) end: End,
     /// Where the chain on disk ended.
@@ -44,9 +46,9 @@ impl Repair<'_> {
     /// Runs all steps. `segments` is brought up to date.
     pub(crate) fn run(&self, segments: &mut Vec<DiskSegment>) -> DiskResult<NextSlot> {
         let stop = chunk_ceil(self.end.address);
-        self.drop_later_segments(segments, stop)?;
         let mut generation =
             segments.iter().filter_map(|s| s.newest_slot()).map(|(_, s)| s.generation).max().unwrap_or(0);
+        self.blank_later_segments(segments, stop)?;
         self.rewrite(segments, stop, &mut generation)?;
         let segment_first = self.segment_of_end();
         let mut index = 0;
@@ -63,23 +65,34 @@ impl Repair<'_> {
         last - last % self.segment_bytes
     }
 
-    /// Segments that hold only what was cut: part of an unfinished group, or the rest of a flush. Last one first, so that the log stays
-    /// contiguous at every moment.
-    fn drop_later_segments(&self, segments: &mut Vec<DiskSegment>, stop: u64) -> DiskResult<()> {
-        let mut dropped = false;
-        while let Some(last) = segments.last() {
-            // The first one stays in any case: a log without a segment is damaged.
-            let only_cut =
-                segments.len() > 1 && last.first >= stop && segments.iter().any(|s| s.begun && s.first >= stop);
-            if !only_cut {
-                break;
+    /// Past the last byte that may have to become zero.
+    fn cut_until(&self) -> u64 {
+        self.nonzero_until.max(self.disk_end.address)
+    }
+
+    /// Segments that hold only what was cut (part of an unfinished group, or the rest of a flush) become blank again. Last one first, so
+    /// that at every moment what is left looks as a crash leaves it; they are not removed, for slots speak of them.
+    ///
+    /// After an unclean stop those that look blank are blanked too, as far as it takes for them not to look begun: an opening that failed
+    /// may have done so in the page cache alone.
+    fn blank_later_segments(&self, segments: &mut [DiskSegment], stop: u64) -> DiskResult<()> {
+        let seems_enough = self.clean || planted::is(Bug::RecoveredNotRewritten);
+        let later = segments.iter_mut().rev().take_while(|s| s.first >= stop);
+        for segment in later.filter(|s| s.begun || !seems_enough) {
+            let file = self.disk.open(&segment_path(self.dir, segment.first), Access::Write)?;
+            let used = self.cut_until().clamp(segment.first + 1, segment.first + self.segment_bytes) - segment.first;
+            let zeros = AlignedBuffer::new(CHUNK_BYTES);
+            // One slot at a time, as ever.
+            file.write_at(SLOT_OFFSETS[0], &zeros[..SLOT_BYTES])?;
+            file.sync_data()?;
+            file.write_at(SLOT_OFFSETS[1], &zeros[..SLOT_BYTES])?;
+            for at in (0..used).step_by(CHUNK_BYTES) {
+                file.write_at(HEAD_BYTES as u64 + at, &zeros)?;
             }
-            self.disk.unlink(&segment_path(self.dir, last.first))?;
-            self.disk.sync_dir(self.dir)?;
-            segments.pop();
-            dropped = true;
+            file.sync_data()?;
+            segment.slots = [SlotFound::Empty, SlotFound::Empty];
+            segment.begun = false;
         }
-        debug_assert!(!dropped || segments.len() == 1 || segments.iter().all(|s| s.first < stop));
         Ok(())
     }
 
@@ -97,7 +110,8 @@ impl Repair<'_> {
         let last_begun = last_begun.map(|s| s.first);
         let from =
             chunk_floor(self.disk_end.address.min(slot_from).min(self.end.address).min(self.witnessed(segments)));
-        let to = stop.max(chunk_ceil(self.nonzero_until));
+        // What lies in later segments is blank by now.
+        let to = stop.max(chunk_ceil(self.cut_until())).min(stop.next_multiple_of(self.segment_bytes));
         let chunk_bytes = CHUNK_BYTES as u64;
         let mut images = Vec::new();
         {
@@ -161,10 +175,7 @@ impl Repair<'_> {
         images: &[(u64, AlignedBuffer)],
     ) -> DiskResult<()> {
         if !segments.iter().any(|s| s.first == first) {
-            // Beyond the segments only zeros are left to write, or records of a tail whose segment is gone.
-            if images.iter().all(|(_, image)| crate::aligned::all_zero(image)) {
-                return Ok(());
-            }
+            // Records of a tail that go beyond the segments.
             segments.push(self.new_segment(first)?);
         }
         let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
@@ -228,6 +239,7 @@ impl Repair<'_> {
                 length: 0,
                 durable_sequence: durable.0,
                 durable_address: durable.1,
+                segments_end: segments.last().map_or(0, |s| s.first + self.segment_bytes),
             }
             .seal(&mut slot);
             file.write_at(SLOT_OFFSETS[index], &slot)?;

@@ -85,7 +85,7 @@ impl SegmentHeader {
 ///     32      8  address           of the block
 ///     40      8  durable_sequence  durable before this flush began
 ///     48      8  durable_address
-///     56      8  zero
+///     56      8  segments_end      segments up to this address were there, with durable names
 ///     64   4096  the block's bytes, zeros after `length`
 ///   4160   4032  zeros
 /// ```
@@ -97,6 +97,7 @@ pub(crate) struct Slot {
     pub(crate) address: u64,
     pub(crate) durable_sequence: u64,
     pub(crate) durable_address: u64,
+    pub(crate) segments_end: u64,
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -110,6 +111,7 @@ pub(crate) struct SlotHead {
     pub(crate) length: usize,
     pub(crate) durable_sequence: u64,
     pub(crate) durable_address: u64,
+    pub(crate) segments_end: u64,
 }
 
 impl SlotHead {
@@ -127,6 +129,7 @@ impl SlotHead {
         slot[32..40].copy_from_slice(&self.address.to_le_bytes());
         slot[40..48].copy_from_slice(&self.durable_sequence.to_le_bytes());
         slot[48..56].copy_from_slice(&self.durable_address.to_le_bytes());
+        slot[56..64].copy_from_slice(&self.segments_end.to_le_bytes());
         let checksum = crc32c::crc32c(slot);
         slot[4..8].copy_from_slice(&checksum.to_le_bytes());
     }
@@ -169,6 +172,7 @@ impl SlotFound {
             address,
             durable_sequence: u64_at(slot, 40),
             durable_address: u64_at(slot, 48),
+            segments_end: u64_at(slot, 56),
             bytes: slot[SLOT_HEADER_BYTES..SLOT_HEADER_BYTES + length].to_vec(),
         })
     }
@@ -242,6 +246,7 @@ mod tests {
             length: 100,
             durable_sequence: 4,
             durable_address: 640,
+            segments_end: 1 << 20,
         };
         head.seal(&mut slot);
         assert!(SlotFound::decode(&slot, 5).valid().is_some_and(|s| s.bytes == [0xAA; 100]));

@@ -152,9 +152,6 @@ impl Places<'_> {
                 "block copied"
             }
             6 => {
-                if segments.last() == Some(&path) {
-                    return None;
-                }
                 hand.remove(&path);
                 "segment missing"
             }

@@ -246,7 +246,7 @@ impl Chain {
 enum Slot {
     Empty,
     Torn,
-    Whole { epoch: u32, generation: u64, address: u64, durable: u64, bytes: Vec<u8> },
+    Whole { epoch: u32, generation: u64, address: u64, durable: u64, segments_end: u64, bytes: Vec<u8> },
 }
 
 impl Slot {
@@ -271,6 +271,7 @@ impl Slot {
             generation: u64_at(bytes, 24),
             address,
             durable: u64_at(bytes, 40),
+            segments_end: u64_at(bytes, 56),
             bytes: bytes[64..64 + length].to_vec(),
         }
     }
@@ -367,6 +368,11 @@ fn read_segments(files: Vec<(u64, Vec<u8>)>, log_id: u64, segment_bytes: u64) ->
         }
         let begun = slots.iter().any(|slot| *slot != Slot::Empty) || !is_zero(&bytes[HEAD..HEAD + BLOCK]);
         segments.push(Segment { first, bytes, slots, begun });
+    }
+    let end = segments.last().unwrap().first + segment_bytes;
+    let beyond = |slot: &Slot| matches!(slot, Slot::Whole { segments_end, .. } if *segments_end > end);
+    if segments.iter().flat_map(|segment| &segment.slots).any(beyond) {
+        return Err("missing".into());
     }
     if let Some(last) = segments.iter().rposition(|segment| segment.begun) {
         for (number, segment) in segments[..=last].iter().enumerate() {

@@ -333,11 +333,20 @@ impl Seeded<'_> {
             }
         }
         self.tally.borrow_mut().from_tail += report.from_tail_records;
+        self.check_rest(report.row)?;
         let end = report.next_sequence - 2;
         let kept = self.read_back(opened, end)?;
         self.check_promises(opened, kept)?;
         self.truth.borrow_mut().restarted(kept, report.next_sequence - 1);
         Ok(())
+    }
+
+    /// What opening leaves behind is a log that was killed at rest: no byte behind its end that is not zero.
+    fn check_rest(&self, row: char) -> Result<(), String> {
+        match self.foretell() {
+            Foretold::Row(rest) if rest.letter == 'G' && rest.findings[0] == "Stopped" => Ok(()),
+            other => Err(format!("opened by row {row}, and left behind {other:?}")),
+        }
     }
 
     /// Reads everything: it must be what was appended, in order, without a gap. Returns how many entries are there, dropped ones counted.
