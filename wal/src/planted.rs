@@ -56,7 +56,7 @@ bugs! {
     BlocksFreedEarly,
     /// A failed sync is tried again, and what it then says is believed.
     SyncRetried,
-    /// A failed write is noticed but does not latch.
+    /// A failed call is told to whoever made it and does not latch.
     FailureForgotten,
     /// Appending does not look at the latch.
     AppendsAfterLatch,

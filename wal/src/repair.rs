@@ -78,7 +78,7 @@ impl Repair<'_> {
     fn blank_later_segments(&self, segments: &mut [DiskSegment], stop: u64) -> DiskResult<()> {
         let seems_enough = self.clean || planted::is(Bug::RecoveredNotRewritten);
         let later = segments.iter_mut().rev().take_while(|s| s.first >= stop);
-        for segment in later.filter(|s| s.begun || !seems_enough) {
+        for segment in later.filter(|s| s.begun || s.first < self.cut_until() || !seems_enough) {
             let file = self.disk.open(&segment_path(self.dir, segment.first), Access::Write)?;
             let used = self.cut_until().clamp(segment.first + 1, segment.first + self.segment_bytes) - segment.first;
             let zeros = AlignedBuffer::new(CHUNK_BYTES);

@@ -17,6 +17,9 @@ use crate::disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult};
 use crate::log::lock;
 use crate::mapping::Mapping;
 
+/// Failed calls that are remembered.
+const FAILED_MAX: usize = 64;
+
 /// All there is to the disk.
 #[derive(Debug)]
 pub(super) struct State {
@@ -112,6 +115,8 @@ impl State {
             if !failure.lasting {
                 failure.after = u64::MAX;
             }
+            // Enough to name them; a test that goes on and on must not fill memory.
+            self.failed.truncate(FAILED_MAX);
             self.failed.push(Failed { call, path: path.to_path_buf(), offset, errno });
             return Fate::Fails(errno);
         }

@@ -12,6 +12,9 @@ use crate::open::{OpenReport, Opened, begin};
 use crate::preparer::{self, Preparer};
 use crate::stop::DRAIN;
 
+/// Steps that closing takes at most: a tail is a few flushes.
+const TURNS_MAX: u32 = 10_000;
+
 /// What a step of the log thread did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -100,10 +103,13 @@ impl SteppedLog {
     /// As [`Appender::close`], taking the steps that are left.
     pub fn close(self, mut now_ns: u64) -> Result<(), LatchedError> {
         let Self { log, mut appender, mut flusher, preparer, .. } = self;
+        let mut turns = 0;
         let closed = loop {
             match appender.append_close() {
                 Err(AppendError::TailFull) => {
                     preparer.step();
+                    turns += 1;
+                    assert!(turns < TURNS_MAX, "the log never takes the close record");
                     // A delay that was configured passes.
                     now_ns += 1_000_000_000;
                     if flusher.step(now_ns).is_err() {
@@ -114,7 +120,10 @@ impl SteppedLog {
             }
         };
         log.stop.tell(DRAIN);
-        while flusher.0.turn(now_ns).is_some() {}
+        while flusher.0.turn(now_ns).is_some() {
+            turns += 1;
+            assert!(turns < TURNS_MAX, "the log never drains");
+        }
         appender.end(closed)
     }
 }

@@ -103,6 +103,7 @@ fn parts() -> Vec<Part> {
             length: stream.len(),
             durable_sequence: records,
             durable_address: stream.len() as u64,
+            segments_end: SEGMENT_BYTES,
         };
         head.seal(&mut slot);
         slot

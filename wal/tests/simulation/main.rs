@@ -5,10 +5,16 @@
 //!
 //! See `docs/wal-testing.md`.
 
+mod bits;
 mod campaign;
+mod defects;
 mod hands;
+mod latch;
 mod life;
 mod oracle;
+mod order;
+mod planted;
 mod run;
+mod space;
 mod tally;
 mod truth;
