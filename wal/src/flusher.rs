@@ -195,9 +195,7 @@ impl Flusher {
         if planted::is(Bug::BlocksFreedEarly) {
             self.free_blocks(end);
         }
-        let written = match self.write_and_sync(self.flushed, end) {
-            result => result.map_err(|e| self.log.latch(&e))?,
-        };
+        let written = self.write_and_sync(self.flushed, end).map_err(|e| self.log.latch(&e))?;
         let flushed_bytes = end - self.flushed;
         self.flushed = end;
         self.slot_watermark = watermark;

@@ -211,6 +211,39 @@ mod tests {
         }
     }
 
+    /// The columns of the page, not only its letters, decide every combination as the code does.
+    #[test]
+    fn the_format_page_decides_every_combination_the_same() {
+        let page = include_str!("../../docs/wal-format.md");
+        let lines: Vec<Vec<&str>> = page[page.find("| row | end | place |").unwrap()..]
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        for &ending in ANY_END {
+            for place in [Above, Below] {
+                for &tail in ANY_TAIL {
+                    for &group in ANY_GROUP {
+                        let found =
+                            [format!("{ending:?}"), format!("{place:?}"), format!("{tail:?}"), format!("{group:?}")];
+                        let fits = |line: &&Vec<&str>| {
+                            line[2..6]
+                                .iter()
+                                .zip(&found)
+                                .all(|(cell, f)| cell.split(", ").any(|w| w == "any" || w == f))
+                        };
+                        let fitting: Vec<_> = lines.iter().filter(fits).collect();
+                        assert_eq!(fitting.len(), 1, "{found:?}");
+                        let row = decide(&Findings { ending, place, tail, group });
+                        let said = (fitting[0][1].to_owned(), fitting[0][6].to_owned());
+                        assert_eq!(said, (row.letter.to_string(), format!("{:?}", row.verdict)), "{found:?}");
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_format_page_lists_every_row() {
         let page = include_str!("../../docs/wal-format.md");
