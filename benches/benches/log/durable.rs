@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::time::{Duration, Instant};
 
-use lotbook_wal::{LogConfig, Opened, RecordMeta, WaitStrategy, open};
+use lotbook_wal::{LogConfig, Opened, RecordMeta, open};
 
 use crate::support::{Clock, Cores, Pages, Report, Times, fresh_dir, ticks, times_head, zeroed_file};
 
@@ -38,7 +38,6 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
     let mut pages = Pages::new(CONTROL_BYTES);
     let mut config = LogConfig::new(dir.path().join("log"));
     config.log_core = Some(cores.log);
-    config.wait = WaitStrategy::Yield;
     let Opened { log, mut appender, .. } = open(config).expect("a log");
     std::thread::sleep(Duration::from_secs(1));
     let _pinned = cores.pin_hot();

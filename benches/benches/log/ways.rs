@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lotbook_wal::{Appender, HEADER_BYTES, Log, LogConfig, Opened, RecordMeta, WaitStrategy, open};
+use lotbook_wal::{Appender, HEADER_BYTES, Log, LogConfig, Opened, RecordMeta, open};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::support::{Clock, Cores, Pages, Times, fresh_dir, ticks, times_head, zeroed_file};
@@ -247,7 +247,6 @@ pub(crate) fn run(clock: Clock, cores: Cores) {
     let dir = fresh_dir();
     let mut config = LogConfig::new(dir.path().join("log"));
     config.log_core = Some(cores.log);
-    config.wait = WaitStrategy::Yield;
     let Opened { log, mut appender, .. } = open(config).expect("a log");
     let mapped_file = zeroed_file(&dir.path().join("mapped"), FILE_BYTES as u64);
     let map = prefaulted(&mapped_file, FILE_BYTES);
