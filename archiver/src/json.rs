@@ -441,6 +441,7 @@ struct FiguredTradeRow {
     realized_pnl: E16,
     realized_long_term: E16,
     realized_base: E16,
+    realized_market: E16,
     reason: Option<&'static str>,
     allocations: Vec<AllocationRow>,
 }
@@ -493,6 +494,7 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
         realized_pnl: E16(trade.realized_e16),
         realized_long_term: E16(trade.realized_long_e16),
         realized_base: E16(trade.realized_base_e16),
+        realized_market: E16(trade.realized_market_e16),
         reason: code(trade.reason),
         allocations: trade.allocations.iter().map(AllocationRow::from).collect(),
     });

@@ -280,6 +280,7 @@ fn outcome() -> Outcome {
         realized_e16: -3 * ONE_E16 / 4,
         realized_long_e16: -3 * ONE_E16 / 4,
         realized_base_e16: -ONE_E16,
+        realized_market_e16: -2 * ONE_E16,
         reason: Reason::Oversell,
         allocations: vec![taken],
     };

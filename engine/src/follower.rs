@@ -11,7 +11,9 @@ use lotbook_core::Book;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::NameClass;
 use lotbook_core::event::{CorrectedEvent, Event, TradeEvent};
+use lotbook_core::id::NO_NAME;
 use lotbook_core::outcome::Outcome;
+use lotbook_core::rules::Rules;
 use lotbook_wal::{Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
@@ -300,6 +302,11 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
 fn view(state: &State, number: u32) -> PositionView {
     let (book, names) = (&state.book, state.book.names());
     let position = &book.positions()[number as usize];
+    let is_long = position.quantity_e8 > 0;
+    let rules = book
+        .contracts()
+        .in_force(position.account, position.instrument, NO_NAME, position.frontier.date)
+        .unwrap_or(Rules::DEFAULT);
     let lots = book
         .lots()
         .iter(&position.block)
@@ -310,6 +317,7 @@ fn view(state: &State, number: u32) -> PositionView {
             cost_e16: lot.cost_e16,
             base_cost_e16: lot.base_cost_e16,
             acquired: lot.acquired,
+            long_term_from: is_long.then(|| rules.long_term_from(lot.acquired)),
             sub_account: names
                 .text(NameClass::SubAccount, lot.sub_account)
                 .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),

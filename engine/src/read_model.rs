@@ -27,6 +27,8 @@ pub struct LotView {
     pub base_cost_e16: Money,
     /// From when it is held.
     pub acquired: Date,
+    /// First date on which it is long-term; `None` for a short lot.
+    pub long_term_from: Option<Date>,
     /// Sub-account, where it has one.
     pub sub_account: Option<Box<str>>,
 }
@@ -82,6 +84,15 @@ impl PositionView {
             return Some(Flash { unrealized_e16: 0, exposure_e16: 0 });
         }
         flash(self.quantity_e8, self.cost_e16, self.multiplier_e8, mark?.price_e8).ok()
+    }
+}
+
+impl PositionView {
+    /// Flash figures of one of its lots at a mark.
+    #[must_use]
+    pub fn lot_flash(&self, lot: &LotView, mark: Option<&Marked>) -> Option<Flash> {
+        let signed_e8 = if self.quantity_e8 < 0 { -lot.quantity_e8 } else { lot.quantity_e8 };
+        flash(signed_e8, lot.cost_e16, self.multiplier_e8, mark?.price_e8).ok()
     }
 }
 

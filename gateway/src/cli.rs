@@ -291,7 +291,7 @@ pub struct ReplayArgs {
     /// Format of all files [default: told from each file's name or first bytes]
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub input_format: Option<Format>,
-    /// JSON lines of contracts and instruments, fed before the files
+    /// JSON lines of contracts, instruments and rates, fed before the files
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
     /// Positions may be short where no contract is in force
@@ -300,6 +300,9 @@ pub struct ReplayArgs {
     /// Lot method where no contract is in force
     #[arg(long, value_name = "METHOD", default_value = "FIFO", ignore_case = true, value_parser = lot_method_parser())]
     pub lot_method: LotMethod,
+    /// Base currency: trades without a rate take the last one of the lines of type fx against it
+    #[arg(long, value_name = "CURRENCY", value_parser = parse_id)]
+    pub base_currency: Option<String>,
     /// Round what has more than eight decimals, half to even, instead of refusing it
     #[arg(long)]
     pub round: bool,
@@ -407,11 +410,11 @@ pub struct WalDumpArgs {
     #[arg(long, value_name = "SEQUENCE")]
     pub to_sequence: Option<u64>,
     /// Only with this correlation id
-    #[arg(long, value_name = "ID", value_parser = parse_correlation)]
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub correlation: Option<String>,
 }
 
-fn parse_correlation(text: &str) -> Result<String, String> {
+fn parse_id(text: &str) -> Result<String, String> {
     check_id(text.as_bytes()).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 

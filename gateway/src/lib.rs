@@ -17,6 +17,7 @@ pub mod http;
 pub mod input;
 pub mod journal;
 pub mod output;
+pub mod rates;
 pub mod replay;
 pub mod resolver;
 pub mod serve;

@@ -70,10 +70,18 @@ pub struct LotRow {
     pub quantity: E8,
     /// Opening price.
     pub price: E8,
-    /// Remaining cost (for a short lot: remaining proceeds), positive.
+    /// Remaining cost (for a short lot: remaining proceeds).
     pub cost: E16,
-    /// Date of opening.
+    /// The same in base currency, at the rates of opening.
+    pub base_cost: E16,
+    /// From when it is held: its date of opening, or what an opening lot says.
     pub acquired: Day,
+    /// First date on which selling it is long-term, by the rules in force; null for a short lot.
+    pub long_term_from: Option<Day>,
+    /// Sub-account, null where it has none.
+    pub sub_account: Option<String>,
+    /// Unrealized at the mark, null where there is no mark.
+    pub unrealized_pnl: Option<E16>,
 }
 
 /// Side of a lot.
@@ -112,8 +120,18 @@ pub struct PositionRow {
     pub reconciliation_status: Reconciliation,
     /// Number of changes.
     pub version: u64,
-    /// Realized since inception, without fees.
+    /// Realized since inception; without fees, unless a contract's `fees_rule` says otherwise.
     pub realized_pnl: E16,
+    /// The part of it that is long-term.
+    pub realized_long_term: E16,
+    /// The part of it that is short-term.
+    pub realized_short_term: E16,
+    /// Realized since inception, in base currency.
+    pub realized_base: E16,
+    /// Remaining cost of the open lots.
+    pub cost: E16,
+    /// Remaining base cost of the open lots.
+    pub base_cost: E16,
     /// Unrealized at the mark; zero when closed, null where there is no mark.
     pub unrealized_pnl: Option<E16>,
     /// Cost of the open lots by quantity and multiplier, half to even at eight decimals; zero when closed.
@@ -158,8 +176,26 @@ pub struct AllocationRow {
     pub quantity: E8,
     /// The lot's opening price.
     pub price: E8,
+    /// Cost taken.
+    pub cost: E16,
+    /// Base cost taken.
+    pub base_cost: E16,
+    /// From when the lot was held.
+    pub acquired: Day,
+    /// How long it was held.
+    pub term: Term,
     /// Realized by this part.
     pub realized_pnl: E16,
+}
+
+/// How long what was closed had been held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Term {
+    /// A long lot beyond its holding period.
+    Long,
+    /// Any other.
+    Short,
 }
 
 /// A trade as it stands after reconciliation.
@@ -173,6 +209,16 @@ pub struct TradeRow {
     pub reason: Option<&'static str>,
     /// Realized by it; zero for what is not booked.
     pub realized_pnl: E16,
+    /// The part of it that is long-term.
+    pub realized_long_term: E16,
+    /// The part of it that is short-term.
+    pub realized_short_term: E16,
+    /// Realized by it in base currency.
+    pub realized_base: E16,
+    /// The part of that which is due to prices: what it realized, at its own rate.
+    pub realized_market: E16,
+    /// The part of that which is due to rates.
+    pub realized_fx: E16,
     /// Which lots it reduced.
     pub allocations: Vec<AllocationRow>,
     /// Account as given.
@@ -181,6 +227,16 @@ pub struct TradeRow {
     pub instrument: String,
     /// Fees as given.
     pub fees: E8,
+    /// Gross amount as given, null where none was.
+    pub consideration: Option<E8>,
+    /// That less price x quantity x multiplier, null where one of the two was not given.
+    pub consideration_difference: Option<E16>,
+    /// Currency as given, null where none was.
+    pub currency: Option<String>,
+    /// Units of base currency for one of the trade's: given, or stamped.
+    pub fx_to_base: E8,
+    /// Sub-account as given, null where none was.
+    pub sub_account: Option<String>,
     /// Correlation id, made by the door where the sender gave none.
     pub correlation_id: String,
     /// File as named on the command line.
@@ -197,8 +253,14 @@ pub struct FiguresRow {
     pub quantity: E8,
     /// Realized since inception.
     pub realized_pnl: E16,
+    /// The part of it that is long-term.
+    pub realized_long_term: E16,
+    /// Realized since inception, in base currency.
+    pub realized_base: E16,
     /// Remaining cost of the open lots.
     pub cost: E16,
+    /// Remaining base cost of the open lots.
+    pub base_cost: E16,
     /// Open lots.
     pub lot_count: u64,
     /// Exposure at the mark of the moment, null where there was none.
@@ -212,6 +274,10 @@ pub struct DeltaRow {
     pub quantity: E8,
     /// Of realized P&L.
     pub realized_pnl: E16,
+    /// Of the long-term part of it.
+    pub realized_long_term: E16,
+    /// Of realized P&L in base currency.
+    pub realized_base: E16,
     /// Of the number of lots.
     pub lot_count: i64,
     /// Of the exposure, null where one of the two is.
@@ -252,6 +318,8 @@ impl CorrectionRow {
         Some(DeltaRow {
             quantity: E8(after.quantity.0.checked_sub(before.quantity.0)?),
             realized_pnl: E16(after.realized_pnl.0.checked_sub(before.realized_pnl.0)?),
+            realized_long_term: E16(after.realized_long_term.0.checked_sub(before.realized_long_term.0)?),
+            realized_base: E16(after.realized_base.0.checked_sub(before.realized_base.0)?),
             lot_count: i64::try_from(after.lot_count).ok()?.checked_sub(i64::try_from(before.lot_count).ok()?)?,
             exposure,
         })

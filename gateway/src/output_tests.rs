@@ -17,6 +17,11 @@ fn position(account: &str, instrument: &str) -> PositionRow {
         reconciliation_status: Reconciliation::Reconciled,
         version: 2,
         realized_pnl: E16(-4_000_000_000_000_000_000),
+        realized_long_term: E16(-5_000_000_000_000_000_000),
+        realized_short_term: E16(1_000_000_000_000_000_000),
+        realized_base: E16(-4_000_000_000_000_000_000),
+        cost: E16(100_578_000_000_000_000_000),
+        base_cost: E16(110_000_000_000_000_000_000),
         unrealized_pnl: Some(E16(12_500_000_000_000_000)),
         average_cost: E8(16_763_000_000),
         exposure: Some(E16(0)),
@@ -34,7 +39,11 @@ fn position(account: &str, instrument: &str) -> PositionRow {
             quantity: E8(6_000_000_000),
             price: E8(16_763_000_000),
             cost: E16(100_578_000_000_000_000_000),
+            base_cost: E16(110_000_000_000_000_000_000),
             acquired: day("2020-03-05"),
+            long_term_from: Some(day("2021-03-06")),
+            sub_account: Some("ALPHA".to_owned()),
+            unrealized_pnl: None,
         }],
     }
 }
@@ -45,15 +54,29 @@ fn trade(id: &str, outcome: Outcome, reason: Option<&'static str>) -> TradeRow {
         outcome,
         reason,
         realized_pnl: E16(0),
+        realized_long_term: E16(0),
+        realized_short_term: E16(0),
+        realized_base: E16(0),
+        realized_market: E16(0),
+        realized_fx: E16(0),
         allocations: vec![AllocationRow {
             lot_trade_id: "t1".to_owned(),
             quantity: E8(4_000_000_000),
             price: E8(16_763_000_000),
+            cost: E16(2),
+            base_cost: E16(3),
+            acquired: day("2020-03-05"),
+            term: Term::Long,
             realized_pnl: E16(1),
         }],
         account: "A1".to_owned(),
         instrument: "AAPL".to_owned(),
         fees: E8(0),
+        consideration: Some(E8(1)),
+        consideration_difference: Some(E16(-1)),
+        currency: None,
+        fx_to_base: E8(100_000_000),
+        sub_account: None,
         correlation_id: "c".to_owned(),
         file: Arc::from("trades.jsonl"),
         line: 3,
@@ -61,9 +84,24 @@ fn trade(id: &str, outcome: Outcome, reason: Option<&'static str>) -> TradeRow {
 }
 
 fn correction(account: &str, version: u64) -> CorrectionRow {
-    let before =
-        FiguresRow { quantity: E8(1), realized_pnl: E16(5), cost: E16(1), lot_count: 3, exposure: Some(E16(2)) };
-    let after = FiguresRow { quantity: E8(1), realized_pnl: E16(2), cost: E16(4), lot_count: 1, exposure: None };
+    let before = FiguresRow {
+        quantity: E8(1),
+        realized_pnl: E16(5),
+        realized_long_term: E16(0),
+        realized_base: E16(6),
+        cost: E16(1),
+        base_cost: E16(2),
+        lot_count: 3,
+        exposure: Some(E16(2)),
+    };
+    let after = FiguresRow {
+        realized_pnl: E16(2),
+        realized_long_term: E16(1),
+        cost: E16(4),
+        lot_count: 1,
+        exposure: None,
+        ..before.clone()
+    };
     CorrectionRow {
         position: format!("{account}/AAPL"),
         account: account.to_owned(),
@@ -230,7 +268,10 @@ fn check(
             "minimum" if value.as_i64().is_some_and(|n| n < rule.as_i64().expect("a number")) => {
                 return fail("minimum");
             }
-            "minLength" | "maxLength" | "minimum" => {
+            "maximum" if value.as_i64().is_some_and(|n| n > rule.as_i64().expect("a number")) => {
+                return fail("maximum");
+            }
+            "minLength" | "maxLength" | "minimum" | "maximum" => {
                 let len = value.as_str().map(|s| s.chars().count() as u64);
                 let bound = rule.as_u64().expect("a number");
                 if len.is_some_and(|len| {

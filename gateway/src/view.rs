@@ -25,6 +25,11 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64, breaks:
         reconciliation_status: reconciliation(view.reconciliation),
         version: view.version,
         realized_pnl: E16(view.realized_e16),
+        realized_long_term: E16(view.realized_long_e16),
+        realized_short_term: E16(view.realized_e16 - view.realized_long_e16),
+        realized_base: E16(view.realized_base_e16),
+        cost: E16(view.cost_e16),
+        base_cost: E16(view.base_cost_e16),
         unrealized_pnl: flash.map(|flash| E16(flash.unrealized_e16)),
         average_cost: E8(average_cost_e8(view.cost_e16, view.quantity_e8, view.multiplier_e8)),
         exposure: flash.map(|flash| E16(flash.exposure_e16)),
@@ -36,7 +41,7 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64, breaks:
         mark: mark.map(|mark| mark_row(&mark, now_ns)),
         fees: E16(view.fees_e16),
         breaks,
-        lots: lot_rows(view),
+        lots: lot_rows(view, mark.as_ref()),
     }
 }
 
@@ -65,7 +70,7 @@ fn mark_row(mark: &Marked, now_ns: i64) -> MarkRow {
     MarkRow { price: E8(mark.price_e8), source: mark.source.as_str(), age_ms: age_ns / NS_PER_MS }
 }
 
-fn lot_rows(view: &PositionView) -> Vec<LotRow> {
+fn lot_rows(view: &PositionView, mark: Option<&Marked>) -> Vec<LotRow> {
     let side = if view.quantity_e8 < 0 { LotSide::Short } else { LotSide::Long };
     let row = |lot: &lotbook_engine::read_model::LotView| LotRow {
         trade_id: lot.trade_id.as_ref().into(),
@@ -73,7 +78,11 @@ fn lot_rows(view: &PositionView) -> Vec<LotRow> {
         quantity: E8(lot.quantity_e8),
         price: E8(lot.price_e8),
         cost: E16(lot.cost_e16),
+        base_cost: E16(lot.base_cost_e16),
         acquired: Day(lot.acquired),
+        long_term_from: lot.long_term_from.map(Day),
+        sub_account: lot.sub_account.as_deref().map(str::to_owned),
+        unrealized_pnl: view.lot_flash(lot, mark).map(|flash| E16(flash.unrealized_e16)),
     };
     view.lots.iter().map(row).collect()
 }

@@ -77,6 +77,7 @@ const GOLDEN: &[(&str, &str, ExitCode, &[&str])] = &[
     ("files", "oversell.jsonl second.jsonl", ExitCode::Ok, &[]),
     ("csv", "fills.csv", ExitCode::Ok, &[]),
     ("fix", "session.fix", ExitCode::Ok, &[]),
+    ("money", "--base-currency USD money.jsonl", ExitCode::Ok, &["money.jsonl:7: rate refused: BAD_RATE"]),
     ("ruled", "--rules rules.jsonl ruled.jsonl", ExitCode::Ok, &[]),
     ("lifo", "--lot-method LIFO lots.jsonl", ExitCode::Ok, &[]),
 ];

@@ -44,6 +44,20 @@ impl Date {
         Self(Self::days(year - 1, month, day.min(days_in(year - 1, month))))
     }
 
+    /// The first anniversary; of 29 February 1 March. Saturates at the far end of the range.
+    #[must_use]
+    pub fn a_year_after(self) -> Self {
+        let (year, month, day) = self.ymd();
+        let year = year.saturating_add(1);
+        if day > days_in(year, month) { Self(Self::days(year, 3, 1)) } else { Self(Self::days(year, month, day)) }
+    }
+
+    /// So many days later; saturates.
+    #[must_use]
+    pub fn days_after(self, days: i32) -> Self {
+        Self(self.0.saturating_add(days))
+    }
+
     /// So many days earlier; saturates at [`Date::NONE`].
     #[must_use]
     pub fn days_before(self, days: i32) -> Self {
@@ -140,6 +154,7 @@ mod tests {
             let date = Date(days);
             let wanted = (days - 370..days).map(Date).filter(|of| anniversary(*of) <= date).max();
             assert_eq!(Some(date.a_year_before()), wanted, "{date}");
+            assert_eq!(date.a_year_after(), anniversary(date), "{date}");
         }
         assert_eq!(Date::parse("0001-12-31").map(Date::a_year_before), Some(Date::NONE));
         assert_eq!(Date::NONE.a_year_before(), Date::NONE);

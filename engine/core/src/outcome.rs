@@ -6,8 +6,8 @@
 //!         cost i128 | base cost i128                                                (112 bytes)
 //! lot     origin u128 | cost i128 | base cost i128 | quantity i64 | price i64
 //!         acquired i32 | sub-account u32                                            (72 bytes)
-//! trade   hash u128 | realized i128 | long-term i128 | in base i128
-//!         allocations u32 | reason u16 | 0 u16                                      (72 bytes)
+//! trade   hash u128 | realized i128 | long-term i128 | in base i128 | market part i128
+//!         allocations u32 | reason u16 | 0 u16                                      (88 bytes)
 //! alloc   lot u128 | cost i128 | base cost i128 | realized i128 | quantity i64 | price i64
 //!         acquired i32 | long-term u32                                              (88 bytes)
 //! break   hash u128 | reason u16 | 0 u16 | 0 u32                                    (24 bytes)
@@ -26,7 +26,7 @@ use crate::lots::Lot;
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
 const HEADER_BYTES: usize = 112;
 const LOT_BYTES: usize = 72;
-const TRADE_BYTES: usize = 72;
+const TRADE_BYTES: usize = 88;
 const ALLOCATION_BYTES: usize = 88;
 const BREAK_BYTES: usize = 24;
 
@@ -66,6 +66,8 @@ pub struct TradeFigures {
     pub realized_long_e16: Money,
     /// Realized in base currency.
     pub realized_base_e16: Money,
+    /// The market part of that; the rest is the FX part.
+    pub realized_market_e16: Money,
     /// The rule it breaks at its place, or [`Reason::None`].
     pub reason: Reason,
     /// Its allocations.
@@ -123,6 +125,7 @@ impl Outcome {
             out.i128(trade.realized_e16);
             out.i128(trade.realized_long_e16);
             out.i128(trade.realized_base_e16);
+            out.i128(trade.realized_market_e16);
             out.u32(trade.allocations.len() as u32);
             out.u32(u32::from(trade.reason as u16));
         }
@@ -173,11 +176,19 @@ impl Outcome {
         let mut heads = Vec::with_capacity(trades);
         for _ in 0..trades {
             let hash = TradeHash(read.u128()?);
-            let (realized_e16, realized_long_e16, realized_base_e16) = (read.i128()?, read.i128()?, read.i128()?);
+            let (realized_e16, realized_long_e16) = (read.i128()?, read.i128()?);
+            let (realized_base_e16, realized_market_e16) = (read.i128()?, read.i128()?);
             let (count, reason) = (read.u32()? as usize, reason(read.u32()?)?);
             let allocations = Vec::new();
-            let figures =
-                TradeFigures { hash, realized_e16, realized_long_e16, realized_base_e16, reason, allocations };
+            let figures = TradeFigures {
+                hash,
+                realized_e16,
+                realized_long_e16,
+                realized_base_e16,
+                realized_market_e16,
+                reason,
+                allocations,
+            };
             heads.push((figures, count));
         }
         if heads.iter().map(|head| head.1).sum::<usize>() != allocations {
@@ -276,6 +287,7 @@ mod tests {
             realized_e16: 0,
             realized_long_e16: 0,
             realized_base_e16: 0,
+            realized_market_e16: 0,
             reason: Reason::None,
             allocations: vec![],
         };
@@ -298,6 +310,7 @@ mod tests {
                     realized_e16: 5,
                     realized_long_e16: 6,
                     realized_base_e16: 7,
+                    realized_market_e16: 8,
                     reason: Reason::Oversell,
                     allocations: vec![one, Allocation { is_long_term: true, ..one }],
                 },

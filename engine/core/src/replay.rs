@@ -115,6 +115,8 @@ impl Replayer<'_> {
             realized_e16: booked.realized_e16,
             realized_long_e16: booked.realized_long_e16,
             realized_base_e16: booked.realized_base_e16,
+            realized_market_e16: values::market_part(booked.realized_e16, input.fx_to_base_e8)
+                .map_err(|_| failed(Reason::Overflow))?,
             reason: booked.broke,
             allocations,
         });

@@ -217,11 +217,22 @@ impl Rules {
     /// The last acquisition date of long lots that are long-term on `date`: from acquired + 1 day + 1 year on, or
     /// from acquired + n + 1 days on where the contract names days. *Source: Publication 550, "Holding period";
     /// Rev. Rul. 66-7.*
+    ///
+    /// The other way round: [`Self::long_term_from`].
     #[must_use]
     pub fn long_term_until(&self, date: Date) -> Date {
         match self.long_term_days {
             0 => date.a_year_before().days_before(1),
             days => date.days_before(i32::from(days) + 1),
+        }
+    }
+
+    /// The first date on which a long lot that is held since `acquired` is long-term.
+    #[must_use]
+    pub fn long_term_from(&self, acquired: Date) -> Date {
+        match self.long_term_days {
+            0 => acquired.days_after(1).a_year_after(),
+            days => acquired.days_after(i32::from(days) + 1),
         }
     }
 }

@@ -401,6 +401,7 @@ fn holding_periods() {
         let mut rig = rig(rules, ONE_E8);
         rig.send(&Command::Trade(buy(bought)));
         rig.send(&Command::Trade(sell(sold)));
+        assert_eq!(rules.long_term_from(Date(day(bought))) <= Date(day(sold)), is_long, "{days}: {bought} {sold}");
         let wanted = if is_long { "realized 20 long-term 20; " } else { "realized 20; " };
         assert_eq!(position_text(&rig), wanted, "{days}: {bought} {sold}");
         replay_agrees(&rig, ONE_E8);

@@ -22,6 +22,9 @@ pub const CORRELATION_ID_BYTES_MAX: usize = 64;
 /// The longest account, in bytes.
 pub const ACCOUNT_BYTES_MAX: usize = 32;
 
+/// The longest currency, in bytes.
+pub const CURRENCY_BYTES_MAX: usize = 32;
+
 /// The longest instrument, in bytes.
 pub const INSTRUMENT_BYTES_MAX: usize = 32;
 

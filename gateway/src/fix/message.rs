@@ -76,6 +76,8 @@ tags! {
     Commission = 12 Body,
     /// CommType.
     CommType = 13 Body,
+    /// Currency.
+    Currency = 15 Body,
     /// ExecID.
     ExecId = 17 Body,
     /// LastPx.
@@ -110,6 +112,8 @@ tags! {
     SessionRejectReason = 373 Body,
     /// BusinessRejectReason.
     BusinessRejectReason = 380 Body,
+    /// GrossTradeAmt.
+    GrossTradeAmt = 381 Body,
 }
 
 impl Tag {

@@ -4,7 +4,8 @@
 //! the host stamps the business date.
 
 use super::encode::BusinessReason;
-use super::limits::{ACCOUNT_BYTES_MAX, CORRELATION_ID_BYTES_MAX, INSTRUMENT_BYTES_MAX, TRADE_ID_BYTES_MAX};
+use super::limits::{ACCOUNT_BYTES_MAX, CORRELATION_ID_BYTES_MAX, CURRENCY_BYTES_MAX};
+use super::limits::{INSTRUMENT_BYTES_MAX, TRADE_ID_BYTES_MAX};
 use super::message::{Fault, Message, MsgType, RejectReason, Tag};
 use super::value::{self, ValueError};
 
@@ -45,6 +46,10 @@ pub struct FixTrade<'a> {
     pub quantity_e8: i64,
     /// LastPx (31) at 10^-8; zero or above.
     pub price_e8: i64,
+    /// GrossTradeAmt (381) at 10^-8, where it is given; zero or above.
+    pub consideration_e8: Option<i64>,
+    /// Currency (15), where it is given; 1 to 32 printable bytes.
+    pub currency: Option<&'a str>,
     /// Commission (12) at 10^-8; 0 where absent, below zero for a rebate.
     pub fees_e8: i64,
     /// TradeDate (75), else the UTC day of TransactTime (60), as days since 1970-01-01.
@@ -237,6 +242,12 @@ fn read<'a>(message: &Message<'a>, layout: &Layout) -> Result<FixTrade<'a>, Refu
     if price_e8 < 0 {
         return Err(Refusal::value(Tag::LastPx, "PRICE_NEGATIVE", "LastPx must not be below zero"));
     }
+    let consideration_e8 = optional(message, Tag::GrossTradeAmt, value::decimal_e8, &codes!("CONSIDERATION"))?;
+    if consideration_e8.is_some_and(|amount| amount < 0) {
+        let text = "GrossTradeAmt must not be below zero";
+        return Err(Refusal::value(Tag::GrossTradeAmt, "CONSIDERATION_NEGATIVE", text));
+    }
+    let currency = optional_text(message, Tag::Currency, CURRENCY_BYTES_MAX, &codes!("CURRENCY"))?;
     let fees_e8 = fees_of(message)?;
 
     let codes = codes!("EXECUTED_AT");
@@ -255,6 +266,8 @@ fn read<'a>(message: &Message<'a>, layout: &Layout) -> Result<FixTrade<'a>, Refu
         trade_type,
         quantity_e8,
         price_e8,
+        consideration_e8,
+        currency,
         fees_e8,
         effective_date: trade_date.or(executed_at_ns.map(value::day_of_ns)),
         executed_at_ns,

@@ -13,7 +13,8 @@ use lotbook_core::rules::{
 use super::error::{Code, LineError, quoted};
 use super::text::{self, WILDCARD, check_id, check_name};
 use super::time::{TIMESTAMP_FORM, parse_timestamp};
-use super::{ContractLine, InstrumentLine, Line, MarkLine, TradeLine};
+use super::{ContractLine, FxLine, InstrumentLine, Line, MarkLine, TradeLine};
+use crate::rates::Pair;
 
 macro_rules! fields {
     ($($variant:ident = $name:literal,)+) => {
@@ -86,6 +87,8 @@ fields! {
     Date = "date",
     Kind = "kind",
     Bid = "bid",
+    Pair = "pair",
+    Rate = "rate",
     Ask = "ask",
     At = "at",
 }
@@ -132,6 +135,7 @@ const TYPES: &[(&str, &[Field])] = &[
         ],
     ),
     ("business_date", &[Field::Date]),
+    ("fx", &[Field::Pair, Field::Rate, Field::At]),
     ("mark", &[Field::Instrument, Field::Kind, Field::Price, Field::Bid, Field::Ask, Field::At]),
 ];
 
@@ -178,7 +182,7 @@ const OPEN_LOT_FIELDS: &[Field] = &[
 ];
 
 /// Types that the contract announces and a later version reads.
-const LATER_TYPES: &[&str] = &["cancel", "correct", "reset", "corporate_action", "fx", "period_lock", "transfer"];
+const LATER_TYPES: &[&str] = &["cancel", "correct", "reset", "corporate_action", "period_lock", "transfer"];
 
 /// A value as the file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -255,6 +259,7 @@ impl<'a> Object<'a> {
             "contract" => Line::Contract(fields.contract()?),
             "instrument" => Line::Instrument(fields.instrument()?),
             "business_date" => Line::BusinessDate(fields.date(Field::Date)?),
+            "fx" => Line::Fx(fields.fx()?),
             _ => Line::Mark(fields.mark()?),
         })
     }
@@ -421,6 +426,15 @@ impl<'a> Fields<'a> {
             None => 0,
         };
         Ok(MarkLine { instrument, kind, price_e8, ask_e8, at_ns: self.mark_time()? })
+    }
+
+    fn fx(&mut self) -> Result<FxLine, LineError> {
+        let given = self.string(Field::Pair)?.ok_or_else(|| missing(Field::Pair))?;
+        let pair = Pair::parse(&given).ok_or_else(|| {
+            let message = format!("{} is no pair of currencies such as EUR/USD", quoted(&given));
+            LineError::of(Field::Pair.name(), Code::BadText, message)
+        })?;
+        Ok(FxLine { pair, rate_e8: self.required_decimal(Field::Rate)?, at_ns: self.mark_time()? })
     }
 
     fn take(&mut self, field: Field) -> Raw<'a> {

@@ -25,6 +25,8 @@ use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
 
+use crate::rates::Pair;
+
 pub use error::{Code, LineError, quoted};
 pub use fix_stream::FixDecoder;
 pub use jsonl::parse_line;
@@ -57,6 +59,8 @@ pub enum Line {
     BusinessDate(Date),
     /// A price for valuation.
     Mark(MarkLine),
+    /// A rate between two currencies.
+    Fx(FxLine),
 }
 
 /// A trade as a file gives it; what is missing is stamped by the door.
@@ -176,6 +180,17 @@ pub struct MarkLine {
     /// The ask for [`MarkKind::BidAsk`], else 0, at 10^-8.
     pub ask_e8: i64,
     /// Time of the price, UTC nanoseconds.
+    pub at_ns: i64,
+}
+
+/// A rate between two currencies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FxLine {
+    /// The pair.
+    pub pair: Pair,
+    /// Units of the second for one of the first, at 10^-8; any sign, for the door judges it.
+    pub rate_e8: i64,
+    /// From when it holds, UTC nanoseconds.
     pub at_ns: i64,
 }
 

@@ -237,7 +237,7 @@ fn detect(path: &Path, source: &Source) -> Result<Format, LineError> {
     }
 }
 
-/// Reads a rules file: JSON lines of types contract, instrument and business_date only.
+/// Reads a rules file: JSON lines of types contract, instrument, business_date and fx only.
 ///
 /// # Errors
 /// The first line that cannot be read or has another type.
@@ -246,14 +246,14 @@ pub fn read_rules(path: &Path) -> Result<Vec<Located>, Box<Located>> {
     let mut rules = Vec::new();
     for mut located in Reader::new(vec![path.to_owned()], options, None) {
         let other = match &located.line_result {
-            Ok(Line::Contract(_) | Line::Instrument(_) | Line::BusinessDate(_)) => None,
+            Ok(Line::Contract(_) | Line::Instrument(_) | Line::BusinessDate(_) | Line::Fx(_)) => None,
             Ok(Line::Trade(_)) => Some("trade"),
             Ok(Line::Mark(_)) => Some("mark"),
             Err(_) => return Err(Box::new(located)),
         };
         if let Some(other) = other {
             let message =
-                format!("{} has no place among rules; contract, instrument and business_date have", quoted(other));
+                format!("{} has no place among rules; contract, instrument, business_date and fx have", quoted(other));
             located.line_result = Err(LineError::of("type", Code::UnknownType, message));
             return Err(Box::new(located));
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lotbook_core::amount::{ONE_E8, notional, sub};
 use lotbook_core::command::NameClass;
 use lotbook_core::event::Reason;
 use lotbook_core::id::TradeHash;
@@ -10,7 +11,9 @@ use lotbook_engine::{Directory, PositionView, ReadModel};
 use super::feed::Fed;
 use super::ledger::Ledger;
 use crate::input::Stats;
-use crate::output::{AllocationRow, BreakRow, E8, E16, Outcome, PositionRow, ReplayDocument, SkippedRow, TradeRow};
+use crate::output::{
+    AllocationRow, BreakRow, Day, E8, E16, Outcome, PositionRow, ReplayDocument, SkippedRow, Term, TradeRow,
+};
 use crate::view::position_row;
 
 /// Why a held trade waits.
@@ -28,6 +31,12 @@ pub(super) fn build(
     let mut newest_ns = newest_mark_ns;
     for (row, key) in rows.iter_mut().zip(&keys) {
         finish_row(row, key.hash, ledger);
+        if let (Some(consideration), Some((price_e8, quantity_e8))) = (row.consideration, key.priced)
+            && row.outcome != Outcome::Rejected
+        {
+            let multiplier_e8 = multiplier(&row.instrument, model, directory);
+            row.consideration_difference = difference(consideration, price_e8, quantity_e8, multiplier_e8);
+        }
         // What waits or was refused has not happened.
         if matches!(row.outcome, Outcome::Applied | Outcome::Provisional | Outcome::Duplicate) {
             newest_ns = newest_ns.max(key.executed_at_ns);
@@ -49,6 +58,17 @@ pub(super) fn build(
     document
 }
 
+fn multiplier(instrument: &str, model: &ReadModel, directory: &Directory) -> i64 {
+    let instrument = directory.find(NameClass::Instrument, instrument).and_then(|id| model.instrument(id));
+    instrument.map_or(ONE_E8, |instrument| instrument.terms.multiplier_e8)
+}
+
+/// What a consideration exceeds price x quantity by; `None` where that leaves the range.
+fn difference(consideration: E8, price_e8: i64, quantity_e8: i64, multiplier_e8: i64) -> Option<E16> {
+    let value = notional(price_e8, quantity_e8, multiplier_e8).ok()?;
+    sub(i128::from(consideration.0) * i128::from(ONE_E8), value).ok().map(E16)
+}
+
 /// Figures as they stand now. A duplicate and a refused trade have none: they are the first one's, or nobody's.
 fn finish_row(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
     if row.outcome == Outcome::Held {
@@ -60,10 +80,19 @@ fn finish_row(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
     }
     let Some(figures) = ledger.figures(hash) else { return };
     row.realized_pnl = E16(figures.realized_e16);
+    row.realized_long_term = E16(figures.realized_long_e16);
+    row.realized_short_term = E16(figures.realized_e16 - figures.realized_long_e16);
+    row.realized_base = E16(figures.realized_base_e16);
+    row.realized_market = E16(figures.realized_market_e16);
+    row.realized_fx = E16(figures.realized_base_e16 - figures.realized_market_e16);
     let allocation = |taken: &lotbook_core::outcome::Allocation| AllocationRow {
         lot_trade_id: ledger.id(taken.lot),
         quantity: E8(taken.quantity_e8),
         price: E8(taken.price_e8),
+        cost: E16(taken.cost_e16),
+        base_cost: E16(taken.base_cost_e16),
+        acquired: Day(taken.acquired),
+        term: if taken.is_long_term { Term::Long } else { Term::Short },
         realized_pnl: E16(taken.realized_e16),
     };
     row.allocations = figures.allocations.iter().map(allocation).collect();

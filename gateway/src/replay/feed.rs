@@ -19,8 +19,9 @@ use super::ReplayError;
 use super::fix_lines::NO_DATE;
 use super::ledger::{KnownLog, Ledger};
 use crate::gate::{Gate, GateRefusal};
-use crate::input::{ContractLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
+use crate::input::{ContractLine, FxLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
 use crate::output::{E8, E16, Outcome, TradeRow};
+use crate::rates::Rates;
 use crate::resolver::{Resolver, TradeWords};
 
 /// Namespace of trade ids in files. It is the same in every run, so that feeding a file again gives duplicates.
@@ -37,6 +38,8 @@ const MATURITY_STALLED: Duration = Duration::from_secs(2);
 pub(super) struct RowKey {
     pub(super) hash: TradeHash,
     pub(super) executed_at_ns: i64,
+    /// Price and quantity, where a price was given.
+    pub(super) priced: Option<(i64, i64)>,
 }
 
 /// The result of feeding.
@@ -64,6 +67,7 @@ pub(super) struct Feeder<'h> {
     defaults: Rules,
     known: KnownLog,
     gate: Gate,
+    rates: Rates,
     accepted: HashSet<TradeHash>,
     pending: VecDeque<Pending>,
     /// The file that was read last, and its interned name.
@@ -86,7 +90,11 @@ impl<'h> Feeder<'h> {
         mut known: KnownLog,
     ) -> Self {
         let mut gate = Gate::default();
-        known.instruments.iter().for_each(|terms| gate.set(terms));
+        let mut rates = Rates::default();
+        for terms in &known.instruments {
+            gate.set(terms);
+            rates.set_instrument(terms);
+        }
         let accepted = std::mem::take(&mut known.accepted);
         let today = host.model().business_date();
         let forward_dates = ledger.lock().waiting_dates().collect();
@@ -98,6 +106,7 @@ impl<'h> Feeder<'h> {
             defaults,
             known,
             gate,
+            rates,
             accepted,
             pending: VecDeque::new(),
             source: None,
@@ -143,6 +152,40 @@ impl<'h> Feeder<'h> {
         self.command(place, Origin::INTERNAL, Command::Contract(terms))
     }
 
+    /// Trades that bring no rate are stamped with the last one against this currency.
+    pub(super) fn base_currency(&mut self, base: Option<&str>) -> Result<(), ReplayError> {
+        let Some(base) = base else { return Ok(()) };
+        match self.resolver.name(NameClass::Currency, base) {
+            Ok(base) => {
+                let mut rates = Rates::new(Some(base));
+                self.known.instruments.iter().for_each(|terms| rates.set_instrument(terms));
+                self.rates = rates;
+                Ok(())
+            }
+            Err(error) => self.name_refused("--base-currency".to_owned(), error),
+        }
+    }
+
+    /// A rate is the door's own: no command. One against another currency than the base is never asked for.
+    fn fx(&mut self, located: &Located, line: &FxLine) -> Result<(), ReplayError> {
+        if line.rate_e8 <= 0 {
+            self.fed.refused_commands += 1;
+            self.fed.warnings.push(format!("{}: rate refused: {}", located.place(), Reason::BadRate.code()));
+            return Ok(());
+        }
+        let base = self.host.directory().find(NameClass::Currency, &line.pair.base);
+        if base.is_none() || base != self.rates.base() {
+            return Ok(());
+        }
+        match self.resolver.name(NameClass::Currency, &line.pair.currency) {
+            Ok(currency) => {
+                self.rates.set(currency, line.at_ns, line.rate_e8);
+                Ok(())
+            }
+            Err(error) => self.name_refused(located.place(), error),
+        }
+    }
+
     /// Feeds one readable line. May wait for answers, for room in the door.
     pub(super) fn line(&mut self, located: &Located) -> Result<(), ReplayError> {
         let Ok(line) = &located.line_result else {
@@ -150,6 +193,9 @@ impl<'h> Feeder<'h> {
         };
         if let Line::Trade(trade) = line {
             return self.trade(located, trade);
+        }
+        if let Line::Fx(rate) = line {
+            return self.fx(located, rate);
         }
         let place = located.place();
         let origin = match self.origin(located) {
@@ -161,7 +207,7 @@ impl<'h> Feeder<'h> {
             Line::Instrument(line) => self.instrument(line),
             Line::Mark(line) => self.mark(line),
             Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
-            Line::Trade(_) => return Err(ReplayError::Internal("a trade among the commands")),
+            Line::Trade(_) | Line::Fx(_) => return Err(ReplayError::Internal("no command among the commands")),
         };
         match command {
             Ok(command) => self.command(place, origin, command),
@@ -225,23 +271,34 @@ impl<'h> Feeder<'h> {
         };
         let hash = TradeHash::new(words.namespace.as_bytes(), words.trade_id.as_bytes());
         let row = self.fed.rows.len();
-        self.fed.keys.push(RowKey { hash, executed_at_ns });
+        let priced = line.price_e8.map(|price_e8| (price_e8, line.quantity_e8));
+        self.fed.keys.push(RowKey { hash, executed_at_ns, priced });
         self.fed.rows.push(TradeRow {
             trade_id: line.trade_id.clone(),
             outcome: Outcome::Rejected,
             reason: None,
             realized_pnl: E16(0),
+            realized_long_term: E16(0),
+            realized_short_term: E16(0),
+            realized_base: E16(0),
+            realized_market: E16(0),
+            realized_fx: E16(0),
             allocations: Vec::new(),
             account: line.account.clone(),
             instrument: line.instrument.clone(),
             fees: E8(line.fees_e8),
+            consideration: line.consideration_e8.map(E8),
+            consideration_difference: None,
+            currency: line.currency.clone(),
+            fx_to_base: E8(line.fx_to_base_e8.unwrap_or(ONE_E8)),
+            sub_account: line.sub_account.clone(),
             correlation_id: String::new(),
             file: located.file.clone(),
             line: located.line,
         });
         let resolved =
             self.origin(located).and_then(|origin| Ok((origin, self.resolver.trade(&words, origin.received_at_ns)?)));
-        let (origin, input) = match resolved {
+        let (origin, mut input) = match resolved {
             Ok(resolved) => resolved,
             Err(error) => {
                 self.fed.rows[row].correlation_id = line.correlation_id.clone().unwrap_or_default();
@@ -250,6 +307,10 @@ impl<'h> Feeder<'h> {
             }
         };
         self.fed.rows[row].correlation_id = input.correlation.as_str().to_owned();
+        if line.fx_to_base_e8.is_none() {
+            input.fx_to_base_e8 = self.rates.of_trade(&input);
+        }
+        self.fed.rows[row].fx_to_base = E8(input.fx_to_base_e8);
         if let Some(price_e8) = input.price()
             && let Err(refusal) = self.gate.check(input.instrument, price_e8)
             && self.is_refused(hash)?
@@ -317,7 +378,7 @@ impl<'h> Feeder<'h> {
     fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
         self.submit(Pending::Command { place, command: Box::new(command) }, origin, command)?;
         match command {
-            // The gate must know the terms before the next trade.
+            // Gate and rates must know the terms before the next trade.
             Command::Instrument(_) => self.drain(),
             Command::BusinessDate(_) => {
                 self.drain()?;
@@ -413,7 +474,10 @@ impl<'h> Feeder<'h> {
 
     fn take_command(&mut self, command: &Command) {
         match command {
-            Command::Instrument(terms) => self.gate.set(terms),
+            Command::Instrument(terms) => {
+                self.gate.set(terms);
+                self.rates.set_instrument(terms);
+            }
             Command::BusinessDate(date) => {
                 self.today = Some(*date);
                 // ORDERING: read by the same thread, inside the reader.

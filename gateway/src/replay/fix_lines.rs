@@ -105,8 +105,8 @@ fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> Tra
         },
         quantity_e8: trade.quantity_e8,
         price_e8: Some(trade.price_e8),
-        consideration_e8: None,
-        currency: None,
+        consideration_e8: trade.consideration_e8,
+        currency: trade.currency.map(str::to_owned),
         fx_to_base_e8: None,
         sub_account: None,
         acquired: None,
@@ -126,7 +126,7 @@ fn line_error(refusal: &Refusal) -> LineError {
     let code = match refusal.answer {
         RefusalAnswer::Business(_) | RefusalAnswer::Session(RejectReason::RequiredTagMissing) => Code::MissingField,
         RefusalAnswer::Session(RejectReason::IncorrectDataFormat) => match refusal.code {
-            "QUANTITY_MALFORMED" | "PRICE_MALFORMED" | "FEES_MALFORMED" => Code::BadDecimal,
+            "QUANTITY_MALFORMED" | "PRICE_MALFORMED" | "CONSIDERATION_MALFORMED" | "FEES_MALFORMED" => Code::BadDecimal,
             "EFFECTIVE_DATE_MALFORMED" => Code::BadDate,
             "EXECUTED_AT_MALFORMED" => Code::BadTimestamp,
             _ => Code::BadText,

@@ -17,6 +17,7 @@ use lotbook_core::mark::{Marked, flash};
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::replay::allocations;
 use lotbook_core::rules::{ContractTerms, Rules};
+use lotbook_core::values::market_part;
 use lotbook_engine::follower::Observer;
 use lotbook_engine::recovery::is_log_record;
 use lotbook_engine::{Host, StartError, side_log};
@@ -29,6 +30,9 @@ use crate::output::{CorrectionRow, E8, E16, FiguresRow};
 #[derive(Clone, Debug, Default)]
 pub(super) struct TradeFigures {
     pub(super) realized_e16: Money,
+    pub(super) realized_long_e16: Money,
+    pub(super) realized_base_e16: Money,
+    pub(super) realized_market_e16: Money,
     pub(super) allocations: Box<[Allocation]>,
 }
 
@@ -105,11 +109,11 @@ impl Ledger {
         self.breaks.insert((event.account, event.instrument), outcome.breaks.clone());
     }
 
-    fn set_figures(&mut self, hash: TradeHash, realized_e16: Money, allocations: Vec<Allocation>) {
-        if allocations.is_empty() && realized_e16 == 0 {
+    fn set_figures(&mut self, hash: TradeHash, figures: TradeFigures) {
+        if figures.allocations.is_empty() && figures.realized_e16 == 0 {
             self.figures.remove(&hash);
         } else {
-            self.figures.insert(hash, TradeFigures { realized_e16, allocations: allocations.into() });
+            self.figures.insert(hash, figures);
         }
     }
 }
@@ -135,13 +139,27 @@ impl Observer for Listener {
             .in_force(input.account, input.instrument, input.contract, input.effective_date)
             .unwrap_or(Rules::DEFAULT);
         let found = allocations(before.lots(), position, event, &rules, multiplier_e8).unwrap_or_default();
-        ledger.set_figures(event.input.hash, event.realized_e16, found);
+        let figures = TradeFigures {
+            realized_e16: event.realized_e16,
+            realized_long_e16: event.realized_long_e16,
+            realized_base_e16: event.realized_base_e16,
+            realized_market_e16: market_part(event.realized_e16, input.fx_to_base_e8).unwrap_or_default(),
+            allocations: found.into(),
+        };
+        ledger.set_figures(input.hash, figures);
     }
 
     fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
         let mut ledger = self.0.lock();
         for trade in &outcome.trades {
-            ledger.set_figures(trade.hash, trade.realized_e16, trade.allocations.clone());
+            let figures = TradeFigures {
+                realized_e16: trade.realized_e16,
+                realized_long_e16: trade.realized_long_e16,
+                realized_base_e16: trade.realized_base_e16,
+                realized_market_e16: trade.realized_market_e16,
+                allocations: trade.allocations.as_slice().into(),
+            };
+            ledger.set_figures(trade.hash, figures);
         }
         ledger.note_breaks(event, outcome);
         let row = correction(before, event, ledger.id(event.cause));
@@ -161,6 +179,8 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
     let delta = CorrectionRow::delta_of(&before, &after).unwrap_or(crate::output::DeltaRow {
         quantity: E8(0),
         realized_pnl: E16(0),
+        realized_long_term: E16(0),
+        realized_base: E16(0),
         lot_count: 0,
         exposure: None,
     });
@@ -188,7 +208,10 @@ fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> 
     FiguresRow {
         quantity: E8(figures.quantity_e8),
         realized_pnl: E16(figures.realized_e16),
+        realized_long_term: E16(figures.realized_long_e16),
+        realized_base: E16(figures.realized_base_e16),
         cost: E16(figures.cost_e16),
+        base_cost: E16(figures.base_cost_e16),
         lot_count: u64::from(figures.lot_count),
         exposure,
     }

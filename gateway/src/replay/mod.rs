@@ -146,6 +146,7 @@ pub fn execute(
     let mut feeder = Feeder::new(&host, door, ledger.clone(), defaults, known);
     let progress = Progress::new();
     feeder.default_contract()?;
+    feeder.base_currency(args.base_currency.as_deref())?;
     for located in &rules {
         feeder.line(located)?;
     }

@@ -208,7 +208,7 @@ impl Work {
             correlation: trade.correlation_id,
             lot: None,
             sub_account: None,
-            currency: None,
+            currency: trade.currency,
             kind: TradeKind::Trade,
             side: side(trade.side),
             trade_type: match trade.trade_type {
@@ -217,7 +217,7 @@ impl Work {
             },
             quantity_e8: trade.quantity_e8,
             price_e8: Some(trade.price_e8),
-            consideration_e8: None,
+            consideration_e8: trade.consideration_e8,
             fx_to_base_e8: None,
             acquired: None,
             fees_e8: trade.fees_e8,
