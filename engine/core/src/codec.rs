@@ -7,10 +7,12 @@
 //! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
 
 mod layout;
+mod parts;
 
 use alloc::vec::Vec;
 
 use layout::*;
+use parts::{contract_rules, corrected, read_run};
 use rkyv::rancor::Failure;
 use rkyv::ser::writer::Buffer;
 use rkyv::{Archive, Serialize};
@@ -546,54 +548,6 @@ impl Decoder {
             first_address: v.first_address.to_native(),
             runs: &self.runs,
         })
-    }
-}
-
-fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
-    let rates = TaxRates { short_e8: v.tax_rate_short_e8.to_native(), long_e8: v.tax_rate_long_e8.to_native() };
-    Some(Rules {
-        method: LotMethod::from_u8(v.method)?,
-        allow_short: v.allow_short != 0,
-        short_rank: ShortRank::from_u8(v.short_rank)?,
-        lot_scope: LotScope::from_u8(v.lot_scope)?,
-        fees_rule: FeesRule::from_u8(v.fees_rule)?,
-        tax_rates: (v.has_tax_rates != 0).then_some(rates),
-        long_term_days: v.long_term_days.to_native(),
-        wash_sale: WashSale::from_u8(v.wash_sale)?,
-        wash_window_days: v.wash_window_days.to_native(),
-        taxpayer: v.taxpayer.to_native(),
-        locked_changes: LockedChanges::from_u8(v.locked_changes)?,
-    })
-}
-
-fn read_run(row: &[u8]) -> Run {
-    let mut read = crate::bytes::Reader::new(row);
-    // A row has exactly the bytes of the four fields.
-    let mut next = || -> Result<Run, crate::bytes::Truncated> {
-        Ok(Run { from: read.u32()?, count: read.u32()?, part_quantity_e8: read.i64()?, part_cost_e16: read.i128()? })
-    };
-    next().unwrap_or_default()
-}
-
-fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
-    CorrectedEvent {
-        origin: (&v.origin).into(),
-        position: v.position.to_native(),
-        account: v.account.to_native(),
-        instrument: v.instrument.to_native(),
-        version: v.version.to_native(),
-        base_version: v.base_version.to_native(),
-        cause: TradeHash(v.cause.to_native()),
-        cause_sequence: v.cause_sequence.to_native(),
-        late_trades: v.late_trades.to_native(),
-        breaks: v.breaks.to_native(),
-        before: (&v.before).into(),
-        after: (&v.after).into(),
-        body_log_id: v.body_log_id.to_native(),
-        body_address: v.body_address.to_native(),
-        body_sequence: v.body_sequence.to_native(),
-        body_bytes: v.body_bytes.to_native(),
-        body_digest: v.body_digest.to_native(),
     }
 }
 

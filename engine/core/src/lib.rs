@@ -42,6 +42,8 @@ mod sums;
 pub mod values;
 
 #[cfg(test)]
+mod edge_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trade_tests;
