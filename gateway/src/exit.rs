@@ -38,6 +38,8 @@ pub fn of_open(error: &OpenError) -> ExitCode {
         OpenError::Config(_) => ExitCode::BadConfig,
         OpenError::NotALog { .. } => ExitCode::Io,
         OpenError::Meta { .. }
+        | OpenError::Manifest { .. }
+        | OpenError::Cursor(_)
         | OpenError::MissingSegment { .. }
         | OpenError::WrongSegment { .. }
         | OpenError::Corrupt(_)
@@ -56,6 +58,7 @@ pub fn of_open(error: &OpenError) -> ExitCode {
 pub fn of_read(error: &ReadError) -> ExitCode {
     match error {
         ReadError::Disk(disk) => of_io(&disk.source),
+        ReadError::Latched(latched) => of_latched(latched),
         ReadError::Gone { .. } | ReadError::Beyond { .. } | ReadError::NoRecord { .. } | ReadError::Corrupt(_) => {
             ExitCode::Damaged
         }

@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::planted::{self, Bug};
 use crate::prefetch;
 use crate::record::{Group, INTERNAL_KINDS, KIND_CLOSE, RecordHeader, RecordMeta};
-use crate::stop::{DRAIN, STOP};
+use crate::stop::{DRAIN, ENDED, STOP};
 use crate::tail::FreeBlock;
 
 /// Where a record went.
@@ -306,9 +306,11 @@ impl Appender {
     fn stop_threads(&mut self, how: u8) {
         self.log.stop.tell(how);
         self.log.preparer_bell.ring();
+        self.log.keeper_bell.ring();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
+        self.log.stop.tell(ENDED);
         self.log.durability.wake();
         self.lock = None;
     }

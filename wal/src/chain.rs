@@ -58,6 +58,16 @@ impl Chain {
         Self { log_id, end, whole: end, durable_seen: 0, trust: true, in_group: false }
     }
 
+    /// From an end that is known without reading up to it.
+    pub(crate) fn resume(log_id: u64, end: End, in_group: bool) -> Self {
+        Self { log_id, end, whole: end, durable_seen: 0, trust: false, in_group }
+    }
+
+    /// The log it walks along.
+    pub(crate) fn log_id(&self) -> u64 {
+        self.log_id
+    }
+
     /// The sequence the next record must have; 0 when it is taken on trust.
     pub(crate) fn next_sequence(&self) -> u64 {
         if self.trust { 0 } else { self.end.sequence + 1 }

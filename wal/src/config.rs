@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::limits::{
     CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES, MIN_TAIL_BLOCKS,
 };
+use crate::retention::settings::Retention;
 use crate::stats::ActivityHook;
 
 /// What the log thread does while nothing is to be written.
@@ -69,6 +70,8 @@ pub struct LogConfig {
     pub io: IoMode,
     /// Past the page cache or not. Default auto.
     pub direct: DirectMode,
+    /// What stays, in which form, and what goes first when space runs short. Default: nothing is archived, nothing deleted.
+    pub retention: Retention,
     /// Prefix of the thread names. Default "lotbook".
     pub name: &'static str,
     /// Told what the log thread does. Default none.
@@ -91,6 +94,7 @@ impl LogConfig {
             idle_watermark_ms: 50,
             io: IoMode::default(),
             direct: DirectMode::default(),
+            retention: Retention::default(),
             name: "lotbook",
             on_activity: None,
         }
@@ -110,7 +114,8 @@ impl LogConfig {
         within("max_flush_bytes", self.max_flush_bytes as u64, chunk, MAX_FLUSH_BYTES as u64)?;
         within("max_flush_delay_us", self.max_flush_delay_us, 0, 1_000_000)?;
         within("idle_sleep_us", self.idle_sleep_us, 1, 1_000_000)?;
-        within("idle_watermark_ms", self.idle_watermark_ms, 1, 60_000)
+        within("idle_watermark_ms", self.idle_watermark_ms, 1, 60_000)?;
+        self.retention.check(self.segment_bytes)
     }
 }
 

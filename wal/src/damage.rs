@@ -52,6 +52,12 @@ pub enum What {
     Slot,
     /// Bytes of the head area that must be zero.
     HeadArea,
+    /// The header of a segment is damaged, or another segment's.
+    SegmentHeader,
+    /// An archive whose bytes are not what was written, or that is not the one the manifest names.
+    Archive,
+    /// A file that should be there and is not.
+    Missing,
 }
 
 impl fmt::Display for What {
@@ -74,6 +80,9 @@ impl fmt::Display for What {
             What::AfterClose => write!(f, "record after a close record"),
             What::Slot => write!(f, "damaged tail slot in a sealed segment"),
             What::HeadArea => write!(f, "head area is not zero where it must be"),
+            What::SegmentHeader => write!(f, "damaged segment header, or another segment's"),
+            What::Archive => write!(f, "archive is not what was written"),
+            What::Missing => write!(f, "missing"),
         }
     }
 }

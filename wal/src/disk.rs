@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::machine;
+use crate::mapped::MappedBytes;
 use crate::mapping::Mapping;
 
 /// A failed file operation: which call, where, why.
@@ -96,6 +97,10 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Writes all of them in any order, several in flight; returns when every one has completed.
     fn write_batch(&self, writes: &[WriteAt<'_>]) -> DiskResult<()> {
         writes.iter().try_for_each(|w| self.write_at(w.offset, w.bytes))
+    }
+    /// Maps the whole file for reading; `None` where there is no such thing. The caller knows that nobody writes to it any more.
+    fn map(&self) -> DiskResult<Option<MappedBytes>> {
+        Ok(None)
     }
     /// Makes durable what was written.
     fn sync_data(&self) -> DiskResult<()>;

@@ -2,23 +2,26 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
+use crate::cursor::Cursors;
 use crate::disk::{Access, Disk, DiskError, HeldLock};
 use crate::durability::Durability;
 use crate::error::OpenError;
 use crate::flusher::Flusher;
 use crate::limits::{NO_ADDRESS, chunk_ceil};
-use crate::log::{Bell, Log, Segments};
+use crate::log::{Bell, Log};
 use crate::meta::Meta;
 use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY};
 use crate::padded::CachePadded;
 use crate::preparer::Preparer;
 use crate::record::{EPOCH_START_BYTES, EpochStart, Group, KIND_EPOCH_START, RecordMeta};
+use crate::retention::keeper::Keeper;
 use crate::room::Room;
 use crate::segment::segment_path;
+use crate::segments::Segments;
 use crate::stats::StatsCells;
 use crate::stop::Stop;
 use crate::tail::{Tail, TailIdentity, tail_bytes, tail_name};
@@ -70,7 +73,8 @@ pub(crate) fn begin_epoch(
     notes: Vec<String>,
 ) -> Result<Begun, OpenError> {
     let start_address = chunk_ceil(recovered.end.address);
-    let registry = Segments::default();
+    let registry =
+        Segments::new(recovered.past.manifest.clone(), &recovered.past.packed, config.retention.target(&disk));
     let mut ready = VecDeque::new();
     let mut prepared_end = start_address;
     for segment in &recovered.segments {
@@ -95,10 +99,16 @@ pub(crate) fn begin_epoch(
         segments: registry,
         stats: CachePadded(StatsCells::new(config.on_activity.clone())),
         preparer_bell: Bell::default(),
+        cursors: Cursors::new(recovered.past.cursors.clone()),
+        keeper_bell: Bell::default(),
+        keeper: Mutex::default(),
+        segments_work: Mutex::default(),
+        retention: config.retention.clone(),
     });
     let preparer = Preparer { log: Arc::clone(&log) };
     if prepared_end == start_address {
-        match preparer.step() {
+        // The reserve is for a log that runs; one that cannot start frees nothing.
+        match preparer.make_one() {
             crate::preparer::Prepared::NoSpace => {
                 return Err(OpenError::OutOfSpace { dir: config.dir, needed_bytes: meta.segment_bytes });
             }
@@ -129,7 +139,8 @@ pub(crate) fn begin_epoch(
         lost_from_sequence: recovered.lost_from_sequence,
         notes,
     };
-    Ok(Begun { opened: Opened { log, appender, report }, flusher, preparer, first_sequence })
+    let keeper = Keeper::new(Arc::clone(&log));
+    Ok(Begun { opened: Opened { log, appender, report }, flusher, preparer, keeper, first_sequence })
 }
 
 /// A log whose new epoch is in the tail: what is missing is somebody who takes the steps.
@@ -137,6 +148,7 @@ pub(crate) struct Begun {
     pub(crate) opened: Opened,
     pub(crate) flusher: Flusher,
     pub(crate) preparer: Preparer,
+    pub(crate) keeper: Keeper,
     /// Of the epoch's first record, which must be durable before the log is handed out.
     pub(crate) first_sequence: u64,
 }
@@ -151,7 +163,7 @@ impl Begun {
     /// Starts the log's threads.
     pub(crate) fn start(mut self, config: &LogConfig) -> Result<Opened, OpenError> {
         self.settle()?;
-        let threads = start_threads(config, &self.opened.log, self.flusher, self.preparer)?;
+        let threads = start_threads(config, &self.opened.log, self.flusher, self.preparer, self.keeper)?;
         self.opened.appender.adopt(threads);
         Ok(self.opened)
     }

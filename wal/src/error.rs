@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cursor::CursorError;
 use crate::damage::Corrupt;
 use crate::disk::DiskError;
 
@@ -33,6 +34,15 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
+    /// `log.archive` is damaged, missing beside archives, or of a version this build does not know. The archives name themselves, so it can
+    /// be made again from them.
+    #[error("{path}: {what}", path = path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A segment is missing between two others, or all of them are.
     #[error("segment {path} is missing (stream address {address:#x})", path = path.display())]
     MissingSegment {
@@ -49,6 +59,9 @@ pub enum OpenError {
         /// What is wrong with it.
         what: String,
     },
+    /// The log does not hold what a cursor in its directory names: it was cut, or the cursor is another log's. Both places are named.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     /// Damage below the durable watermark. Nothing was touched; the repair path starts from the place named here.
     #[error("damage in what was durable: {0}")]
     Corrupt(Corrupt),
@@ -168,6 +181,9 @@ pub enum ReadError {
     /// What was written is no longer what is read.
     #[error("damage: {0}")]
     Corrupt(Corrupt),
+    /// A write or sync has failed: what was not durable will not become so. Only who waits for it is told.
+    #[error(transparent)]
+    Latched(#[from] LatchedError),
     /// A file operation failed.
     #[error(transparent)]
     Disk(#[from] DiskError),

@@ -183,6 +183,7 @@ impl Flusher {
         self.segment = Some(file);
         self.segment_first = first;
         self.log.preparer_bell.ring();
+        self.log.keeper_bell.ring();
         true
     }
 

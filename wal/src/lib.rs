@@ -36,9 +36,13 @@ compile_error!("the log speaks to Linux: tmpfs, O_DIRECT, io_uring");
 
 mod aligned;
 mod appender;
+mod archive;
+mod audit;
+mod backwards;
 mod chain;
 mod checksum;
 mod config;
+mod cursor;
 mod damage;
 mod disk;
 mod durability;
@@ -50,10 +54,12 @@ pub mod limits;
 mod lock;
 mod log;
 mod machine;
+mod mapped;
 mod mapping;
 mod meta;
 mod open;
 mod padded;
+mod past;
 mod planted;
 mod prefetch;
 mod preparer;
@@ -63,9 +69,12 @@ mod real_disk;
 mod record;
 mod recovery;
 mod repair;
+mod retention;
 mod room;
 mod scan;
 mod segment;
+mod segment_check;
+mod segments;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stats;
@@ -81,7 +90,12 @@ mod models;
 mod tests;
 
 pub use appender::{Appended, Appender};
+pub use archive::entry::ArchiveEntry;
+pub use archive::target::{ArchiveTarget, DirectoryTarget};
+pub use audit::{ArchiveReport, CursorFinding, CursorReport, VerifyOutcome, VerifyReport};
+pub use backwards::Backwards;
 pub use config::{DirectMode, IoMode, LogConfig, WaitStrategy};
+pub use cursor::{Cursor, CursorClass, CursorError, LogPosition};
 pub use damage::{Corrupt, What};
 pub use disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, HeldLock, WriteAt};
 pub use error::{AppendError, LatchedError, OpenError, ReadError};
@@ -89,14 +103,18 @@ pub use limits::{
     BLOCK_BYTES, CHUNK_BYTES, FORMAT_VERSION, HEAD_BYTES, HEADER_BYTES, MAX_PAYLOAD_BYTES, NO_ADDRESS, RECORD_ALIGN,
 };
 pub use log::Log;
+pub use mapped::{MappedBytes, SealedRecords, SealedSegment};
 pub use mapping::Mapping;
 pub use open::{OpenReport, Opened, open, open_on};
-pub use read_only::{ReadOnlyLog, SegmentInfo, VerifyOutcome, VerifyReport, open_read_only, open_read_only_on};
+pub use read_only::{ReadOnlyLog, SegmentForm, SegmentInfo, open_read_only, open_read_only_on};
 pub use reader::{From, Limit, Reader, RecordBuffer};
 pub use real_disk::RealDisk;
 pub use record::{
     EPOCH_START_BYTES, EpochStart, FLAG_GROUP_CONTINUES, FLAG_GROUP_MEMBER, Group, INTERNAL_KINDS, KIND_CLOSE,
     KIND_EPOCH_START, Record, RecordHeader, RecordMeta,
 };
+pub use retention::growth::SpaceAlert;
+pub use retention::report::{BytesByClass, CursorHold, RetentionReport, SegmentHold};
+pub use retention::settings::Retention;
 pub use segment::SegmentHeader;
 pub use stats::{Activity, ActivityHook, LATENCY_BUCKETS, LogStats};

@@ -44,7 +44,23 @@ pub const SPACE_RETRY_MS: u64 = 200;
 /// Bytes read in one call when a log is read from the front.
 pub const SCAN_BYTES: usize = 1 << 20;
 
+/// Bytes of a segment file in one frame of an archive: what reading one record of it decompresses.
+pub const ARCHIVE_FRAME_BYTES: usize = 256 << 10;
+/// Most frames of an archive.
+pub const ARCHIVE_FRAMES_MAX: usize = (MAX_SEGMENT_BYTES as usize + HEAD_BYTES).div_ceil(ARCHIVE_FRAME_BYTES);
+/// Most archived segments of one log.
+pub const MANIFEST_ENTRIES_MAX: usize = 1 << 20;
+/// Most cursors of one log.
+pub const CURSORS_MAX: usize = 64;
+/// Decompressed frames that an open archive keeps.
+pub const ARCHIVE_FRAMES_CACHED: usize = 4;
+/// Files of sealed and archived segments that a log keeps open for its readers.
+pub const SEGMENT_HANDLES_MAX: usize = 64;
+
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(HEAD_BYTES.is_multiple_of(CHUNK_BYTES));
+const _: () = assert!(ARCHIVE_FRAME_BYTES.is_multiple_of(CHUNK_BYTES));
+const _: () = assert!(ARCHIVE_FRAME_BYTES >= HEAD_BYTES + CHUNK_BYTES);
 const _: () = assert!(HEADER_BYTES.is_multiple_of(RECORD_ALIGN));
 const _: () = assert!(MAX_PAYLOAD_BYTES >= 32 << 10);
 const _: () = assert!(SLOT_OFFSETS[0] as usize >= BLOCK_BYTES);

@@ -1,22 +1,26 @@
-//! The log as its threads and readers share it: positions, states, segment handles.
+//! The log as its threads and readers share it: positions and states.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::disk::{Access, Disk, DiskError, DiskFile};
+use crate::cursor::Cursors;
+use crate::disk::{Disk, DiskError, DiskFile};
 use crate::durability::Durability;
 use crate::error::{LatchedError, ReadError};
 use crate::padded::CachePadded;
-use crate::planted::{self, Bug};
 use crate::reader::{From, Reader, RecordBuffer};
+use crate::retention::keeper::KeeperState;
+use crate::retention::settings::Retention;
 use crate::room::Room;
-use crate::segment::segment_path;
+use crate::segments::Segments;
 use crate::stats::{LogStats, StatsCells};
-use crate::stop::Stop;
+use crate::stop::{ENDED, Stop};
 use crate::tail::Tail;
+
+/// How soon who waits for a record notices that the log has ended.
+const ENDED_LOOK: Duration = Duration::from_millis(50);
 
 /// A log that is open for writing, as everyone but the appender sees it.
 #[derive(Debug)]
@@ -36,6 +40,15 @@ pub struct Log {
     pub(crate) stats: CachePadded<StatsCells>,
     /// Rung when the preparer may have something to do.
     pub(crate) preparer_bell: Bell,
+    /// What consumers still need.
+    pub(crate) cursors: Cursors,
+    /// Rung when the keeper may have something to do.
+    pub(crate) keeper_bell: Bell,
+    /// What the keeper found and did.
+    pub(crate) keeper: Mutex<KeeperState>,
+    /// Held by who archives or removes segments: one at a time.
+    pub(crate) segments_work: Mutex<()>,
+    pub(crate) retention: Retention,
 }
 
 /// A flag one thread sleeps on.
@@ -65,35 +78,6 @@ impl Bell {
 /// A poisoned lock only says that some thread panicked; what these locks guard is whole at every step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-/// A segment as readers see it.
-#[derive(Debug)]
-struct SegmentEntry {
-    handle: Option<Arc<dyn DiskFile>>,
-    /// The handle was opened while the segment was still being written.
-    direct: bool,
-}
-
-/// The segment files of a log and handles to read them.
-#[derive(Debug, Default)]
-pub(crate) struct Segments {
-    entries: Mutex<BTreeMap<u64, SegmentEntry>>,
-}
-
-impl Segments {
-    pub(crate) fn add(&self, first_address: u64) {
-        let entry = SegmentEntry { handle: None, direct: false };
-        lock(&self.entries).insert(first_address, entry);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        lock(&self.entries).len() as u64
-    }
-
-    pub(crate) fn first_address(&self) -> u64 {
-        lock(&self.entries).keys().next().copied().unwrap_or(0)
-    }
 }
 
 impl Log {
@@ -139,12 +123,27 @@ impl Log {
 
     /// Oldest stream address still here.
     pub fn first_address(&self) -> u64 {
-        self.segments.first_address()
+        self.segments.first_address(self.segment_bytes)
     }
 
-    /// Blocks until `sequence` is durable (true), the time is over (false), or the log has latched. For cold threads.
+    /// The appender is gone: no record comes any more and none becomes durable.
+    pub fn has_ended(&self) -> bool {
+        self.stop.told() == ENDED
+    }
+
+    /// Blocks until `sequence` is durable (true), the time is over or the log has ended (false), or it has latched. For cold threads.
     pub fn wait_durable(&self, sequence: u64, timeout: Duration) -> Result<bool, LatchedError> {
-        self.durability.wait(sequence, timeout)
+        let deadline = Instant::now().checked_add(timeout);
+        loop {
+            let ended = self.has_ended();
+            let left = deadline.map_or(ENDED_LOOK, |d| d.saturating_duration_since(Instant::now()));
+            if self.durability.wait(sequence, left.min(ENDED_LOOK))? {
+                return Ok(true);
+            }
+            if ended || left.is_zero() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Log thread only. Refused once latched.
@@ -195,60 +194,5 @@ impl Log {
             segments: self.segments.count(),
             ..self.stats.0.snapshot()
         }
-    }
-
-    /// Unlinks sealed segments that lie wholly below `address` (of a durable record), oldest first, and returns how many. Readers
-    /// inside them go on reading what they have open. At least one durable record always stays.
-    pub fn retain_from(&self, address: u64) -> io::Result<usize> {
-        let durable = self.durable_address();
-        let mut dropped = 0;
-        loop {
-            let mut entries = lock(&self.segments.entries);
-            let Some(&first) = entries.keys().next() else { break };
-            let first = if planted::is(Bug::RetentionNewestFirst) {
-                let goes = |f: &&u64| **f + self.segment_bytes <= address && **f + self.segment_bytes < durable;
-                entries.keys().rev().find(goes).copied().unwrap_or(first)
-            } else {
-                first
-            };
-            let end = first + self.segment_bytes;
-            // Strictly below what is durable: a log that forgot its last record would forget its sequence.
-            if end > address || end >= durable {
-                break;
-            }
-            self.disk.unlink(&segment_path(&self.dir, first)).map_err(|e| e.source)?;
-            entries.remove(&first);
-            // The name is gone before the next one goes: a crash leaves a contiguous log. When that fails nobody knows which names are
-            // there after a crash, so it latches like any failed sync.
-            if let Err(error) = self.disk.sync_dir(&self.dir) {
-                self.latch(&error);
-                return Err(error.source);
-            }
-            dropped += 1;
-        }
-        Ok(dropped)
-    }
-
-    /// The segment that holds `address`, opened for reading: past the page cache while it is being written.
-    pub(crate) fn read_handle(&self, address: u64) -> Result<(u64, Arc<dyn DiskFile>), ReadError> {
-        let sealed_below = self.durable_address();
-        let mut entries = lock(&self.segments.entries);
-        let oldest = entries.keys().next().copied().unwrap_or(0);
-        let Some((&first, entry)) = entries.range_mut(..=address).next_back() else {
-            return Err(ReadError::NoRecord { address, what: crate::damage::What::Gap });
-        };
-        if address < oldest || address >= first + self.segment_bytes {
-            return Err(ReadError::NoRecord { address, what: crate::damage::What::Gap });
-        }
-        let sealed = first + self.segment_bytes <= sealed_below;
-        if let Some(handle) = &entry.handle
-            && !(sealed && entry.direct)
-        {
-            return Ok((first, Arc::clone(handle)));
-        }
-        let access = if sealed { Access::Read } else { Access::ReadDirect };
-        let handle = self.disk.open(&segment_path(&self.dir, first), access)?;
-        *entry = SegmentEntry { handle: Some(Arc::clone(&handle)), direct: !sealed };
-        Ok((first, handle))
     }
 }

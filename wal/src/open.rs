@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::appender::Appender;
+use crate::archive::manifest::MANIFEST_NEW;
 use crate::chain::{Chain, End};
 use crate::config::LogConfig;
 use crate::disk::{Access, DirLock, Disk, DiskResult, HeldLock};
@@ -13,6 +14,7 @@ use crate::join::{Joined, TailFile, TailImage, join};
 use crate::limits::chunk_ceil;
 use crate::log::Log;
 use crate::meta::{META_NAME, Meta};
+use crate::past::Past;
 use crate::planted::{self, Bug};
 use crate::preparer::make_segment;
 use crate::real_disk::RealDisk;
@@ -95,7 +97,7 @@ fn take_lock(disk: &dyn Disk, dir: &Path) -> Result<Box<dyn HeldLock>, OpenError
 }
 
 /// Makes the directory, and its parents where they are missing.
-fn make_dirs(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
+pub(crate) fn make_dirs(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
     match (disk.create_dir(dir), dir.parent()) {
         (Err(e), Some(parent)) if e.is_missing() && !parent.as_os_str().is_empty() => {
             make_dirs(disk, parent)?;
@@ -107,7 +109,7 @@ fn make_dirs(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
 
 /// Makes the directory's own name durable, and the names of all above it: they may be as new as the log, made by this process or by one
 /// that was killed before it had synced them.
-fn sync_parents(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
+pub(crate) fn sync_parents(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
     if planted::is(Bug::NoParentSync) {
         return Ok(());
     }
@@ -134,6 +136,7 @@ pub(crate) struct Recovered {
     pub(crate) cut_bytes: u64,
     pub(crate) from_tail_records: u64,
     pub(crate) lost_from_sequence: Option<u64>,
+    pub(crate) past: Past,
 }
 
 fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Box<dyn HeldLock>) -> Result<Begun, OpenError> {
@@ -168,7 +171,11 @@ fn open_locked(config: LogConfig, disk: Arc<dyn Disk>, lock: Box<dyn HeldLock>) 
 /// Half-made files of a process that died.
 fn remove_leftovers(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     for name in disk.list(dir)? {
-        if name.ends_with(".lotlog.new") || name == "log.meta.new" || name == ".direct-probe" {
+        let half_made = name.ends_with(".lotlog.new")
+            || name.ends_with(".lotlog.zst.new")
+            || name == "log.meta.new"
+            || name == MANIFEST_NEW;
+        if half_made || name == ".direct-probe" {
             disk.unlink(&dir.join(name))?;
         }
     }
@@ -235,7 +242,7 @@ fn choose_tail_dir(disk: &dyn Disk, config: &LogConfig, notes: &mut Vec<String>)
 }
 
 /// The first tail file found where one may have been left: the directory in use, shared memory, beside the log.
-pub(crate) fn find_tail(disk: &dyn Disk, dir: &Path, tail_dir: &Path, log_id: u64) -> Result<TailFile, OpenError> {
+pub(crate) fn find_tail(disk: &dyn Disk, dir: &Path, tail_dir: &Path, log_id: u64) -> DiskResult<TailFile> {
     let name = tail_name(disk, log_id, dir);
     for place in [tail_dir, Path::new(SHARED_MEMORY), dir] {
         match TailFile::load(disk, &place.join(&name))? {
@@ -255,7 +262,14 @@ fn recover(
     notes: &mut Vec<String>,
 ) -> Result<Recovered, OpenError> {
     let dir = &config.dir;
-    let mut segments = load_segments(disk, dir, meta.log_id, meta.segment_bytes)?;
+    let past = Past::load(disk, dir, meta.log_id)?;
+    let mut segments = load_segments(disk, dir, meta.log_id, meta.segment_bytes, past.plain_from)?;
+    let before = past.chain_before(dir, segments.first().map(|s| s.first))?;
+    for (name, slot) in &past.cursors {
+        if slot.is_none() {
+            notes.push(format!("cursor {name} is damaged: it holds everything until it is removed"));
+        }
+    }
     for segment in &segments {
         for (i, slot) in segment.slots.iter().enumerate() {
             if *slot == SlotFound::Bad {
@@ -272,7 +286,7 @@ fn recover(
         notes.push(format!("the tail file is unreadable ({reason}): treated as missing"));
     }
     let mut stream = Stream::new(&segments, meta.segment_bytes);
-    let scan = scan(&mut stream, meta.log_id, &mut |_, _| {})?;
+    let scan = scan(&mut stream, before, past.watermark(), &mut |_, _| {})?;
     let joined = join_tail(&tail_file, &scan, &mut stream, meta.log_id, &disk.boot_id())?;
     let findings = Findings {
         ending: scan.ending,
@@ -286,6 +300,8 @@ fn recover(
         _ => None,
     };
     refuse(row.verdict, &scan, &joined, image, dir, meta)?;
+    // What a cursor names was durable. Where the log's own witnesses know nothing of it, it was cut with them.
+    past.check_cursors(&mut stream, meta.log_id, joined.chain.end)?;
     let end = if planted::is(Bug::UnfinishedGroupKept) { joined.chain.end } else { joined.chain.whole };
     if end.sequence == 0 && segments.first().is_some_and(|s| s.first > 0) {
         // Retention keeps a durable record, so a log whose beginning was dropped is never empty.
@@ -293,6 +309,7 @@ fn recover(
     }
     // Only now: a refusal touches nothing.
     remove_leftovers(disk, dir)?;
+    past.sweep(disk, dir)?;
     let own_tail = image.filter(|i| i.identity.log_id == meta.log_id);
     let lost_from_sequence = lost_from(row.verdict, end, &scan, own_tail);
     let epoch = next_epoch(&segments, &joined.chain, own_tail);
@@ -322,6 +339,7 @@ fn recover(
         cut_bytes: seen_until.saturating_sub(end.address),
         from_tail_records: joined.records.saturating_sub(cut_records),
         lost_from_sequence,
+        past,
     })
 }
 

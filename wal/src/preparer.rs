@@ -121,6 +121,17 @@ impl Preparer {
         if planted::is(Bug::SpaceNeverReturns) && self.log.out_of_space() {
             return Prepared::NoSpace;
         }
+        if !self.log.has_room_for(self.log.retention.reserve_segments + 1) {
+            // Foreseen: the reserve is for what is taken in already and for those who make room.
+            self.log.room.set_short(true);
+            self.log.keeper_bell.ring();
+            return Prepared::NoSpace;
+        }
+        self.make_one()
+    }
+
+    /// Makes a segment, whatever the reserve says.
+    pub(crate) fn make_one(&self) -> Prepared {
         let first_address = self.log.room.end();
         let header = SegmentHeader {
             log_id: self.log.log_id,

@@ -1,6 +1,7 @@
 //! Readers of a log that is being written: many at once, none able to slow the writer.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::aligned::{AlignedBuffer, all_zero};
 use crate::chain::Chain;
@@ -8,12 +9,18 @@ use crate::damage::{Corrupt, What};
 use crate::error::ReadError;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, block_floor, chunk_floor};
 use crate::log::Log;
+use crate::mapped::SealedSegment;
 use crate::planted::{self, Bug};
 use crate::record::{Record, RecordHeader, read_record};
 use crate::segment::segment_path;
 
 /// Memory alignment of the payloads handed out.
 const PAYLOAD_ALIGN: usize = 16;
+/// Of those in a mapped segment, where nothing is copied.
+const MAPPED_ALIGN: usize = 8;
+/// A reader that waits for applied records looks so often before it sleeps, and then sleeps up to so long.
+const WAIT_SPINS: u32 = 64;
+const WAIT_SLEEP_MAX: Duration = Duration::from_millis(1);
 /// How often a reader that lost a race against a recycled block tries again. Once is enough: the bytes are on disk by then.
 const RACE_TRIES: usize = 4;
 
@@ -55,6 +62,9 @@ pub struct Reader {
     /// ... to here.
     to: u64,
     aligned: AlignedBuffer,
+    maps: bool,
+    /// The segment that takes the buffer's place.
+    mapped: Option<SealedSegment>,
 }
 
 impl Reader {
@@ -82,6 +92,8 @@ impl Reader {
             from: 0,
             to: 0,
             aligned: AlignedBuffer::new(CHUNK_BYTES),
+            maps: false,
+            mapped: None,
             log,
         })
     }
@@ -106,6 +118,66 @@ impl Reader {
         Ok(reader)
     }
 
+    /// From here on sealed segments are read in place, through a mapping: nothing is copied, and payloads lie at multiples of eight only.
+    /// See [`SealedSegment`] for what a failing disk does then.
+    #[must_use]
+    pub fn mapped(mut self) -> Self {
+        self.maps = true;
+        self
+    }
+
+    /// Blocks until there is a next record within `limit` (true), or until the time is over or the log has ended (false).
+    ///
+    /// For durable records the log thread wakes the waiter; for applied ones the reader looks itself, up to a thousand times a
+    /// second, for the writer calls nobody.
+    ///
+    /// # Errors
+    /// [`ReadError::Latched`]: nothing more becomes durable.
+    pub fn wait(&self, limit: Limit, timeout: Duration) -> Result<bool, ReadError> {
+        if self.is_ready(limit) {
+            return Ok(true);
+        }
+        if limit == Limit::Durable {
+            return Ok(self.log.wait_durable(self.next_sequence, timeout)?);
+        }
+        let deadline = Instant::now().checked_add(timeout);
+        let mut looks = 0;
+        loop {
+            let ended = self.log.has_ended();
+            if self.is_ready(limit) {
+                return Ok(true);
+            }
+            if ended || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(false);
+            }
+            looks += 1;
+            if looks < WAIT_SPINS {
+                std::thread::yield_now();
+            } else {
+                std::thread::sleep((Duration::from_micros(20) * (looks - WAIT_SPINS + 1)).min(WAIT_SLEEP_MAX));
+            }
+        }
+    }
+
+    /// As [`Reader::next`], after [`Reader::wait`].
+    ///
+    /// # Errors
+    /// As both.
+    pub fn next_within(&mut self, limit: Limit, timeout: Duration) -> Result<Option<Record<'_>>, ReadError> {
+        if self.wait(limit, timeout)? { self.next(limit) } else { Ok(None) }
+    }
+
+    fn is_ready(&self, limit: Limit) -> bool {
+        self.next_sequence <= self.available(limit)
+    }
+
+    fn available(&self, limit: Limit) -> u64 {
+        match limit {
+            Limit::Durable if !planted::is(Bug::DurableReadsPublished) => self.log.durable_sequence(),
+            _ => self.log.published_sequence(),
+        }
+    }
+
     /// The sequence that [`Reader::next`] will hand out next.
     pub fn sequence(&self) -> u64 {
         self.next_sequence
@@ -120,11 +192,7 @@ impl Reader {
     /// `limit` yet. Never blocks on the writer; reads files when the reader is behind.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self, limit: Limit) -> Result<Option<Record<'_>>, ReadError> {
-        let available = match limit {
-            Limit::Durable if !planted::is(Bug::DurableReadsPublished) => self.log.durable_sequence(),
-            _ => self.log.published_sequence(),
-        };
-        if self.next_sequence > available {
+        if !self.is_ready(limit) {
             return Ok(None);
         }
         loop {
@@ -137,7 +205,8 @@ impl Reader {
             let chunk = chunk_floor(self.at);
             let to = self.to.min(chunk + CHUNK_BYTES as u64);
             let start = (chunk - self.base) as usize;
-            let bytes = &self.buffer[start..(to - self.base) as usize];
+            let window = self.mapped.as_ref().map_or(&self.buffer[..], SealedSegment::stream);
+            let bytes = &window[start..(to - self.base) as usize];
             let offset = (self.at - chunk) as usize;
             match read_record(bytes, offset, self.log.log_id, self.at) {
                 Ok(header) => {
@@ -159,11 +228,15 @@ impl Reader {
     }
 
     fn hand_out(&mut self, header: RecordHeader, payload: std::ops::Range<usize>) -> Record<'_> {
-        if payload.start.is_multiple_of(PAYLOAD_ALIGN) {
-            return Record { header, payload: &self.buffer[payload] };
+        let (window, align) = match &self.mapped {
+            Some(segment) => (segment.stream(), MAPPED_ALIGN),
+            None => (&self.buffer[..], PAYLOAD_ALIGN),
+        };
+        if payload.start.is_multiple_of(align) {
+            return Record { header, payload: &window[payload] };
         }
         let length = payload.len();
-        self.aligned[..length].copy_from_slice(&self.buffer[payload]);
+        self.aligned[..length].copy_from_slice(&window[payload]);
         Record { header, payload: &self.aligned[..length] }
     }
 
@@ -196,6 +269,7 @@ impl Reader {
     }
 
     fn copy_from_tail(&mut self, chunk: u64, end: u64) -> bool {
+        self.mapped = None;
         // While following the tail only what is new is copied.
         let follows = self.base == chunk && self.to == self.at && self.from < self.to;
         let out = &mut self.buffer[(self.at - chunk) as usize..(end - chunk) as usize];
@@ -211,6 +285,14 @@ impl Reader {
     }
 
     fn read_from_disk(&mut self, chunk: u64, on_disk: u64) -> Result<(), ReadError> {
+        self.mapped = None;
+        if self.maps
+            && let Some(segment) = self.log.map_sealed(chunk)?
+        {
+            (self.base, self.from, self.to) = (segment.first_address(), segment.first_address(), segment.end_address());
+            self.mapped = Some(segment);
+            return Ok(());
+        }
         let (first, file) = self.log.read_handle(chunk)?;
         let to = on_disk.min(first + self.log.segment_bytes).min(chunk + self.buffer.len() as u64);
         let bytes = (to - chunk) as usize;
@@ -226,20 +308,25 @@ impl Reader {
     }
 }
 
-/// The last chunk whose first record is not beyond `sequence`: every chunk begins with a record, so a few probes find it.
+/// The last chunk whose first record is not beyond `sequence`. Two searches: over the segments by their first sequences, which are
+/// known or found once, then over the chunks of one of them. Every chunk begins with a record, so no index is kept.
 fn find_chunk(log: &Log, sequence: u64) -> Result<u64, ReadError> {
     let chunk_bytes = CHUNK_BYTES as u64;
-    let mut low = log.first_address() / chunk_bytes;
-    let mut high = log.published_address().saturating_sub(1) / chunk_bytes;
+    let published = log.published_address();
+    let oldest = log.first_address();
+    let (mut low, mut high) = (oldest / log.segment_bytes, published.saturating_sub(1) / log.segment_bytes);
+    while low < high {
+        let middle = low + (high - low).div_ceil(2);
+        if log.first_sequence(middle * log.segment_bytes)? <= sequence { low = middle } else { high = middle - 1 }
+    }
+    let segment = (low * log.segment_bytes).max(oldest);
+    let mut high = (segment + log.segment_bytes).min(published).saturating_sub(1) / chunk_bytes;
+    let mut low = segment / chunk_bytes;
     let mut probe = RecordBuffer::new();
     while low < high {
         let middle = low + (high - low).div_ceil(2);
         read_at(log, middle * chunk_bytes, &mut probe)?;
-        if probe.header().sequence <= sequence {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
+        if probe.header().sequence <= sequence { low = middle } else { high = middle - 1 }
     }
     Ok(low * chunk_bytes)
 }
@@ -293,19 +380,29 @@ pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Res
     buffer.header = RecordHeader::decode(&[0; HEADER_BYTES]);
     for _ in 0..RACE_TRIES {
         if let Some(length) = copy_from_tail(log, chunk, offset, published, buffer) {
-            return buffer.check(log, address, 0, length);
+            return buffer.check(log.log_id, address, 0, length);
         }
         if chunk + CHUNK_BYTES as u64 <= log.durable_address() || address < log.start.0 {
             let (start, length) = read_from_disk(log, address, &mut buffer.bytes)?;
-            return buffer.check(log, address, start, length);
+            return buffer.check(log.log_id, address, start, length);
         }
     }
     Err(ReadError::NoRecord { address, what: What::Gap })
 }
 
 impl RecordBuffer {
-    fn check(&mut self, log: &Log, address: u64, start: usize, length: usize) -> Result<(), ReadError> {
-        let header = read_record(&self.bytes[start..start + length], 0, log.log_id, address)
+    /// The record at `offset` of a chunk, copied and verified.
+    pub(crate) fn take(&mut self, chunk: &[u8], offset: usize, log_id: u64, address: u64) -> Result<(), ReadError> {
+        let none = ReadError::NoRecord { address, what: What::Nothing };
+        let Some(header) = chunk.get(offset..).and_then(|rest| rest.first_chunk()) else { return Err(none) };
+        let padded = RecordHeader::decode(header).padded_bytes().clamp(HEADER_BYTES, chunk.len() - offset);
+        self.header = RecordHeader::decode(&[0; HEADER_BYTES]);
+        self.bytes[..padded].copy_from_slice(&chunk[offset..offset + padded]);
+        self.check(log_id, address, 0, padded)
+    }
+
+    fn check(&mut self, log_id: u64, address: u64, start: usize, length: usize) -> Result<(), ReadError> {
+        let header = read_record(&self.bytes[start..start + length], 0, log_id, address)
             .map_err(|what| ReadError::NoRecord { address, what })?;
         self.payload_at = start + HEADER_BYTES;
         if !self.payload_at.is_multiple_of(PAYLOAD_ALIGN) {

@@ -16,6 +16,7 @@ use crate::config::{DirectMode, IoMode};
 use crate::disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, WriteAt};
 use crate::limits::BLOCK_BYTES;
 use crate::lock::FlockedDir;
+use crate::mapped::MappedBytes;
 use crate::mapping::Mapping;
 
 /// Writes in flight in one ring.
@@ -234,6 +235,12 @@ impl DiskFile for RealFile {
             return Ok(());
         }
         writes.iter().try_for_each(|w| self.write_at(w.offset, w.bytes))
+    }
+
+    fn map(&self) -> DiskResult<Option<MappedBytes>> {
+        // SAFETY: only sealed segments are mapped, which are never written, shortened or taken up again: their names go, their bytes stay.
+        let map = unsafe { MmapOptions::new().map(&self.file) }.map_err(|e| self.error("mmap", 0, e))?;
+        Ok(Some(MappedBytes::new(Box::new(map))))
     }
 
     fn sync_data(&self) -> DiskResult<()> {

@@ -373,7 +373,7 @@ impl EpochStart {
     }
 }
 
-/// A record as readers hand it out. The payload's first byte lies at a multiple of sixteen in memory.
+/// A record as readers hand it out. The payload's first byte lies at a multiple of sixteen in memory; in a mapped segment, of eight.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
     /// All fields of the header.

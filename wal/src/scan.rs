@@ -35,18 +35,19 @@ impl DiskSegment {
     }
 }
 
-/// Opens every segment of a directory and checks names, identities, lengths, order and head areas.
+/// Opens every segment file of a directory from address `from` on and checks names, identities, lengths, order and head areas.
 pub(crate) fn load_segments(
     disk: &dyn Disk,
     dir: &Path,
     log_id: u64,
     segment_bytes: u64,
+    from: u64,
 ) -> Result<Vec<DiskSegment>, OpenError> {
     let mut segments: Vec<DiskSegment> = Vec::new();
     loop {
         let mut firsts: Vec<u64> = disk.list(dir)?.iter().filter_map(|name| parse_segment_name(name)).collect();
         firsts.sort_unstable();
-        let loaded_to = segments.last().map_or(0, |s| s.first + segment_bytes);
+        let loaded_to = segments.last().map_or(from, |s| s.first + segment_bytes);
         let before = segments.len();
         for first in firsts.into_iter().filter(|first| *first >= loaded_to) {
             if let Some(last) = segments.last()
@@ -250,10 +251,16 @@ impl Scan {
     }
 }
 
-/// Walks the chain from the oldest record to its end, then looks beyond the end for witnesses. `progress` gets bytes done and in all.
-pub(crate) fn scan(stream: &mut Stream<'_>, log_id: u64, progress: &mut dyn FnMut(u64, u64)) -> DiskResult<Scan> {
+/// Walks the chain from the oldest record to its end, then looks beyond the end for witnesses. `chain` stands before the first segment,
+/// `known` is the highest sequence that something outside the segments calls durable. `progress` gets bytes done and in all.
+pub(crate) fn scan(
+    stream: &mut Stream<'_>,
+    mut chain: Chain,
+    known: u64,
+    progress: &mut dyn FnMut(u64, u64),
+) -> DiskResult<Scan> {
     let (first, end) = stream.range();
-    let mut chain = if first == 0 { Chain::from_start(log_id) } else { Chain::on_trust(log_id, first) };
+    let log_id = chain.log_id();
     let mut records = 0;
     let mut first_sequence = 0;
     let mut chunk_address = first;
@@ -278,7 +285,7 @@ pub(crate) fn scan(stream: &mut Stream<'_>, log_id: u64, progress: &mut dyn FnMu
         progress(chunk_address - first, end - first);
     };
     let slots = stream.segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
-    let mut watermark = slots.map(|s| s.durable_sequence).max().unwrap_or(0).max(chain.durable_seen);
+    let mut watermark = slots.map(|s| s.durable_sequence).max().unwrap_or(0).max(chain.durable_seen).max(known);
     let beyond = look_beyond(stream, log_id, &chain)?;
     watermark = watermark.max(beyond.watermark);
     let next = chain.next_sequence();
@@ -324,10 +331,11 @@ struct Beyond {
 /// before it were synced before this one was touched.
 fn look_beyond(stream: &mut Stream<'_>, log_id: u64, chain: &Chain) -> DiskResult<Beyond> {
     let mut beyond = Beyond::default();
-    let (_, end) = stream.range();
+    let (first, end) = stream.range();
     let from = chain.end.address;
     let segment_bytes = stream.segment_bytes;
-    let mut chunk_address = chunk_floor(from);
+    // The end may lie in a segment that is archived or dropped.
+    let mut chunk_address = chunk_floor(from).max(first);
     while chunk_address < end {
         let Some(chunk) = stream.chunk(chunk_address)? else { break };
         let skip = from.saturating_sub(chunk_address) as usize;

@@ -195,6 +195,21 @@ pub(crate) fn segment_path(dir: &Path, first_address: u64) -> PathBuf {
     dir.join(segment_name(first_address))
 }
 
+/// The name of a segment's archive: what `zstd -d` makes of it is the segment's own name.
+pub(crate) fn archive_name(first_address: u64) -> String {
+    format!("{}.zst", segment_name(first_address))
+}
+
+/// The path of a segment's archive.
+pub(crate) fn archive_path(dir: &Path, first_address: u64) -> PathBuf {
+    dir.join(archive_name(first_address))
+}
+
+/// The first address that the name of an archive claims; `None` for other files.
+pub(crate) fn parse_archive_name(name: &str) -> Option<u64> {
+    parse_segment_name(name.strip_suffix(".zst")?)
+}
+
 /// The first address a file name claims; `None` for other files.
 pub(crate) fn parse_segment_name(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("seg-")?.strip_suffix(".lotlog")?;

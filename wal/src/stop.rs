@@ -8,6 +8,8 @@ pub(crate) const RUN: u8 = 0;
 pub(crate) const DRAIN: u8 = 1;
 /// End at once, as a crash would.
 pub(crate) const STOP: u8 = 2;
+/// The threads are gone: nothing becomes durable any more.
+pub(crate) const ENDED: u8 = 3;
 
 /// The word itself.
 #[derive(Debug)]

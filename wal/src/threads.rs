@@ -1,4 +1,4 @@
-//! The log's two threads: the one that writes on, and the one that makes segments ahead.
+//! The log's threads: the one that writes on, the one that makes segments ahead, and the one that keeps what is sealed.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -9,6 +9,7 @@ use crate::error::OpenError;
 use crate::flusher::Flusher;
 use crate::log::Log;
 use crate::preparer::Preparer;
+use crate::retention::keeper::Keeper;
 use crate::stop::STOP;
 
 /// Latches the log when the thread that holds it unwinds.
@@ -23,12 +24,13 @@ impl Drop for PanicWatch {
     }
 }
 
-/// Starts the log thread and the preparer. Either both run or none.
+/// Starts the log thread, the preparer and the keeper. Either all run or none.
 pub(crate) fn start_threads(
     config: &LogConfig,
     log: &Arc<Log>,
     flusher: Flusher,
     preparer: Preparer,
+    keeper: Keeper,
 ) -> Result<Vec<JoinHandle<()>>, OpenError> {
     let wait = config.wait;
     let idle_sleep = Duration::from_micros(config.idle_sleep_us);
@@ -52,18 +54,31 @@ pub(crate) fn start_threads(
             flusher.run(wait, idle_sleep);
         })
         .map_err(OpenError::Start)?;
-    let prepare_thread = std::thread::Builder::new().name(format!("{}-prepare", config.name)).spawn(move || {
+    let mut threads = vec![log_thread];
+    let prepare = move || {
         let _watch = prepare_watch;
         #[cfg(feature = "sim")]
         crate::planted::inherit(bug);
         preparer.run();
-    });
-    match prepare_thread {
-        Ok(prepare_thread) => Ok(vec![log_thread, prepare_thread]),
-        Err(e) => {
-            log.stop.tell(STOP);
-            let _ = log_thread.join();
-            Err(OpenError::Start(e))
+    };
+    // A panic of the keeper is told by the report and not by a latch: no record waits for it.
+    let keep = move || {
+        #[cfg(feature = "sim")]
+        crate::planted::inherit(bug);
+        keeper.run();
+    };
+    let named = |what: &str| std::thread::Builder::new().name(format!("{}-{what}", config.name));
+    for started in [named("prepare").spawn(prepare), named("keep").spawn(keep)] {
+        match started {
+            Ok(thread) => threads.push(thread),
+            Err(e) => {
+                log.stop.tell(STOP);
+                log.preparer_bell.ring();
+                log.keeper_bell.ring();
+                threads.into_iter().for_each(|thread| drop(thread.join()));
+                return Err(OpenError::Start(e));
+            }
         }
     }
+    Ok(threads)
 }

@@ -25,7 +25,7 @@ pub use disk::SimDisk;
 pub use hand::{Hand, Picture};
 pub use interleave::interleave;
 pub use random::Random;
-pub use stepped::{Prepared, Step, SteppedFlusher, SteppedLog, SteppedPreparer, open_stepped};
+pub use stepped::{Prepared, Step, SteppedFlusher, SteppedKeeper, SteppedLog, SteppedPreparer, open_stepped};
 
 /// The unit in which a write is torn.
 pub const SECTOR_BYTES: usize = 512;

@@ -10,6 +10,7 @@ use crate::flusher::{self, Flusher};
 use crate::log::Log;
 use crate::open::{OpenReport, Opened, begin};
 use crate::preparer::{self, Preparer};
+use crate::retention::keeper::{Keeper, Kept, act_word};
 use crate::stop::DRAIN;
 
 /// Steps that closing takes at most: a tail is a few flushes.
@@ -66,6 +67,26 @@ impl SteppedPreparer {
             preparer::Prepared::Enough => Prepared::Enough,
             preparer::Prepared::NoSpace => Prepared::NoSpace,
             preparer::Prepared::Latched => Prepared::Latched,
+        }
+    }
+}
+
+/// The keeper's work.
+#[derive(Debug)]
+pub struct SteppedKeeper(Keeper);
+
+impl SteppedKeeper {
+    /// The keeper of an open log.
+    pub fn of(log: &Arc<Log>) -> Self {
+        Self(Keeper::new(Arc::clone(log)))
+    }
+
+    /// One look, at most one thing done: what was done, or what failed; `None` when there is nothing to do. `now_ns` only needs to rise.
+    pub fn step(&mut self, now_ns: u64) -> Option<Result<&'static str, &'static str>> {
+        match self.0.step(now_ns) {
+            Kept::Done(act) => Some(Ok(act_word(act))),
+            Kept::Failed(act) => Some(Err(act_word(act))),
+            Kept::Nothing => None,
         }
     }
 }

@@ -114,7 +114,7 @@ fn stretches(stream: &[u8], log_id: u64) -> Vec<Stretch> {
 fn stream_of(bench: &Bench) -> (u64, Vec<u8>) {
     let disk = RealDisk::read_only();
     let meta = crate::meta::Meta::load(&disk, &bench.dir()).unwrap().unwrap();
-    let segments = crate::scan::load_segments(&disk, &bench.dir(), meta.log_id, SEGMENT_BYTES).unwrap();
+    let segments = crate::scan::load_segments(&disk, &bench.dir(), meta.log_id, SEGMENT_BYTES, 0).unwrap();
     let mut stream = crate::scan::Stream::new(&segments, SEGMENT_BYTES);
     let mut bytes = Vec::new();
     for at in (0..SEGMENT_BYTES).step_by(CHUNK_BYTES) {

@@ -5,6 +5,7 @@
 //!
 //! See `docs/wal-testing.md`.
 
+mod base;
 mod bits;
 mod campaign;
 mod defects;

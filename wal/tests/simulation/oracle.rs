@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use lotbook_wal::sim::SimDisk;
 
+use crate::base::{self, Base};
+
 const BLOCK: usize = 4_096;
 const CHUNK: usize = 65_536;
 const HEAD: usize = 65_536;
@@ -181,7 +183,12 @@ enum Halt {
 impl Chain {
     /// Goes on as far as it can in `chunk_at`, a way to get at chunks.
     fn walk<'a>(&mut self, chunk_at: impl Fn(u64) -> Option<&'a [u8]>) -> Halt {
-        let mut chunk_address = self.address - self.address % CHUNK as u64;
+        self.walk_from(0, chunk_at)
+    }
+
+    /// As [`Chain::walk`], where there is nothing before `first`: the end it stands at was dropped.
+    fn walk_from<'a>(&mut self, first: u64, chunk_at: impl Fn(u64) -> Option<&'a [u8]>) -> Halt {
+        let mut chunk_address = (self.address - self.address % CHUNK as u64).max(first);
         loop {
             let Some(chunk) = chunk_at(chunk_address) else { return Halt::NoBytes };
             loop {
@@ -313,7 +320,14 @@ pub(crate) fn foretell(disk: &SimDisk, dir: &Path, tail_dir: &Path, boot_id: [u8
         return Foretold::Unfit("meta".into());
     }
     let (log_id, segment_bytes) = (u64_at(&meta, 16), u64_at(&meta, 24));
-    if segments.is_empty() {
+    let base = match base::read(&hand, dir, log_id) {
+        Ok(base) => base,
+        Err(what) => return Foretold::Unfit(what),
+    };
+    // Files below the beginning are what a removal left that was cut short.
+    segments.retain(|first, _| base.is_none_or(|base| *first >= base.address));
+    let begins = segments.keys().next().copied();
+    if begins.is_none() || base.is_some_and(|base| begins != Some(base.address)) {
         return Foretold::Unfit("missing".into());
     }
     let read = segments.iter().map(|(first, path)| (*first, hand.read(path).unwrap()));
@@ -324,7 +338,7 @@ pub(crate) fn foretell(disk: &SimDisk, dir: &Path, tail_dir: &Path, boot_id: [u8
     let tail_name = tail_name(log_id, dir);
     let mut places = [tail_dir, Path::new("/dev/shm"), dir].into_iter();
     let tail = places.find_map(|place| hand.read(&place.join(&tail_name)));
-    by_the_table(&segments, log_id, segment_bytes, tail.as_deref(), boot_id, table)
+    by_the_table(&segments, base, log_id, segment_bytes, tail.as_deref(), boot_id, table)
 }
 
 /// `lotbook-<log id>-<hash of the directory>.tail`
@@ -387,6 +401,7 @@ fn read_segments(files: Vec<(u64, Vec<u8>)>, log_id: u64, segment_bytes: u64) ->
 
 fn by_the_table(
     segments: &[Segment],
+    base: Option<Base>,
     log_id: u64,
     segment_bytes: u64,
     tail: Option<&[u8]>,
@@ -403,21 +418,26 @@ fn by_the_table(
     let chunk_at =
         |address: u64| (first..end_of_all).contains(&address).then(|| &stream[(address - first) as usize..][..CHUNK]);
     let mut disk = Chain { log_id, address: first, trust: first > 0, ..Chain::default() };
-    disk.walk(chunk_at);
-    let stop_chunk = halted_at(&disk, chunk_at);
+    if let Some(base) = base.filter(|base| base.sequence > 0) {
+        let Base { end, sequence, checksum, epoch, closed, in_group, .. } = base;
+        disk = Chain { log_id, address: end, sequence, checksum, epoch, closed, in_group, ..Chain::default() };
+        disk.whole_sequence = sequence;
+    }
+    disk.walk_from(first, chunk_at);
+    let stop_chunk = halted_at(&disk, first, chunk_at);
 
-    // What speaks of more than the chain.
-    let mut watermark = disk.durable;
+    // What speaks of more than the chain. Behind what is dropped a durable record always stays.
+    let mut watermark = disk.durable.max(base.map_or(0, |base| if base.sequence > 0 { base.sequence + 1 } else { 0 }));
     for slot in segments.iter().flat_map(|s| &s.slots) {
         if let Slot::Whole { durable, .. } = slot {
             watermark = watermark.max(*durable);
         }
     }
-    let behind = &stream[(disk.address - first) as usize..];
+    let behind = &stream[(disk.address.max(first) - first) as usize..];
     let nonzero = !is_zero(behind);
     let mut names_the_end = false;
     if nonzero {
-        let mut at = disk.address;
+        let mut at = disk.address.max(first);
         while at < end_of_all {
             let chunk = at - at % CHUNK as u64;
             match Rec::read(chunk_at(chunk).unwrap(), (at - chunk) as usize, log_id, at) {
@@ -479,8 +499,8 @@ fn by_the_table(
 }
 
 /// The chunk in which the next record was looked for and not found.
-fn halted_at<'a>(chain: &Chain, chunk_at: impl Fn(u64) -> Option<&'a [u8]>) -> u64 {
-    let mut chunk_address = chain.address - chain.address % CHUNK as u64;
+fn halted_at<'a>(chain: &Chain, first: u64, chunk_at: impl Fn(u64) -> Option<&'a [u8]>) -> u64 {
+    let mut chunk_address = (chain.address - chain.address % CHUNK as u64).max(first);
     loop {
         let Some(chunk) = chunk_at(chunk_address) else { return chunk_address };
         let at = chain.address.saturating_sub(chunk_address) as usize;

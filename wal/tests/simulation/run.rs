@@ -288,6 +288,7 @@ impl Seeded<'_> {
             Foretold::Made => false,
             Foretold::Unfit(what) => match what.as_str() {
                 "meta" => matches!(error, OpenError::Meta { .. }),
+                "manifest" => matches!(error, OpenError::Manifest { .. }),
                 "missing" => matches!(error, OpenError::MissingSegment { .. }),
                 "corrupt" => matches!(error, OpenError::Corrupt(_)),
                 _ => matches!(error, OpenError::WrongSegment { .. }),

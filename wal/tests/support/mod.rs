@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use lotbook_wal::{
     AppendError, Appended, Appender, DirectMode, From, Group, HEAD_BYTES, IoMode, Limit, Log, LogConfig, OpenError,
-    Opened, RecordHeader, RecordMeta, open, open_read_only,
+    Opened, RecordHeader, RecordMeta, Retention, open, open_read_only,
 };
 
 /// The longest wait for anything: the machine may be very busy.
@@ -174,6 +174,8 @@ pub(crate) fn config(root: &Path) -> LogConfig {
         idle_watermark_ms: 5,
         io: IoMode::Plain,
         direct: DirectMode::Never,
+        // A disk that fills up is to stay full.
+        retention: Retention { low_segments: 0, reserve_segments: 0, ..Retention::default() },
         ..LogConfig::new(root.join("log"))
     }
 }

@@ -1,0 +1,12 @@
+//! Retention: what stays on this disk, in which form, and what goes first when space runs short.
+//!
+//! - [`settings`]: what an operator says.
+//! - [`ladder`]: one table that says what to do next.
+//! - [`keeper`]: the thread that does it, one step at a time.
+//! - [`report`]: who holds what, what it takes, and when the disk is full.
+
+pub(crate) mod growth;
+pub(crate) mod keeper;
+pub(crate) mod ladder;
+pub(crate) mod report;
+pub(crate) mod settings;

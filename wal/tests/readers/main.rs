@@ -1,0 +1,9 @@
+//! Readers, archives, cursors and retention: every form of a segment read by one interface, and nothing lost on the way between forms.
+//!
+//! The short form runs in CI, the long form with `LOTBOOK_LONG=1`; both print what they counted. See `docs/wal-testing.md`.
+
+mod forms;
+mod shelf;
+#[path = "../support/mod.rs"]
+mod support;
+mod waiting;
