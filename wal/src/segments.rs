@@ -159,7 +159,9 @@ impl Log {
             let mut manifest = self.segments.manifest();
             let mut next = manifest.clone();
             next.forget_below(first + self.segment_bytes, chain);
-            next.store(&*self.disk, &self.dir)?;
+            next.store(&*self.disk, &self.dir).inspect_err(|error| {
+                self.latch(error);
+            })?;
             *manifest = next;
         }
         let Some(entry) = self.segments.entries().remove(&first) else { return Ok(()) };
