@@ -83,6 +83,11 @@ fn figures_of_one_position() {
                 "reconciliation_status": "RECONCILED",
                 "version": 3,
                 "realized_pnl": "21000",
+                "realized_long_term": "0",
+                "realized_short_term": "21000",
+                "realized_base": "21000",
+                "cost": "19500",
+                "base_cost": "19500",
                 "unrealized_pnl": "3000",
                 "average_cost": "13",
                 "exposure": "22500",
@@ -99,7 +104,8 @@ fn figures_of_one_position() {
                 "durable": true,
                 "lots": [{
                     "trade_id": "t2", "side": "long", "quantity": "30", "price": "13", "cost": "19500",
-                    "acquired": "2020-03-05"
+                    "base_cost": "19500", "acquired": "2020-03-05", "long_term_from": "2021-03-06", "sub_account": null,
+                    "unrealized_pnl": "3000"
                 }],
             })
         );
