@@ -60,7 +60,7 @@ pub(crate) struct Row {
     pub(crate) reason: &'static str,
 }
 
-/// The table, drawn in `docs/wal-format.md` as well; a test keeps the two equal.
+/// The table; `docs/wal-format.md` has it in words.
 pub(crate) const ROWS: [Row; 7] = [
     Row {
         letter: 'A',

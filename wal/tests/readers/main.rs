@@ -2,6 +2,8 @@
 //!
 //! The short form runs in CI, the long form with `LOTBOOK_LONG=1`; both print what they counted. See `docs/wal-testing.md`.
 
+mod archives;
+mod cursors;
 mod forms;
 mod shelf;
 #[path = "../support/mod.rs"]
