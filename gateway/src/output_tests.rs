@@ -28,6 +28,7 @@ fn position(account: &str, instrument: &str) -> PositionRow {
         mark: Some(MarkRow { price: E8(17_000_000_000), source: "last", age_ms: 0 }),
         fees: E16(0),
         breaks: Vec::new(),
+        resolution: None,
         lots: vec![LotRow {
             trade_id: "t1".to_owned(),
             side: LotSide::Long,
@@ -42,6 +43,9 @@ fn position(account: &str, instrument: &str) -> PositionRow {
 fn trade(id: &str, outcome: Outcome, reason: Option<&'static str>) -> TradeRow {
     TradeRow {
         trade_id: id.to_owned(),
+        kind: "trade",
+        amends: None,
+        amended: None,
         outcome,
         reason,
         realized_pnl: E16(0),

@@ -5,13 +5,14 @@ use crate::book::{Book, NO_POSITION};
 use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
-use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
+use crate::decide_amend::Target;
+use crate::event::{Averaged, Class, Event, Reason, Run, TradeEvent};
 use crate::forward::Forward;
 use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash};
 use crate::limits::NAME_BYTES_MAX;
 use crate::lots::{LotArena, LotBlock};
 use crate::position::Position;
-use crate::rules::{ContractTerms, LotMethod, LotScope, Rules};
+use crate::rules::{ContractBook, ContractTerms, LotMethod, LotScope, Rules};
 pub use crate::select::Scratch;
 use crate::select::{Choice, Wanted, Whose, select};
 use crate::values::{self, Average, Closing, fees_e16};
@@ -49,8 +50,13 @@ impl Decision {
     /// The event of this decision.
     #[must_use]
     pub fn event<'a>(&self, input: &TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
-        let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
         let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured);
+        self.event_with(input, origin, if moved { &scratch.runs } else { &[] })
+    }
+
+    /// The event of this decision, with these runs.
+    pub(crate) fn event_with<'a>(&self, input: &TradeInput, origin: &Origin, runs: &'a [Run]) -> TradeEvent<'a> {
+        let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
         TradeEvent {
             input: *input,
             origin: *origin,
@@ -77,7 +83,7 @@ impl Decision {
             first_class: self.class,
             first_sequence,
             first_address,
-            runs: if moved { &scratch.runs } else { &[] },
+            runs,
         }
     }
 }
@@ -116,7 +122,7 @@ pub struct Booked {
 }
 
 impl Booked {
-    const NOTHING: Self = Self {
+    pub(crate) const NOTHING: Self = Self {
         method: LotMethod::Fifo,
         closed_quantity_e8: 0,
         opened_quantity_e8: 0,
@@ -399,6 +405,16 @@ impl Ground<'_> {
     }
 }
 
+/// The rules in force for a trade. One that names a contract which does not hold is carried by those that hold
+/// without it, and the reason is its break.
+pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Rules, Reason) {
+    let in_force = |contract| contracts.in_force(input.account, input.instrument, contract, input.effective_date);
+    match in_force(input.contract) {
+        Ok(rules) => (rules, Reason::None),
+        Err(reason) => (in_force(NO_NAME).unwrap_or(Rules::DEFAULT), reason),
+    }
+}
+
 /// Whether a position's sums stay in range with this booking.
 pub(crate) fn sums_fit(position: &Position, input: &TradeInput, booked: &Booked) -> Result<(), Reason> {
     let quantity = position.quantity_e8.checked_add(input.signed_quantity_e8()).ok_or(Reason::Overflow)?;
@@ -486,6 +502,11 @@ impl Book {
         let origin = *origin;
         match command {
             Command::Trade(input) => Event::Trade(self.decide_trade(input, scratch).event(input, &origin, scratch)),
+            Command::Resolve(input) => Event::Resolved(self.decide_resolve(input, &origin)),
+            // Who knows the ids knows the target: it asks `decide_amend` itself.
+            Command::Amend(input) => {
+                Event::Amended(self.decide_amend(input, Target::Unknown, scratch).event(input, &origin, scratch))
+            }
             Command::Define { class, text } => {
                 let (id, reason) = self.decide_name(*class, text.as_bytes());
                 Event::Defined { origin, class: *class, id, reason, text: text.as_bytes() }
@@ -597,26 +618,30 @@ impl Book {
         legality: Legality,
         scratch: &mut Scratch,
     ) -> Result<Booked, Reason> {
-        let rules = self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date);
-        let rules = match (rules, legality) {
-            (Ok(rules), _) => rules,
-            (Err(_), Legality::Carried) => Rules::DEFAULT,
-            (Err(reason), _) => return Err(reason),
-        };
-        let ground = Ground {
-            quantity_e8: position.quantity_e8,
-            lots: &self.lots,
-            block: &position.block,
-            cost: (position.cost_e16, position.base_cost_e16),
-            oldest: position.oldest,
-            multiplier_e8: self.instruments[input.instrument as usize].terms.multiplier_e8,
-        };
-        let booked = ground.book(&rules, input, legality, scratch)?;
+        let (rules, broke) = carried_rules(&self.contracts, input);
+        if broke != Reason::None && legality != Legality::Carried {
+            return Err(broke);
+        }
+        let mut booked = self.ground(position).book(&rules, input, legality, scratch)?;
+        if broke != Reason::None {
+            booked.broke = broke;
+        }
         sums_fit(position, input, &booked)?;
         if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_open(&position.block) {
             return Err(Reason::LotCapacity);
         }
         Ok(booked)
+    }
+
+    pub(crate) fn ground<'a>(&'a self, position: &'a Position) -> Ground<'a> {
+        Ground {
+            quantity_e8: position.quantity_e8,
+            lots: &self.lots,
+            block: &position.block,
+            cost: (position.cost_e16, position.base_cost_e16),
+            oldest: position.oldest,
+            multiplier_e8: self.instruments[position.instrument as usize].terms.multiplier_e8,
+        }
     }
 
     fn forward_fits(&self, position: &Position, input: &TradeInput) -> Result<(), Reason> {

@@ -12,17 +12,23 @@
 
 extern crate alloc;
 
+pub mod amend;
+pub mod amend_event;
+pub mod amendments;
 pub mod amount;
 pub mod apply;
+mod apply_amend;
 pub mod book;
 mod bytes;
 pub mod codec;
 pub mod command;
 pub mod date;
 pub mod decide;
+pub mod decide_amend;
 pub mod digest;
 pub mod event;
 pub mod forward;
+pub mod held;
 pub mod history;
 pub mod id;
 pub mod image;
@@ -31,6 +37,7 @@ pub mod limits;
 pub mod lots;
 pub mod mark;
 pub mod names;
+pub mod note;
 pub mod outcome;
 pub mod position;
 pub mod reason;

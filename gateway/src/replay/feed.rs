@@ -51,16 +51,16 @@ pub(super) struct Fed {
 }
 
 /// A request whose answer has not come.
-enum Pending {
+pub(super) enum Pending {
     Trade(usize),
     Command { place: String, command: Box<Command> },
 }
 
 pub(super) struct Feeder<'h> {
-    host: &'h Host,
+    pub(super) host: &'h Host,
     door: Door,
-    resolver: Resolver,
-    ledger: Arc<Mutex<Ledger>>,
+    pub(super) resolver: Resolver,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
     defaults: Rules,
     known: KnownLog,
     gate: Gate,
@@ -72,9 +72,11 @@ pub(super) struct Feeder<'h> {
     /// The same for the decoder of FIX files, which runs inside the reader.
     today_of_fix: Arc<AtomicI32>,
     /// Dates of accepted forward-dated trades that may still wait.
-    forward_dates: BTreeSet<Date>,
+    pub(super) forward_dates: BTreeSet<Date>,
+    /// There were amendments: what they do to trades that wait is known after a replay only.
+    pub(super) amended: bool,
     last_sequence: u64,
-    fed: Fed,
+    pub(super) fed: Fed,
 }
 
 impl<'h> Feeder<'h> {
@@ -104,6 +106,7 @@ impl<'h> Feeder<'h> {
             today,
             today_of_fix: Arc::new(AtomicI32::new(today.map_or(NO_DATE, |date| date.0))),
             forward_dates,
+            amended: false,
             last_sequence: 0,
             fed: Fed {
                 rows: Vec::new(),
@@ -148,8 +151,12 @@ impl<'h> Feeder<'h> {
         let Ok(line) = &located.line_result else {
             return Err(ReplayError::Internal("an unreadable line was fed"));
         };
-        if let Line::Trade(trade) = line {
-            return self.trade(located, trade);
+        match line {
+            Line::Trade(trade) => return self.trade(located, trade),
+            Line::Amend(amend) => return self.amend(located, amend),
+            Line::Resolve(resolve) => return self.resolve(located, resolve),
+            Line::BusinessDate(_) if self.amended => self.settle()?,
+            _ => {}
         }
         let place = located.place();
         let origin = match self.origin(located) {
@@ -161,7 +168,9 @@ impl<'h> Feeder<'h> {
             Line::Instrument(line) => self.instrument(line),
             Line::Mark(line) => self.mark(line),
             Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
-            Line::Trade(_) => return Err(ReplayError::Internal("a trade among the commands")),
+            Line::Trade(_) | Line::Amend(_) | Line::Resolve(_) => {
+                return Err(ReplayError::Internal("a trade among the commands"));
+            }
         };
         match command {
             Ok(command) => self.command(place, origin, command),
@@ -179,7 +188,7 @@ impl<'h> Feeder<'h> {
         self.fed
     }
 
-    fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
+    pub(super) fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
         let source = match &self.source {
             Some((file, id)) if Arc::ptr_eq(file, &located.file) => *id,
             _ => {
@@ -228,6 +237,9 @@ impl<'h> Feeder<'h> {
         self.fed.keys.push(RowKey { hash, executed_at_ns });
         self.fed.rows.push(TradeRow {
             trade_id: line.trade_id.clone(),
+            kind: line.kind.as_str(),
+            amends: None,
+            amended: None,
             outcome: Outcome::Rejected,
             reason: None,
             realized_pnl: E16(0),
@@ -314,7 +326,7 @@ impl<'h> Feeder<'h> {
         }))
     }
 
-    fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
+    pub(super) fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
         self.submit(Pending::Command { place, command: Box::new(command) }, origin, command)?;
         match command {
             // The gate must know the terms before the next trade.
@@ -327,7 +339,7 @@ impl<'h> Feeder<'h> {
         }
     }
 
-    fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
+    pub(super) fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
         while !self.door.has_room() {
             self.collect()?;
         }
@@ -339,7 +351,7 @@ impl<'h> Feeder<'h> {
         }
     }
 
-    fn drain(&mut self) -> Result<(), ReplayError> {
+    pub(super) fn drain(&mut self) -> Result<(), ReplayError> {
         while !self.pending.is_empty() {
             self.collect()?;
         }
@@ -399,8 +411,8 @@ impl<'h> Feeder<'h> {
         trade.outcome = match class {
             Class::Applied | Class::Matured => Outcome::Applied,
             Class::Provisional => Outcome::Provisional,
-            Class::Forward => Outcome::Held,
-            Class::Rejected => Outcome::Rejected,
+            Class::Forward | Class::Held => Outcome::Held,
+            Class::Rejected | Class::Lapsed => Outcome::Rejected,
             Class::Duplicate => Outcome::Duplicate,
         };
         if class == Class::Rejected {
@@ -440,13 +452,14 @@ impl<'h> Feeder<'h> {
             Command::Instrument(_) => "instrument",
             Command::BusinessDate(_) => "business date",
             Command::Mark(_) => "mark",
-            Command::Trade(_) | Command::Define { .. } => "command",
+            Command::Resolve(_) => "resolution",
+            Command::Trade(_) | Command::Amend(_) | Command::Define { .. } => "command",
         };
         self.fed.refused_commands += 1;
         self.fed.warnings.push(format!("{place}: {what} refused: {code}"));
     }
 
-    fn name_refused(&mut self, place: String, error: NameError) -> Result<(), ReplayError> {
+    pub(super) fn name_refused(&mut self, place: String, error: NameError) -> Result<(), ReplayError> {
         let code = self.name_code(error)?;
         self.fed.refused_commands += 1;
         self.fed.warnings.push(format!("{place}: refused: {code}"));
@@ -454,7 +467,7 @@ impl<'h> Feeder<'h> {
     }
 
     /// The stable code for a name that has no number, or the end of the run.
-    fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
+    pub(super) fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
         match error {
             NameError::Length => Ok(Reason::UnknownName.code()),
             NameError::Full => Ok(Reason::NameCapacity.code()),
@@ -499,7 +512,7 @@ impl<'h> Feeder<'h> {
 }
 
 /// The line number, below the number of the file: line numbers begin again in every file.
-fn source_order(located: &Located) -> u64 {
+pub(super) fn source_order(located: &Located) -> u64 {
     u64::from(located.file_index) << LINE_BITS | located.line
 }
 

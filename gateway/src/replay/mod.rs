@@ -10,6 +10,7 @@
 //! document does not depend on timing. What is absent: nothing here books anything; the ledger only
 //! remembers what the follower's events say.
 
+mod amend;
 mod document;
 mod feed;
 mod fix_lines;
@@ -154,7 +155,7 @@ pub fn execute(
     feeder.finish()?;
     let fed = feeder.into_fed();
     reconcile(&host, &progress)?;
-    let (model, directory) = (host.model().clone(), host.directory().clone());
+    let model = host.model().clone();
     let mut warnings = fed.warnings.clone();
     warnings.extend(host.dead_letters().iter().map(|letter| format!("a position stays PROVISIONAL: {}", letter.error)));
     match host.stop() {
@@ -166,7 +167,7 @@ pub fn execute(
     progress.clear();
 
     let ledger = std::mem::take(&mut *ledger.lock());
-    let document = document::build(fed, &ledger, &model, &directory, skipped, &reader.stats());
+    let document = document::build(fed, &ledger, &model, skipped, &reader.stats());
     warn(&warnings, err).map_err(ReplayError::Output)?;
     let written = if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
     written.map_err(ReplayError::Output)?;
