@@ -5,6 +5,8 @@
 //! hexadecimal strings; sequences, addresses and counts are numbers. What there is none of is null.
 //! An interned number without a known name stays a number. Keys may be added, none is renamed.
 
+mod wide;
+
 use lotbook_core::codec::kind;
 use lotbook_core::command::{NameClass, Origin, Side, TradeType};
 use lotbook_core::date::Date;
@@ -206,15 +208,7 @@ impl<N: Names> Line<'_, N> {
     }
 
     fn event<M: SerializeMap>(&self, map: &mut M, event: &Event<'_>) -> Result<(), M::Error> {
-        let (Event::Defined { origin, .. }
-        | Event::Instrument { origin, .. }
-        | Event::Contract { origin, .. }
-        | Event::BusinessDate { origin, .. }
-        | Event::Mark { origin, .. }
-        | Event::Digests { origin, .. }
-        | Event::Trade(TradeEvent { origin, .. })
-        | Event::Corrected(CorrectedEvent { origin, .. })) = event;
-        map.serialize_entry("origin", &OriginOf(origin, self.names))?;
+        map.serialize_entry("origin", &OriginOf(event.origin(), self.names))?;
         match event {
             Event::Defined { class, id, reason, text, .. } => {
                 map.serialize_entry("class", class_name(*class))?;
@@ -254,6 +248,17 @@ impl<N: Names> Line<'_, N> {
                 map.serialize_entry("reason", &code(*reason))
             }
             Event::Trade(trade) => self.trade(map, trade),
+            Event::Action(action) => self.action(map, action),
+            Event::Taken(taken) => self.taken(map, taken),
+            Event::Settled(settled) => {
+                map.serialize_entry("change", &settled.ordinal)?;
+                map.serialize_entry("positions", &settled.positions)
+            }
+            Event::PeriodLock(lock) => {
+                map.serialize_entry("account", &self.name(NameClass::Account, lock.input.account))?;
+                map.serialize_entry("through", &day(lock.input.through))?;
+                map.serialize_entry("reason", &code(lock.reason))
+            }
             Event::Corrected(corrected) => self.corrected(map, corrected),
             Event::Digests { economic, full, .. } => {
                 map.serialize_entry("economic", &Hex64(*economic))?;
@@ -313,6 +318,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("on_provisional", &trade.on_provisional)?;
         map.serialize_entry("late", &trade.late)?;
         map.serialize_entry("backdated", &trade.backdated)?;
+        map.serialize_entry("adjusts", &trade.adjusts)?;
         map.serialize_entry("closed_quantity", &E8(trade.closed_quantity_e8))?;
         map.serialize_entry("closed_cost", &E16(trade.closed_cost_e16))?;
         map.serialize_entry("closed_base_cost", &E16(trade.closed_base_e16))?;
@@ -340,6 +346,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("cause_sequence", &event.cause_sequence)?;
         map.serialize_entry("late_trades", &event.late_trades)?;
         map.serialize_entry("breaks", &event.breaks)?;
+        map.serialize_entry("seen", &event.seen)?;
         map.serialize_entry("before", &FiguresRow::from(&event.before))?;
         map.serialize_entry("after", &FiguresRow::from(&event.after))?;
         map.serialize_entry("delta", &delta(&event.before, &event.after))?;
@@ -380,6 +387,7 @@ struct FiguresRow {
     realized_base: E16,
     cost: E16,
     base_cost: E16,
+    dividends: E16,
     lot_count: u32,
 }
 
@@ -392,6 +400,7 @@ impl From<&Figures> for FiguresRow {
             realized_base: E16(figures.realized_base_e16),
             cost: E16(figures.cost_e16),
             base_cost: E16(figures.base_cost_e16),
+            dividends: E16(figures.dividends_e16),
             lot_count: figures.lot_count,
         }
     }
@@ -406,6 +415,7 @@ struct DeltaRow {
     realized_base: Option<E16>,
     cost: Option<E16>,
     base_cost: Option<E16>,
+    dividends: Option<E16>,
     lot_count: i64,
 }
 
@@ -418,6 +428,7 @@ fn delta(before: &Figures, after: &Figures) -> DeltaRow {
         realized_base: less(after.realized_base_e16, before.realized_base_e16),
         cost: less(after.cost_e16, before.cost_e16),
         base_cost: less(after.base_cost_e16, before.base_cost_e16),
+        dividends: less(after.dividends_e16, before.dividends_e16),
         lot_count: i64::from(after.lot_count) - i64::from(before.lot_count),
     }
 }
@@ -437,6 +448,7 @@ struct LotRow {
 #[derive(Serialize)]
 struct FiguredTradeRow {
     hash: Hex128,
+    date: Option<Day>,
     realized_pnl: E16,
     realized_long_term: E16,
     realized_base: E16,
@@ -489,16 +501,19 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
     });
     let trades = outcome.trades.iter().map(|trade| FiguredTradeRow {
         hash: Hex128(trade.hash.0),
+        date: day(trade.date),
         realized_pnl: E16(trade.realized_e16),
         realized_long_term: E16(trade.realized_long_e16),
         realized_base: E16(trade.realized_base_e16),
         reason: code(trade.reason),
         allocations: trade.allocations.iter().map(AllocationRow::from).collect(),
     });
+    let actions = outcome.actions.iter().map(wide::FiguredActionRow::from);
     let breaks = outcome.breaks.iter().map(|(hash, reason)| BreakRow { hash: Hex128(hash.0), reason: reason.code() });
     map.serialize_entry("after", &FiguresRow::from(&outcome.after))?;
     map.serialize_entry("lots", &lots.collect::<Vec<_>>())?;
     map.serialize_entry("trades", &trades.collect::<Vec<_>>())?;
+    map.serialize_entry("actions", &actions.collect::<Vec<_>>())?;
     map.serialize_entry("breaks", &breaks.collect::<Vec<_>>())
 }
 

@@ -14,14 +14,14 @@ use std::time::Duration;
 use lotbook_core::Scratch;
 use lotbook_core::codec::{CodecError, Decoder};
 use lotbook_core::history::{Addition, History};
-use lotbook_core::id::TradeHash;
+use lotbook_core::id::{ChronoKey, NameId, TradeHash};
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayError, replay};
-use lotbook_core::rules::ContractBook;
 use lotbook_wal::{Appender, Log, NO_ADDRESS, ReadError, RecordBuffer};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex};
 use rtrb::{Consumer, Producer};
 
+use crate::changes::Changes;
 use crate::limits::{RECONCILE_TRIES, STREAM_CACHE};
 use crate::phase::{Phase, Phases};
 use crate::side_log::{self, BodyError, BodyRef};
@@ -33,6 +33,8 @@ pub struct Proposal {
     pub position: u32,
     /// Version that was replayed.
     pub base_version: u64,
+    /// Changes of history that are in it, as an ordinal.
+    pub seen: u32,
     /// The first late trade since the last correction.
     pub cause: TradeHash,
     /// Sequence of its event.
@@ -65,6 +67,10 @@ pub struct Head {
     pub version: u64,
     /// Address of the event of that version.
     pub address: u64,
+    /// Instrument.
+    pub instrument: NameId,
+    /// Greatest key that is booked.
+    pub frontier: ChronoKey,
     /// Multiplier of the instrument.
     pub multiplier_e8: i64,
 }
@@ -94,8 +100,8 @@ struct Waiting {
 pub struct ColdQueue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Contracts in force, as the follower has seen them.
-    contracts: RwLock<Arc<ContractBook>>,
+    /// Contracts and actions, as the follower has seen them.
+    pub(crate) changes: Changes,
     paused: AtomicBool,
     stop: AtomicBool,
 }
@@ -107,7 +113,7 @@ impl ColdQueue {
         Self {
             waiting: Mutex::default(),
             changed: Condvar::new(),
-            contracts: RwLock::new(Arc::default()),
+            changes: Changes::default(),
             paused: AtomicBool::new(!running),
             stop: AtomicBool::new(false),
         }
@@ -135,11 +141,6 @@ impl ColdQueue {
         waiting.order.retain(|&other| other != position);
         waiting.dead.retain(|dead| dead.position != position);
         self.changed.notify_all();
-    }
-
-    /// The follower saw a contract event.
-    pub fn set_contracts(&self, contracts: &ContractBook) {
-        *self.contracts.write() = Arc::new(contracts.clone());
     }
 
     /// Lets the worker go on.
@@ -305,9 +306,11 @@ impl Worker {
                 std::thread::sleep(Duration::from_millis(1));
                 break;
             };
-            let contracts = self.queue.contracts.read().clone();
+            // Read after the head: what the position has seen is in it.
+            let rules = self.queue.changes.of(head.instrument);
             let mut items = stream.history.items();
-            let outcome = match replay(&mut items, &contracts, head.multiplier_e8, &mut self.scratch) {
+            rules.add_actions(&mut items, &head.frontier);
+            let outcome = match replay(&mut items, &rules.contracts, head.multiplier_e8, &mut self.scratch) {
                 Ok(outcome) => Box::new(outcome),
                 Err(error) => {
                     self.queue.bury(position, head.version, describe(&error));
@@ -323,7 +326,8 @@ impl Worker {
                 }
             };
             let base_version = head.version;
-            let proposal = Proposal { position, base_version, cause, cause_sequence, body, outcome };
+            let seen = rules.changes;
+            let proposal = Proposal { position, base_version, seen, cause, cause_sequence, body, outcome };
             match self.propose(proposal) {
                 None => return,
                 Some(verdict) if verdict.accepted => {

@@ -12,6 +12,7 @@ use lotbook_core::codec::Decoder;
 use lotbook_core::command::NameClass;
 use lotbook_core::event::{CorrectedEvent, Event, TradeEvent};
 use lotbook_core::outcome::Outcome;
+use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use lotbook_wal::{Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
@@ -33,6 +34,10 @@ const IDLE_SLEEP: Duration = Duration::from_micros(200);
 pub trait Observer: Send {
     /// A trade, whatever became of it, and the book before it.
     fn trade(&mut self, before: &Book, header: &RecordHeader, event: &TradeEvent<'_>);
+    /// An action or a reset, whatever became of it.
+    fn action(&mut self, _header: &RecordHeader, _event: &ActionEvent) {}
+    /// What a position took of a change of history, and the book before it.
+    fn taken(&mut self, _before: &Book, _header: &RecordHeader, _event: &TakenEvent<'_>) {}
     /// An accepted correction and its body, and the book before it.
     fn corrected(&mut self, before: &Book, header: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome);
 }
@@ -94,7 +99,7 @@ impl Dirty {
 impl Follower {
     /// Publishes everything that recovery found and queues what is PROVISIONAL.
     pub(crate) fn begin(&mut self) {
-        self.queue.set_contracts(self.state.book.contracts());
+        self.queue.changes.begin(&self.state.book);
         for number in 0..self.state.book.positions().len() as u32 {
             self.dirty.position(number);
             self.feed_coldpath(number);
@@ -176,6 +181,8 @@ impl Follower {
             if let Some(observer) = &mut self.observer {
                 match (&event, &outcome) {
                     (Event::Trade(trade), _) => observer.trade(&self.state.book, &header, trade),
+                    (Event::Action(action), _) => observer.action(&header, action),
+                    (Event::Taken(taken), _) => observer.taken(&self.state.book, &header, taken),
                     (Event::Corrected(corrected), Some(outcome)) => {
                         observer.corrected(&self.state.book, &header, corrected, outcome);
                     }
@@ -199,7 +206,8 @@ impl Follower {
     fn advance(&self) {
         let book = &self.state.book;
         let digest = book.economic_digest();
-        self.model.advance(self.state.sequence, book.provisional_positions(), book.business_date(), digest);
+        let waiting = (book.provisional_positions(), book.actions().pending().len());
+        self.model.advance(self.state.sequence, waiting, book.business_date(), digest);
     }
 
     fn publish(&mut self) {
@@ -209,7 +217,6 @@ impl Follower {
             let position = &book.positions()[number as usize];
             self.model.publish_position((position.account, position.instrument), view(&self.state, number));
         }
-        let today = book.business_date();
         let instruments = std::mem::take(&mut self.dirty.instruments);
         for &number in &instruments {
             self.dirty.instrument_is[number as usize] = false;
@@ -218,7 +225,7 @@ impl Follower {
         let every = 0..if all { names.len(NameClass::Instrument) as u32 } else { 0 };
         for number in instruments.into_iter().chain(every) {
             if let Some(instrument) = book.instrument(number) {
-                self.model.publish_instrument(number, instrument, today);
+                self.model.publish_instrument(number, instrument, book.mark(number));
             }
         }
         self.dirty.since = None;
@@ -268,7 +275,16 @@ fn feed(queue: &ColdQueue, state: &State, number: u32) {
         return;
     }
     let multiplier_e8 = state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8);
-    queue.seen(number, Head { version: position.version, address: position.last_address, multiplier_e8 });
+    queue.seen(
+        number,
+        Head {
+            version: position.version,
+            address: position.last_address,
+            instrument: position.instrument,
+            frontier: position.frontier,
+            multiplier_e8,
+        },
+    );
 }
 
 /// What an applied event means for the follower's duties.
@@ -283,10 +299,19 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             dirty.position(corrected.position);
             queue.reconciled(corrected.position);
         }
-        Event::Contract { .. } => queue.set_contracts(state.book.contracts()),
+        Event::Taken(taken) => {
+            dirty.position(taken.position);
+            feed(queue, state, taken.position);
+        }
+        Event::Contract { .. } => queue.changes.advance(&state.book),
+        Event::Action(action) => {
+            queue.changes.advance(&state.book);
+            dirty.instrument(action.input.instrument);
+        }
         Event::Instrument { terms, .. } => dirty.instrument(terms.instrument),
         Event::Mark { mark, .. } => dirty.instrument(mark.instrument),
         Event::BusinessDate { .. } => {
+            queue.changes.advance(&state.book);
             dirty.all_instruments = true;
             dirty.since.get_or_insert_with(Instant::now);
         }
@@ -326,6 +351,7 @@ fn view(state: &State, number: u32) -> PositionView {
         realized_base_e16: position.realized_base_e16,
         cost_e16: position.cost_e16,
         base_cost_e16: position.base_cost_e16,
+        dividends_e16: position.dividends_e16,
         fees_e16: position.fees_e16,
         version: position.version,
         reconciliation: position.reconciliation(),

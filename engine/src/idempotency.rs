@@ -8,6 +8,7 @@ use lotbook_core::command::TradeInput;
 use lotbook_core::digest;
 use lotbook_core::event::{Class, TradeEvent};
 use lotbook_core::id::TradeHash;
+use lotbook_core::wide_event::ActionEvent;
 
 /// The first result of a trade id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,6 +111,28 @@ impl TradeIds {
         } else {
             Lookup::Conflict(*first)
         }
+    }
+
+    /// Looks an action's id up: one space with the ids of trades.
+    #[must_use]
+    pub fn lookup_id(&self, hash: TradeHash, id: &[u8], content: u64) -> Lookup {
+        match self.first(hash) {
+            None => Lookup::New,
+            Some(first) if self.text_of(first) == id && first.content == content => Lookup::Same(*first),
+            Some(first) => Lookup::Conflict(*first),
+        }
+    }
+
+    /// Remembers an accepted action; others are left out. The caller has asked [`Self::has_room`].
+    pub fn note_action(&mut self, event: &ActionEvent, sequence: u64, address: u64) {
+        if !matches!(event.class, Class::Applied | Class::Forward) {
+            return;
+        }
+        let input = &event.input;
+        let content = lotbook_core::actions::content(input);
+        let entry = Self::entry(input.hash, sequence, address, content, u32::MAX, 0, event.class);
+        let kept = self.restore(entry, input.action_id.as_bytes());
+        assert!(kept, "the caller has asked for room");
     }
 
     /// The id behind a hash.

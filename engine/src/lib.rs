@@ -10,6 +10,7 @@
 //! else follows the log at its own pace. What is absent: the shard thread takes no lock, makes no
 //! system call and allocates nothing in steady state; it waits for its rings only.
 
+mod changes;
 pub mod checkpoint;
 pub mod coldpath;
 pub mod config;
@@ -26,6 +27,7 @@ pub mod read_model;
 pub mod recovery;
 pub mod shard;
 pub mod side_log;
+mod taking;
 pub mod wait;
 
 pub use config::EngineConfig;

@@ -54,6 +54,8 @@ pub struct PositionView {
     pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
+    /// Dividends since inception.
+    pub dividends_e16: Money,
     /// Version.
     pub version: u64,
     /// Whether the figures are final.
@@ -103,6 +105,7 @@ pub struct ReadModel {
     sequence: AtomicU64,
     published_sequence: AtomicU64,
     provisional: AtomicU64,
+    changes_pending: AtomicU64,
     business_date: AtomicI64,
     checkpoint_sequence: AtomicU64,
     economic_digest: AtomicU64,
@@ -117,6 +120,7 @@ impl Default for ReadModel {
             sequence: AtomicU64::new(0),
             published_sequence: AtomicU64::new(0),
             provisional: AtomicU64::new(0),
+            changes_pending: AtomicU64::new(0),
             business_date: AtomicI64::new(i64::MIN),
             checkpoint_sequence: AtomicU64::new(0),
             economic_digest: AtomicU64::new(0),
@@ -181,6 +185,12 @@ impl ReadModel {
         self.provisional.load(Ordering::Acquire)
     }
 
+    /// Changes of history that positions are still taking, as of [`Self::sequence`].
+    #[must_use]
+    pub fn changes_pending(&self) -> u64 {
+        self.changes_pending.load(Ordering::Acquire)
+    }
+
     /// The business date, as of [`Self::sequence`].
     #[must_use]
     pub fn business_date(&self) -> Option<Date> {
@@ -203,8 +213,7 @@ impl ReadModel {
         self.positions.insert(key, Arc::new(view));
     }
 
-    pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, today: Option<Date>) {
-        let mark = instrument.marks.on(today).waterfall();
+    pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, mark: Option<Marked>) {
         self.instruments.insert(id, InstrumentView { terms: instrument.terms, mark });
     }
 
@@ -213,8 +222,9 @@ impl ReadModel {
     }
 
     // ORDERING: release pairs with the acquire loads above: who reads a sequence sees what it covers.
-    pub(crate) fn advance(&self, sequence: u64, provisional: usize, today: Option<Date>, economic: u64) {
-        self.provisional.store(provisional as u64, Ordering::Release);
+    pub(crate) fn advance(&self, sequence: u64, waiting: (usize, usize), today: Option<Date>, economic: u64) {
+        self.provisional.store(waiting.0 as u64, Ordering::Release);
+        self.changes_pending.store(waiting.1 as u64, Ordering::Release);
         self.business_date.store(today.map_or(i64::MIN, |date| i64::from(date.0)), Ordering::Release);
         self.economic_digest.store(economic, Ordering::Release);
         self.sequence.store(sequence, Ordering::Release);

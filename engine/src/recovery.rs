@@ -70,6 +70,12 @@ pub fn apply(
             return Err(Unapplied { sequence, what: format!("trade {} was accepted before", trade.input.trade_id) });
         }
     }
+    if let Event::Action(action) = event
+        && matches!(action.class, Class::Applied | Class::Forward)
+        && !state.ids.has_room(action.input.action_id.as_bytes().len())
+    {
+        return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
+    }
     state.book.apply(event, place, outcome).map_err(|misfit| Unapplied { sequence, what: misfit.to_string() })?;
     match event {
         Event::Trade(trade) => {
@@ -82,6 +88,13 @@ pub fn apply(
             }
             let offset = state.sources.entry(trade.origin.source).or_default();
             *offset = (*offset).max(trade.origin.source_offset);
+        }
+        Event::Action(action) => state.ids.note_action(action, sequence, header.address),
+        Event::Taken(taken) => {
+            state.book.set_last_address(taken.position, header.address);
+            if taken.late && !taken.cause_id.is_empty() {
+                state.late.entry(taken.position).or_default().push(taken.cause_id.as_str().into());
+            }
         }
         Event::Corrected(corrected) => {
             state.book.set_last_address(corrected.position, header.address);

@@ -9,11 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
+use lotbook_core::action_input::ActionInput;
+use lotbook_core::actions::content;
 use lotbook_core::apply::Place;
 use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
 use lotbook_core::id::NO_NAME;
+use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
 use rtrb::{Consumer, Producer};
@@ -22,8 +25,9 @@ use crate::coldpath::{Proposal, Verdict};
 use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
 use crate::idempotency::{First, Lookup, TradeIds};
-use crate::limits::{DIGEST_EVERY, DOOR_BATCH, MATURITY_SLICE};
+use crate::limits::{DIGEST_EVERY, DOOR_BATCH};
 use crate::phase::{Phase, Phases};
+use crate::taking::Sweep;
 use crate::wait::{WaitKind, Waiter};
 
 /// How a shard is told to end.
@@ -50,6 +54,8 @@ pub struct Counters {
     shed: CachePadded<AtomicU64>,
     /// Times that the log's tail was full.
     tail_full: CachePadded<AtomicU64>,
+    /// Changes of history that positions took.
+    taken: CachePadded<AtomicU64>,
 }
 
 #[inline]
@@ -77,6 +83,16 @@ impl Counters {
         (self.corrected.load(Ordering::Relaxed), self.stale.load(Ordering::Relaxed))
     }
 
+    /// Changes of history that positions took, counted by position.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_taken(&self) {
+        bump(&self.taken);
+    }
+
     /// Commands refused for want of disk space.
     #[must_use]
     pub fn shed(&self) -> u64 {
@@ -92,7 +108,7 @@ impl Counters {
 
 /// Why the shard cannot log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NotLogged {
+pub(crate) enum NotLogged {
     OutOfSpace,
     Latched,
 }
@@ -109,7 +125,7 @@ impl Journal {
     /// Appends an event to the mapped tail. When the log thread is behind, this is the one place where
     /// the shard waits: no request is taken, so the rings fill and the doors hold their senders back.
     #[inline]
-    fn append(&mut self, event: &Event<'_>, partition: u16, previous: u64) -> Result<Place, NotLogged> {
+    pub(crate) fn append(&mut self, event: &Event<'_>, partition: u16, previous: u64) -> Result<Place, NotLogged> {
         let meta = RecordMeta {
             kind: codec::kind_of(event),
             version: codec::SCHEMA_VERSION,
@@ -143,6 +159,8 @@ pub(crate) struct Shard {
     pub ids: TradeIds,
     pub journal: Journal,
     pub scratch: Scratch,
+    pub room: ActionRoom,
+    pub sweep: Sweep,
     pub doors: Vec<DoorEnd>,
     pub new_doors: Arc<ArrayQueue<DoorEnd>>,
     pub proposals: Consumer<Proposal>,
@@ -187,6 +205,7 @@ impl Shard {
             worked = true;
         }
         worked |= self.mature_slice();
+        worked |= self.take_slice();
         if !worked && let Some(door) = self.new_doors.pop() {
             self.doors.push(door);
             worked = true;
@@ -194,7 +213,7 @@ impl Shard {
         worked
     }
 
-    fn stamp(&mut self) {
+    pub(crate) fn stamp(&mut self) {
         // Read from the vDSO, without a system call.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.now_ns = since.as_nanos() as i64;
@@ -222,6 +241,7 @@ impl Shard {
         let answered = match &request.command {
             Command::Trade(input) if self.planted.is_none() => self.trade(request.token, input, &request.origin),
             Command::Trade(_) => self.trade_with_fault(&request),
+            Command::Action(input) => self.action(request.token, input, &request.origin),
             command => self.other(request.token, command, &request.origin),
         };
         match answered {
@@ -242,7 +262,8 @@ impl Shard {
             | Event::Contract { reason, .. }
             | Event::BusinessDate { reason, .. }
             | Event::Mark { reason, .. } => (*reason, NO_NAME),
-            Event::Trade(_) | Event::Corrected(_) | Event::Digests { .. } => (Reason::None, NO_NAME),
+            Event::PeriodLock(lock) => (lock.reason, NO_NAME),
+            _ => (Reason::None, NO_NAME),
         };
         let place = self.journal.append(&event, 0, NO_ADDRESS)?;
         apply(&mut self.book, &event, place, None);
@@ -250,6 +271,34 @@ impl Shard {
         self.log_digests_if_due(place);
         let status = if reason == Reason::None { Status::Done } else { Status::Refused };
         Ok(Answer { reason, sequence: place.sequence, name, ..Answer::bare(token, status) })
+    }
+
+    /// An action or a reset: one event, acknowledged at once; positions take it in slices.
+    #[cold]
+    fn action(&mut self, token: u64, input: &ActionInput, origin: &Origin) -> Result<Answer, NotLogged> {
+        let id = input.action_id.as_bytes();
+        let mut event = self.book.decide_action(input, origin);
+        match self.ids.lookup_id(input.hash, id, content(input)) {
+            Lookup::New if !event.class.is_accepted() || self.ids.has_room(id.len()) => {}
+            Lookup::New => (event.class, event.reason) = (Class::Rejected, Reason::TradeIdCapacity),
+            Lookup::Same(first) => {
+                (event.class, event.reason) = (Class::Duplicate, Reason::None);
+                (event.first_class, event.first_sequence) = (first.class, first.sequence);
+            }
+            Lookup::Conflict(_) => (event.class, event.reason) = (Class::Rejected, Reason::IdConflict),
+        }
+        let place = self.journal.append(&Event::Action(event), 0, NO_ADDRESS)?;
+        apply(&mut self.book, &Event::Action(event), place, None);
+        self.ids.note_action(&event, place.sequence, place.address);
+        bump(&self.journal.counters.classes[0]);
+        self.log_digests_if_due(place);
+        Ok(Answer {
+            reason: event.reason,
+            first_class: event.first_class,
+            sequence: place.sequence,
+            first_sequence: event.first_sequence,
+            ..Answer::bare(token, Status::Action(event.class))
+        })
     }
 
     #[inline]
@@ -265,8 +314,10 @@ impl Shard {
 
     #[inline]
     fn new_trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
-        if !self.book.forwards().is_empty() {
-            self.mature_position(input)?;
+        if !self.book.is_quiet()
+            && let Some(position) = self.book.find(input.account, input.instrument)
+        {
+            self.bring_up(position)?;
         }
         let mut decision = self.book.decide_trade(input, &mut self.scratch);
         if decision.class.is_accepted() && !self.ids.has_room(input.trade_id.as_bytes().len()) {
@@ -317,55 +368,13 @@ impl Shard {
         })
     }
 
-    /// Forward-dated trades of one position whose date has come: always before its own next event.
-    fn mature_position(&mut self, input: &TradeInput) -> Result<(), NotLogged> {
-        let Some(today) = self.book.business_date() else { return Ok(()) };
-        let Some(position) = self.book.find(input.account, input.instrument) else { return Ok(()) };
-        while self.book.positions()[position as usize].forwards > 0 {
-            let Some(forward) = self.book.forwards().first_due_of(position, today).copied() else { break };
-            if !self.mature(&forward)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forward-dated trades whose date has come, a slice of them. Says whether there was one.
-    fn mature_slice(&mut self) -> bool {
-        let Some(today) = self.book.business_date() else { return false };
-        let mut worked = false;
-        // Those that cannot be booked now are passed over, and tried again in the next round.
-        let mut stuck = 0;
-        for _ in 0..MATURITY_SLICE {
-            let Some(forward) = self.book.forwards().due(today, stuck).copied() else { break };
-            if !worked {
-                self.stamp();
-            }
-            match self.mature(&forward) {
-                Ok(true) => worked = true,
-                Ok(false) => stuck += 1,
-                Err(_) => break,
-            }
-        }
-        worked
-    }
-
-    fn mature(&mut self, forward: &lotbook_core::forward::Forward) -> Result<bool, NotLogged> {
-        let Ok(decision) = self.book.decide_matured(forward, &mut self.scratch) else { return Ok(false) };
-        let origin = Origin { occurred_at_ns: self.now_ns, causation: forward.sequence, ..Origin::INTERNAL };
-        let event = Event::Trade(decision.event(&forward.input, &origin, &self.scratch));
-        let place = log_trade(&mut self.journal, &mut self.book, &event)?;
-        self.log_digests_if_due(place);
-        Ok(true)
-    }
-
     /// The coldpath proposes: accepted when the position is still at the version that was replayed.
     fn consider(&mut self, proposal: Proposal) {
         let position = &self.book.positions()[proposal.position as usize];
         let fits = self.book.lots().can_hold(&position.block, proposal.outcome.lots.len());
         let version = position.version;
         let mut accepted = false;
-        if version == proposal.base_version && fits {
+        if version == proposal.base_version && proposal.seen >= position.seen && fits {
             let event = Event::Corrected(CorrectedEvent {
                 origin: Origin { occurred_at_ns: self.now_ns, causation: proposal.cause_sequence, ..Origin::INTERNAL },
                 position: proposal.position,
@@ -377,6 +386,7 @@ impl Shard {
                 cause_sequence: proposal.cause_sequence,
                 late_trades: position.provisional,
                 breaks: proposal.outcome.breaks.len() as u32,
+                seen: proposal.seen,
                 before: position.figures(),
                 after: proposal.outcome.after,
                 body_log_id: proposal.body.log_id,
@@ -401,7 +411,7 @@ impl Shard {
     }
 
     #[inline]
-    fn log_digests_if_due(&mut self, place: Place) {
+    pub(crate) fn log_digests_if_due(&mut self, place: Place) {
         if place.sequence >= self.digest_due {
             // Without room or on a latched log the digests simply come later or not at all.
             let _ = self.log_digests();
@@ -422,7 +432,7 @@ impl Shard {
 
 /// Logs and applies a trade's event and keeps the position's back-link.
 #[inline]
-fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Result<Place, NotLogged> {
+pub(crate) fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Result<Place, NotLogged> {
     let Event::Trade(trade) = event else { unreachable!("called with trades only") };
     let moves = trade.class.is_accepted();
     let previous = match book.positions().get(trade.position as usize) {
@@ -440,7 +450,12 @@ fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Resul
 }
 
 #[inline]
-fn apply(book: &mut Book, event: &Event<'_>, place: Place, outcome: Option<&lotbook_core::outcome::Outcome>) {
+pub(crate) fn apply(
+    book: &mut Book,
+    event: &Event<'_>,
+    place: Place,
+    outcome: Option<&lotbook_core::outcome::Outcome>,
+) {
     // The event was decided on this very book a moment ago and is in the log already: a misfit is a
     // defect, and going on would acknowledge what recovery cannot repeat.
     if let Err(misfit) = book.apply(event, place, outcome) {

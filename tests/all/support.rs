@@ -179,8 +179,14 @@ pub(crate) fn compare_view(wanted: &oracle::Book, view: &PositionView) -> Result
     compare(wanted, view.quantity_e8, view.realized_e16, lots.into_iter())
 }
 
-pub(crate) const LIMITS: Limits =
-    Limits { positions_max: 64, lots_max: 1 << 16, names_max: 64, forwards_max: 1 << 10, contracts_max: 64 };
+pub(crate) const LIMITS: Limits = Limits {
+    positions_max: 64,
+    lots_max: 1 << 16,
+    names_max: 64,
+    forwards_max: 1 << 10,
+    contracts_max: 64,
+    actions_max: 64,
+};
 
 pub(crate) fn image(book: &Book) -> Vec<u8> {
     let mut bytes = Vec::new();

@@ -4,7 +4,7 @@
 //! must not be used any further.
 
 use crate::amount::{Money, share};
-use crate::book::{Book, Instrument, NO_POSITION, index_hash};
+use crate::book::{Book, Instrument, NO_POSITION};
 use crate::command::{NameClass, TradeInput, TradeKind};
 use crate::date::Date;
 use crate::digest;
@@ -54,6 +54,10 @@ impl Book {
     pub fn apply(&mut self, event: &Event<'_>, place: Place, outcome: Option<&Outcome>) -> Result<(), Misfit> {
         match event {
             Event::Trade(trade) => self.apply_trade(trade, place),
+            Event::Taken(taken) => self.apply_taken(taken),
+            Event::Action(action) => self.apply_action(action, place),
+            Event::Settled(settled) => self.apply_settled(settled),
+            Event::PeriodLock(lock) => self.apply_lock(lock),
             Event::Corrected(corrected) => {
                 let outcome = outcome.ok_or(Misfit("correction without its body"))?;
                 self.apply_corrected(corrected, outcome)
@@ -68,14 +72,15 @@ impl Book {
             }
             Event::Contract { reason, terms, .. } => {
                 if *reason == Reason::None {
-                    fits!(self.contracts.has_room(), "more contract versions than the book holds");
-                    self.contracts.insert(*terms);
+                    self.apply_contract(terms)
+                } else {
+                    Ok(())
                 }
-                Ok(())
             }
             Event::BusinessDate { reason, date, .. } => {
                 if *reason == Reason::None {
                     self.business_date = Some(*date);
+                    self.actions.advance(*date);
                 }
                 Ok(())
             }
@@ -102,8 +107,14 @@ impl Book {
         fits!(self.names.has_room(class), "more names than the book holds");
         self.names.define(class, text);
         match class {
-            NameClass::Account => self.sums.add_account(),
-            NameClass::Instrument => self.instruments.push(Instrument::unnamed(id)),
+            NameClass::Account => {
+                self.sums.add_account();
+                self.locks.add_account();
+            }
+            NameClass::Instrument => {
+                self.instruments.push(Instrument::unnamed(id));
+                self.actions.add_instrument();
+            }
             _ => {}
         }
         Ok(())
@@ -124,6 +135,8 @@ impl Book {
         fits!(event.version == position.version + 1, "version is not the next one");
 
         position.version = event.version;
+        // Whatever was due was taken before this was decided.
+        position.seen = self.actions.changes();
         match event.class {
             Class::Forward => {
                 fits!(self.forwards.has_room(), "more forward-dated trades than the book holds");
@@ -167,13 +180,8 @@ impl Book {
         fits!(input.account != NO_NAME, "a position without account");
         let key_hash = self.key_hash(input.account, input.instrument).ok_or(Misfit("undefined name"))?;
         let mut position = Position::new(input.account, input.instrument, key_hash);
-        self.sums.refresh(&mut position);
-        self.positions.push(position);
-        let positions = &self.positions;
-        self.index.insert_unique(index_hash(input.account, input.instrument), number, |&n| {
-            let p = &positions[n as usize];
-            index_hash(p.account, p.instrument)
-        });
+        position.seen = self.actions.changes();
+        self.add_position(position);
         Ok(number)
     }
 
@@ -182,18 +190,21 @@ impl Book {
             self.positions.get_mut(event.position as usize).ok_or(Misfit("correction of an unknown position"))?;
         fits!(position.version == event.base_version, "correction of another version");
         fits!(event.version == event.base_version + 1, "version is not the next one");
+        fits!(event.seen >= position.seen, "a correction that forgets what the position has seen");
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
         fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
         position.version = event.version;
         position.provisional = 0;
         position.breaks = event.breaks;
+        position.seen = event.seen;
         position.quantity_e8 = outcome.after.quantity_e8;
         position.realized_e16 = outcome.after.realized_e16;
         position.realized_long_e16 = outcome.after.realized_long_e16;
         position.realized_base_e16 = outcome.after.realized_base_e16;
         position.cost_e16 = outcome.after.cost_e16;
         position.base_cost_e16 = outcome.after.base_cost_e16;
+        position.dividends_e16 = outcome.after.dividends_e16;
         position.oldest = outcome.lots.first().map_or(Date::NONE, |lot| lot.acquired);
         self.lots.replace(&mut position.block, outcome.lots.iter().copied());
         position.lots_digest = lots_digest(position.key_hash, &self.names, &outcome.lots);

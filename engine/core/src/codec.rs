@@ -7,6 +7,7 @@
 //! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
 
 mod layout;
+mod wide;
 
 use alloc::vec::Vec;
 
@@ -48,13 +49,21 @@ pub mod kind {
     pub const TRADE_REJECTED: u16 = 20;
     /// A trade had been accepted before.
     pub const TRADE_DUPLICATE: u16 = 21;
+    /// A corporate action or a reset.
+    pub const ACTION: u16 = 24;
+    /// A position took a change of history.
+    pub const TAKEN: u16 = 25;
+    /// Every position has been looked at for a change.
+    pub const SETTLED: u16 = 26;
+    /// A period lock.
+    pub const PERIOD_LOCK: u16 = 27;
     /// HistoricalPositionCorrected.
     pub const CORRECTED: u16 = 32;
     /// Digests of the book.
     pub const DIGESTS: u16 = 48;
 
     /// All kinds with their names, for tools.
-    pub const ALL: [(u16, &str); 13] = [
+    pub const ALL: [(u16, &str); 17] = [
         (DEFINED, "Defined"),
         (INSTRUMENT, "Instrument"),
         (CONTRACT, "ContractRulesChanged"),
@@ -66,6 +75,10 @@ pub mod kind {
         (TRADE_MATURED, "ForwardTradeMatured"),
         (TRADE_REJECTED, "Rejected"),
         (TRADE_DUPLICATE, "Duplicate"),
+        (ACTION, "CorporateAction"),
+        (TAKEN, "ChangeTaken"),
+        (SETTLED, "ChangeSettled"),
+        (PERIOD_LOCK, "PeriodLock"),
         (CORRECTED, "HistoricalPositionCorrected"),
         (DIGESTS, "Digests"),
     ];
@@ -79,6 +92,7 @@ pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
     + size_of::<ArchivedTradeExtraV1>()
     + align_runs(TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX)
     + RUNS_PER_TRADE_MAX * RUN_BYTES;
+const _: () = assert!(wide::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
 const RUN_BYTES: usize = 32;
 
@@ -91,6 +105,7 @@ const FLAG_BACKDATED: u8 = 2;
 const FLAG_LATE: u8 = 4;
 const FLAG_ENLARGES: u8 = 8;
 const FLAG_EXTRA: u8 = 16;
+const FLAG_ADJUSTS: u8 = 32;
 
 /// A payload that is not one of ours, or not of a version that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +142,10 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
         Event::BusinessDate { .. } => kind::BUSINESS_DATE,
         Event::Mark { .. } => kind::MARK,
         Event::Trade(trade) => kind::TRADE_APPLIED - 1 + trade.class as u16,
+        Event::Action(_) => kind::ACTION,
+        Event::Taken(_) => kind::TAKEN,
+        Event::Settled(_) => kind::SETTLED,
+        Event::PeriodLock(_) => kind::PERIOD_LOCK,
         Event::Corrected(_) => kind::CORRECTED,
         Event::Digests { .. } => kind::DIGESTS,
     }
@@ -142,6 +161,10 @@ pub fn payload_bytes(event: &Event<'_>) -> usize {
         Event::BusinessDate { .. } => size_of::<ArchivedBusinessDateV1>(),
         Event::Mark { .. } => size_of::<ArchivedMarkV1>(),
         Event::Trade(trade) => trade_bytes(trade),
+        Event::Action(event) => wide::action_bytes(event),
+        Event::Taken(event) => wide::taken_bytes(event),
+        Event::Settled(_) => wide::SETTLED_BYTES,
+        Event::PeriodLock(_) => wide::LOCK_BYTES,
         Event::Corrected(_) => size_of::<ArchivedCorrectedV1>(),
         Event::Digests { .. } => size_of::<ArchivedDigestsV1>(),
     }
@@ -178,6 +201,10 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
     assert!(out.len() == payload_bytes(event));
     match event {
         Event::Trade(trade) => encode_trade(trade, out),
+        Event::Action(event) => wide::encode_action(event, out),
+        Event::Taken(event) => wide::encode_taken(event, out),
+        Event::Settled(event) => wide::encode_settled(event, out),
+        Event::PeriodLock(event) => wide::encode_lock(event, out),
         Event::Defined { origin, class, id, reason, text } => {
             let (fixed, rest) = out.split_at_mut(size_of::<ArchivedDefinedV1>());
             let text_bytes = text.len() as u8;
@@ -264,6 +291,8 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
                 instrument: event.instrument,
                 late_trades: event.late_trades,
                 breaks: event.breaks,
+                seen: event.seen,
+                reserved: 0,
             },
             out,
         ),
@@ -283,6 +312,7 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
         | flag(trade.backdated, FLAG_BACKDATED)
         | flag(trade.late, FLAG_LATE)
         | flag(trade.enlarges, FLAG_ENLARGES)
+        | flag(trade.adjusts, FLAG_ADJUSTS)
         | flag(!is_plain(trade), FLAG_EXTRA);
     let archived = TradeV1 {
         origin: (&trade.origin).into(),
@@ -329,12 +359,7 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
     let (correlated, padding) = tail.split_at_mut(correlation.len());
     correlated.copy_from_slice(correlation);
     padding.fill(0);
-    for (row, run) in rows.chunks_exact_mut(RUN_BYTES).zip(trade.runs) {
-        row[0..4].copy_from_slice(&run.from.to_le_bytes());
-        row[4..8].copy_from_slice(&run.count.to_le_bytes());
-        row[8..16].copy_from_slice(&run.part_quantity_e8.to_le_bytes());
-        row[16..32].copy_from_slice(&run.part_cost_e16.to_le_bytes());
-    }
+    write_runs(trade.runs, rows);
 }
 
 fn encode_extra<'o>(trade: &TradeEvent<'_>, out: &'o mut [u8]) -> &'o mut [u8] {
@@ -459,6 +484,10 @@ impl Decoder {
                 };
                 Some(Event::Mark { origin: (&v.origin).into(), reason: Reason::from_u16(v.reason.to_native())?, mark })
             }),
+            kind::ACTION => wide::decode_action(payload),
+            kind::TAKEN => wide::decode_taken(payload, &mut self.runs),
+            kind::SETTLED => wide::decode_settled(payload),
+            kind::PERIOD_LOCK => wide::decode_lock(payload),
             kind::CORRECTED => exact::<CorrectedV1>(payload).map(|v| Event::Corrected(corrected(v))),
             kind::DIGESTS => exact::<DigestsV1>(payload).map(|v| Event::Digests {
                 origin: (&v.origin).into(),
@@ -525,6 +554,7 @@ impl Decoder {
             on_provisional: v.flags & FLAG_ON_PROVISIONAL != 0,
             late: v.flags & FLAG_LATE != 0,
             backdated: v.flags & FLAG_BACKDATED != 0,
+            adjusts: v.flags & FLAG_ADJUSTS != 0,
             closed_quantity_e8: v.closed_quantity_e8.to_native(),
             opened_quantity_e8,
             opened_cost_e16,
@@ -562,6 +592,16 @@ fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
     })
 }
 
+#[inline]
+fn write_runs(runs: &[Run], rows: &mut [u8]) {
+    for (row, run) in rows.chunks_exact_mut(RUN_BYTES).zip(runs) {
+        row[0..4].copy_from_slice(&run.from.to_le_bytes());
+        row[4..8].copy_from_slice(&run.count.to_le_bytes());
+        row[8..16].copy_from_slice(&run.part_quantity_e8.to_le_bytes());
+        row[16..32].copy_from_slice(&run.part_cost_e16.to_le_bytes());
+    }
+}
+
 fn read_run(row: &[u8]) -> Run {
     let mut read = crate::bytes::Reader::new(row);
     // A row has exactly the bytes of the four fields.
@@ -583,6 +623,7 @@ fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
         cause_sequence: v.cause_sequence.to_native(),
         late_trades: v.late_trades.to_native(),
         breaks: v.breaks.to_native(),
+        seen: v.seen.to_native(),
         before: (&v.before).into(),
         after: (&v.after).into(),
         body_log_id: v.body_log_id.to_native(),

@@ -5,7 +5,7 @@ use crate::book::{Book, NO_POSITION};
 use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
-use crate::event::{Class, Event, Reason, TradeEvent};
+use crate::event::{Class, Event, Reason, Run, TradeEvent};
 use crate::forward::Forward;
 use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash};
 use crate::limits::NAME_BYTES_MAX;
@@ -15,6 +15,7 @@ use crate::rules::{ContractTerms, LotMethod, Rules};
 pub use crate::select::Scratch;
 use crate::select::select;
 use crate::values::{self, Closing, fees_e16};
+use crate::wide_event::LockEvent;
 
 impl From<Overflow> for Reason {
     fn from(_: Overflow) -> Self {
@@ -39,6 +40,8 @@ pub struct Decision {
     pub late: bool,
     /// Late by date, not only by time.
     pub backdated: bool,
+    /// Dated in a closed period, and final.
+    pub adjusts: bool,
     /// Figures.
     pub booked: Booked,
     /// The first event of a matured trade.
@@ -49,6 +52,11 @@ impl Decision {
     /// The event of this decision.
     #[must_use]
     pub fn event<'a>(&self, input: &TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
+        self.with_runs(input, origin, &scratch.runs)
+    }
+
+    /// The event of this decision with these runs.
+    pub(crate) fn with_runs<'a>(&self, input: &TradeInput, origin: &Origin, runs: &'a [Run]) -> TradeEvent<'a> {
         let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
         let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured);
         TradeEvent {
@@ -62,6 +70,7 @@ impl Decision {
             on_provisional: self.on_provisional,
             late: self.late,
             backdated: self.backdated,
+            adjusts: self.adjusts,
             closed_quantity_e8: self.booked.closed_quantity_e8,
             opened_quantity_e8: self.booked.opened_quantity_e8,
             opened_cost_e16: self.booked.opened_cost_e16,
@@ -76,7 +85,7 @@ impl Decision {
             first_class: self.class,
             first_sequence,
             first_address,
-            runs: if moved { &scratch.runs } else { &[] },
+            runs: if moved { runs } else { &[] },
         }
     }
 }
@@ -113,7 +122,8 @@ pub struct Booked {
 }
 
 impl Booked {
-    const NOTHING: Self = Self {
+    /// Nothing was booked.
+    pub const NOTHING: Self = Self {
         method: LotMethod::Fifo,
         closed_quantity_e8: 0,
         opened_quantity_e8: 0,
@@ -457,6 +467,10 @@ impl Book {
                 let reason = if back { Reason::BusinessDateBack } else { Reason::None };
                 Event::BusinessDate { origin, reason, date: *date }
             }
+            Command::Action(input) => Event::Action(self.decide_action(input, &origin)),
+            Command::PeriodLock(input) => {
+                Event::PeriodLock(LockEvent { origin, reason: self.decide_lock(input), input: *input })
+            }
             Command::Mark(mark) => Event::Mark { origin, reason: self.decide_mark(mark), mark: *mark },
         }
     }
@@ -485,6 +499,10 @@ impl Book {
             on_provisional: position.provisional > 0 || class == Class::Provisional,
             late: class == Class::Provisional,
             backdated: timing == Timing::Backdated,
+            adjusts: class == Class::Applied
+                && position.provisional == 0
+                && input.effective_date <= self.locks.latest()
+                && input.effective_date <= self.locks.through(input.account),
             booked,
             first: None,
         };
@@ -520,6 +538,7 @@ impl Book {
             on_provisional: position.is_some_and(|p| p.provisional > 0),
             late: false,
             backdated: false,
+            adjusts: false,
             booked: Booked::NOTHING,
             first: None,
         }
@@ -543,6 +562,8 @@ impl Book {
             on_provisional: position.provisional > 0 || late,
             late,
             backdated: late && forward.input.effective_date < position.frontier.date,
+            // What was due was booked before any lock was granted.
+            adjusts: false,
             booked,
             first: Some((forward.sequence, forward.address)),
         })
@@ -561,6 +582,9 @@ impl Book {
             (Err(_), Legality::Carried) => Rules::DEFAULT,
             (Err(reason), _) => return Err(reason),
         };
+        if legality != Legality::Carried && self.is_locked(input.account, input.effective_date, &rules) {
+            return Err(Reason::PeriodLocked);
+        }
         let ground = Ground {
             quantity_e8: position.quantity_e8,
             lots: &self.lots,
@@ -639,16 +663,16 @@ impl Book {
         if !terms.rules.are_valid() {
             return Reason::BadTerms;
         }
+        if self.contracts.repeats(terms) {
+            return Reason::None;
+        }
         if !self.contracts.has_room() {
             return Reason::ContractCapacity;
         }
-        // Rules for days that already hold trades would change history.
-        let changes_history = self.positions.iter().any(|p| {
-            (terms.account == NO_NAME || terms.account == p.account)
-                && (terms.instrument == NO_NAME || terms.instrument == p.instrument)
-                && p.frontier.date >= terms.effective_date
-        });
-        if changes_history { Reason::RetroactiveRules } else { Reason::None }
+        if !self.actions.has_room_for_change() {
+            return Reason::ActionCapacity;
+        }
+        if self.is_contract_locked(terms) { Reason::PeriodLocked } else { Reason::None }
     }
 
     fn decide_mark(&self, mark: &Mark) -> Reason {

@@ -69,6 +69,7 @@ pub fn economic(position: &Position) -> u64 {
         mix_wide(hash, position.realized_base_e16 as u128)
     };
     let hash = if position.realized_long_e16 == 0 { hash } else { mix_wide(hash, !position.realized_long_e16 as u128) };
+    let hash = if position.dividends_e16 == 0 { hash } else { mix_wide(hash, position.dividends_e16 as u128) };
     mix(hash, position.lots_digest)
 }
 
@@ -79,7 +80,7 @@ pub fn full(position: &Position, economic: u64) -> u64 {
     let hash = mix(economic, position.version);
     let hash = mix(hash, position.forward_quantity_e8 as u64);
     let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
-    let hash = mix(hash, counts);
+    let hash = mix(mix(hash, counts), u64::from(position.seen));
     let frontier = &position.frontier;
     let hash = mix(hash, frontier.executed_at_ns as u64);
     let day = u64::from(frontier.date.0 as u32) | (frontier.part as u64) << 32;

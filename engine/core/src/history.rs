@@ -5,15 +5,19 @@
 
 use alloc::vec::Vec;
 
+use crate::action_input::ActionInput;
 use crate::command::TradeInput;
 use crate::event::{Class, Event};
 use crate::id::{ChronoKey, TradeHash, TradeId};
 
 /// One thing in a position's history, as it counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are trades")]
 pub enum Item {
     /// A trade.
     Trade(TradeInput),
+    /// A corporate action or a reset of the position's instrument. It does not come from the position's own events.
+    Action(ActionInput),
 }
 
 impl Item {
@@ -22,6 +26,7 @@ impl Item {
     pub fn key(&self) -> ChronoKey {
         match self {
             Self::Trade(input) => input.key(),
+            Self::Action(input) => input.key(),
         }
     }
 
@@ -30,6 +35,7 @@ impl Item {
     pub fn id(&self) -> TradeId {
         match self {
             Self::Trade(input) => input.trade_id,
+            Self::Action(input) => input.action_id,
         }
     }
 }
@@ -54,6 +60,13 @@ pub enum Addition {
         /// As for [`Self::Trade`].
         late: bool,
     },
+    /// The position took a change of history, which the book of actions and contracts holds.
+    Taken {
+        /// Hash and id of what caused it.
+        cause: TradeHash,
+        /// As for [`Self::Trade`].
+        late: bool,
+    },
     /// A replay was accepted; what was late before it is reconciled.
     Corrected,
 }
@@ -75,6 +88,9 @@ impl Addition {
                 };
                 Some((trade.position, trade.version, addition))
             }
+            Event::Taken(taken) => {
+                Some((taken.position, taken.version, Self::Taken { cause: taken.cause, late: taken.late }))
+            }
             Event::Corrected(corrected) => Some((corrected.position, corrected.version, Self::Corrected)),
             _ => None,
         }
@@ -86,6 +102,7 @@ impl Addition {
         match self {
             Self::Trade { input, late: true, .. } => Some(input.hash),
             Self::Matured { hash, late: true } => Some(*hash),
+            Self::Taken { cause, late: true } => Some(*cause),
             _ => None,
         }
     }
@@ -109,7 +126,7 @@ impl History {
                     self.trades.push(self.waiting.swap_remove(at));
                 }
             }
-            Addition::Corrected => {}
+            Addition::Taken { .. } | Addition::Corrected => {}
         }
     }
 

@@ -4,12 +4,11 @@
 
 use alloc::vec::Vec;
 
-use crate::book::{Book, Instrument, index_hash};
+use crate::book::{Book, Instrument, NO_POSITION};
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{InstrumentTerms, NameClass};
 use crate::date::Date;
 use crate::forward::Forward;
-use crate::id::{ChronoKey, DayPart, TradeHash};
 use crate::input_bytes::BadInput;
 use crate::limits::Limits;
 use crate::lots::LotBlock;
@@ -89,6 +88,7 @@ impl Book {
         for forward in self.forwards.iter() {
             out.forward(forward);
         }
+        self.write_wide(&mut out);
         out.u64(self.economic_digest());
         out.u64(self.full_digest());
         out.drain_into(sink);
@@ -117,6 +117,7 @@ impl Book {
         }
         for _ in 0..book.names.len(NameClass::Account) {
             book.sums.add_account();
+            book.locks.add_account();
         }
         for _ in 0..book.names.len(NameClass::Instrument) {
             book.instruments.push(read.instrument()?);
@@ -140,6 +141,7 @@ impl Book {
             position.forward_gross_e8 += forward.input.quantity_e8;
             book.forwards.insert(forward);
         }
+        book.read_wide(&mut read)?;
         let (economic, full) = (read.u64()?, read.u64()?);
         if !read.is_empty() {
             return Err(ImageError::Malformed);
@@ -163,14 +165,7 @@ impl Book {
         }
         position.lots_digest = crate::apply::lots_digest(position.key_hash, &self.names, &lots);
         position.oldest = lots.first().map_or(Date::NONE, |lot| lot.acquired);
-        self.sums.refresh(&mut position);
-        let number = self.positions.len() as u32;
-        self.positions.push(position);
-        let positions = &self.positions;
-        self.index.insert_unique(index_hash(position.account, position.instrument), number, |&n| {
-            let p = &positions[n as usize];
-            index_hash(p.account, p.instrument)
-        });
+        self.add_position(position);
         Ok(())
     }
 }
@@ -185,7 +180,7 @@ impl Writer {
         self.u128(quote.rank.1);
     }
 
-    fn instrument(&mut self, Instrument { terms, marks }: &Instrument) {
+    fn instrument(&mut self, Instrument { terms, marks, .. }: &Instrument) {
         self.u32(terms.instrument);
         self.u32(terms.currency);
         for value in [terms.multiplier_e8, terms.tick_e8, terms.price_min_e8, terms.price_max_e8] {
@@ -234,12 +229,9 @@ impl Writer {
         for count in [p.provisional, p.breaks, p.forwards, p.block.len() as u32] {
             self.u32(count);
         }
-        self.u32(p.frontier.date.0 as u32);
-        self.u32(p.frontier.part as u32);
-        self.i64(p.frontier.executed_at_ns);
-        self.u64(p.frontier.source_order);
-        self.text(p.frontier.trade_id.as_bytes());
-        self.u128(p.frontier.hash.0);
+        self.i128(p.dividends_e16);
+        self.u32(p.seen);
+        self.key(&p.frontier);
         self.u32(u32::from(p.block.class()));
     }
 
@@ -277,7 +269,7 @@ impl Reader<'_> {
             bid_ask: self.quote()?,
             previous_close: self.quote()?,
         };
-        Ok(Instrument { terms, marks })
+        Ok(Instrument { terms, marks, newest_position: NO_POSITION })
     }
 
     fn contract(&mut self) -> Result<ContractTerms, ImageError> {
@@ -320,14 +312,9 @@ impl Reader<'_> {
         (p.version, p.last_address) = (self.u64()?, self.u64()?);
         (p.provisional, p.breaks, p.forwards) = (self.u32()?, self.u32()?, self.u32()?);
         let lots = self.u32()? as usize;
-        p.frontier = ChronoKey {
-            date: Date(self.u32()? as i32),
-            part: u8::try_from(self.u32()?).ok().and_then(DayPart::from_u8).ok_or(ImageError::Malformed)?,
-            executed_at_ns: self.i64()?,
-            source_order: self.u64()?,
-            trade_id: self.id()?,
-            hash: TradeHash(self.u128()?),
-        };
+        p.dividends_e16 = self.i128()?;
+        p.seen = self.u32()?;
+        p.frontier = self.key()?;
         p.block = LotBlock::EMPTY;
         let class = u8::try_from(self.u32()?).map_err(|_| ImageError::Malformed)?;
         Ok((p, lots, class))

@@ -12,22 +12,29 @@
 
 extern crate alloc;
 
+pub mod action;
+pub mod action_input;
+pub mod actions;
 pub mod amount;
 pub mod apply;
+mod apply_wide;
 pub mod book;
 mod bytes;
 pub mod codec;
 pub mod command;
 pub mod date;
 pub mod decide;
+pub mod decide_wide;
 pub mod digest;
 pub mod event;
 pub mod forward;
 pub mod history;
 pub mod id;
 pub mod image;
+mod image_wide;
 mod input_bytes;
 pub mod limits;
+pub mod locks;
 pub mod lots;
 pub mod mark;
 pub mod names;
@@ -38,12 +45,16 @@ pub mod replay;
 pub mod rules;
 pub mod select;
 mod sums;
+pub mod taking;
 pub mod values;
+pub mod wide_event;
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trade_tests;
+#[cfg(test)]
+mod wide_tests;
 
 pub use amount::{Money, Overflow};
 pub use book::Book;

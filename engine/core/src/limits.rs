@@ -13,6 +13,12 @@ pub const LOT_BLOCK_MIN: usize = 4;
 /// Largest block of lots of one position.
 pub const LOT_BLOCK_MAX: usize = 1 << 20;
 
+/// Largest term of a split. With it a split's products fit 128 bits, whatever the position holds.
+pub const SPLIT_TERM_MAX: u32 = 1_000_000_000;
+/// Changes of history that positions may be taking beside the actions that the book holds: contract changes and
+/// amendments of actions.
+pub const CHANGES_PENDING_SPARE: usize = 1024;
+
 /// Sizes of a book, fixed when it is made. Memory is reserved for all of it and touched when used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -26,6 +32,8 @@ pub struct Limits {
     pub forwards_max: usize,
     /// Contract versions.
     pub contracts_max: usize,
+    /// Corporate actions and resets.
+    pub actions_max: usize,
 }
 
 impl Limits {
@@ -36,6 +44,7 @@ impl Limits {
         names_max: 1 << 18,
         forwards_max: 1 << 16,
         contracts_max: 1 << 16,
+        actions_max: 1 << 16,
     };
     /// For tests and small tools.
     pub const SMALL: Self = Self {
@@ -44,10 +53,12 @@ impl Limits {
         names_max: 1 << 12,
         forwards_max: 1 << 12,
         contracts_max: 1 << 10,
+        actions_max: 1 << 10,
     };
 }
 
 const _: () = assert!(RUNS_PER_TRADE_MAX * core::mem::size_of::<crate::event::Run>() <= 40 * 1024);
+const _: () = assert!((SPLIT_TERM_MAX as i128) < i128::MAX / i64::MAX as i128);
 const _: () = assert!(LOT_BLOCK_MIN.is_power_of_two());
 const _: () = assert!(LOT_BLOCK_MAX.is_power_of_two());
 const _: () = assert!(TRADE_ID_BYTES_MAX <= u8::MAX as usize);

@@ -1,21 +1,25 @@
 //! The outcome of a replay, and its bytes in the side log (body version 1, little endian):
 //!
 //! ```text
-//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | reserved u32
+//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | actions u32
 //!         quantity i64 | realized i128 | realized long-term i128 | realized in base i128
-//!         cost i128 | base cost i128                                                (112 bytes)
+//!         cost i128 | base cost i128 | dividends i128                               (128 bytes)
 //! lot     origin u128 | cost i128 | base cost i128 | quantity i64 | price i64
 //!         acquired i32 | sub-account u32                                            (72 bytes)
 //! trade   hash u128 | realized i128 | long-term i128 | in base i128
-//!         allocations u32 | reason u16 | 0 u16                                      (72 bytes)
+//!         allocations u32 | reason u16 | 0 u16 | date i32 | 0 u32                   (80 bytes)
 //! alloc   lot u128 | cost i128 | base cost i128 | realized i128 | quantity i64 | price i64
 //!         acquired i32 | long-term u32                                              (88 bytes)
+//! action  hash u128 | realized i128 | long-term i128 | in base i128 | dividends i128
+//!         date i32 | 0 u32                                                          (88 bytes)
 //! break   hash u128 | reason u16 | 0 u16 | 0 u32                                    (24 bytes)
 //! ```
-//! `trades` lists, in chronological order, the figures of every trade that the replay decided again.
+//! `trades` lists, in chronological order, the figures of every trade that the replay decided again; `actions` those of
+//! every action that it booked.
 
 use alloc::vec::Vec;
 
+use crate::action::Gains;
 use crate::amount::Money;
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::date::Date;
@@ -24,14 +28,32 @@ use crate::id::TradeHash;
 use crate::lots::Lot;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
-const HEADER_BYTES: usize = 112;
+const HEADER_BYTES: usize = 128;
 const LOT_BYTES: usize = 72;
-const TRADE_BYTES: usize = 72;
+const TRADE_BYTES: usize = 80;
 const ALLOCATION_BYTES: usize = 88;
+const ACTION_BYTES: usize = 88;
 const BREAK_BYTES: usize = 24;
 
-fn body_bytes(lots: usize, trades: usize, allocations: usize, breaks: usize) -> usize {
-    HEADER_BYTES + lots * LOT_BYTES + trades * TRADE_BYTES + allocations * ALLOCATION_BYTES + breaks * BREAK_BYTES
+/// How many of each row a body holds.
+#[derive(Clone, Copy)]
+struct Counts {
+    lots: usize,
+    trades: usize,
+    allocations: usize,
+    breaks: usize,
+    actions: usize,
+}
+
+impl Counts {
+    fn body_bytes(&self) -> usize {
+        HEADER_BYTES
+            + self.lots * LOT_BYTES
+            + self.trades * TRADE_BYTES
+            + self.allocations * ALLOCATION_BYTES
+            + self.actions * ACTION_BYTES
+            + self.breaks * BREAK_BYTES
+    }
 }
 
 /// A part of a reduction: which lot, how much, at what cost, what it realized.
@@ -66,10 +88,25 @@ pub struct TradeFigures {
     pub realized_long_e16: Money,
     /// Realized in base currency.
     pub realized_base_e16: Money,
+    /// Its effective date.
+    pub date: Date,
     /// The rule it breaks at its place, or [`Reason::None`].
     pub reason: Reason,
     /// Its allocations.
     pub allocations: Vec<Allocation>,
+}
+
+/// An action's figures on the position after a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionFigures {
+    /// The action.
+    pub hash: TradeHash,
+    /// Date of its place.
+    pub date: Date,
+    /// What it realized.
+    pub gains: Gains,
+    /// Dividend received, negative where a short paid it.
+    pub dividends_e16: Money,
 }
 
 /// What a replay found.
@@ -81,7 +118,9 @@ pub struct Outcome {
     pub lots: Vec<Lot>,
     /// The trades that were decided again, in chronological order.
     pub trades: Vec<TradeFigures>,
-    /// Accepted trades that are illegal at their place.
+    /// The actions that were booked, in chronological order.
+    pub actions: Vec<ActionFigures>,
+    /// Accepted trades that are illegal at their place, and actions that leave a range there.
     pub breaks: Vec<(TradeHash, Reason)>,
 }
 
@@ -99,11 +138,17 @@ impl Outcome {
     /// The body's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let allocations: usize = self.trades.iter().map(|t| t.allocations.len()).sum();
-        let bytes = body_bytes(self.lots.len(), self.trades.len(), allocations, self.breaks.len());
+        let counts = Counts {
+            lots: self.lots.len(),
+            trades: self.trades.len(),
+            allocations: self.trades.iter().map(|t| t.allocations.len()).sum(),
+            breaks: self.breaks.len(),
+            actions: self.actions.len(),
+        };
+        let bytes = counts.body_bytes();
         let mut out = Writer::with_capacity(bytes);
         out.u32(MAGIC);
-        for count in [self.lots.len(), self.trades.len(), allocations, self.breaks.len(), 0] {
+        for count in [counts.lots, counts.trades, counts.allocations, counts.breaks, counts.actions] {
             out.u32(count as u32);
         }
         out.i64(self.after.quantity_e8);
@@ -112,6 +157,7 @@ impl Outcome {
         out.i128(self.after.realized_base_e16);
         out.i128(self.after.cost_e16);
         out.i128(self.after.base_cost_e16);
+        out.i128(self.after.dividends_e16);
         for lot in &self.lots {
             out.lot(lot);
         }
@@ -122,6 +168,7 @@ impl Outcome {
             out.i128(trade.realized_base_e16);
             out.u32(trade.allocations.len() as u32);
             out.u32(u32::from(trade.reason as u16));
+            out.u64(u64::from(trade.date.0 as u32));
         }
         for allocation in self.trades.iter().flat_map(|t| &t.allocations) {
             out.u128(allocation.lot.0);
@@ -132,6 +179,14 @@ impl Outcome {
             out.i64(allocation.price_e8);
             out.u32(allocation.acquired.0 as u32);
             out.u32(u32::from(allocation.is_long_term));
+        }
+        for action in &self.actions {
+            out.u128(action.hash.0);
+            for money in [action.gains.realized_e16, action.gains.long_e16, action.gains.base_e16, action.dividends_e16]
+            {
+                out.i128(money);
+            }
+            out.u64(u64::from(action.date.0 as u32));
         }
         for (hash, reason) in &self.breaks {
             out.u128(hash.0);
@@ -151,10 +206,9 @@ impl Outcome {
         if read.u32()? != MAGIC {
             return Err(BadBody);
         }
-        let (lots, trades) = (read.u32()? as usize, read.u32()? as usize);
-        let (allocations, breaks, zero) = (read.u32()? as usize, read.u32()? as usize, read.u32()?);
-        let expected = body_bytes(lots, trades, allocations, breaks);
-        if zero != 0 || body.len() != expected {
+        let mut count = || read.u32().map(|count| count as usize);
+        let (lots, trades, allocations, breaks, actions) = (count()?, count()?, count()?, count()?, count()?);
+        if body.len() != (Counts { lots, trades, allocations, breaks, actions }).body_bytes() {
             return Err(BadBody);
         }
         let after = Figures {
@@ -164,6 +218,7 @@ impl Outcome {
             realized_base_e16: read.i128()?,
             cost_e16: read.i128()?,
             base_cost_e16: read.i128()?,
+            dividends_e16: read.i128()?,
             lot_count: lots as u32,
         };
         let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
@@ -171,10 +226,10 @@ impl Outcome {
         for _ in 0..trades {
             let hash = TradeHash(read.u128()?);
             let (realized_e16, realized_long_e16, realized_base_e16) = (read.i128()?, read.i128()?, read.i128()?);
-            let (count, reason) = (read.u32()? as usize, reason(read.u32()?)?);
+            let (count, reason, date) = (read.u32()? as usize, reason(read.u32()?)?, date(&mut read)?);
             let allocations = Vec::new();
             let figures =
-                TradeFigures { hash, realized_e16, realized_long_e16, realized_base_e16, reason, allocations };
+                TradeFigures { hash, realized_e16, realized_long_e16, realized_base_e16, date, reason, allocations };
             heads.push((figures, count));
         }
         if heads.iter().map(|head| head.1).sum::<usize>() != allocations {
@@ -185,18 +240,28 @@ impl Outcome {
             head.allocations = (0..count).map(|_| allocation(&mut read)).collect::<Result<Vec<_>, _>>()?;
             figures.push(head);
         }
+        let mut acted = Vec::with_capacity(actions);
+        for _ in 0..actions {
+            let hash = TradeHash(read.u128()?);
+            let gains = Gains { realized_e16: read.i128()?, long_e16: read.i128()?, base_e16: read.i128()? };
+            acted.push(ActionFigures { hash, gains, dividends_e16: read.i128()?, date: date(&mut read)? });
+        }
         let mut broken = Vec::with_capacity(breaks);
         for _ in 0..breaks {
             let hash = TradeHash(read.u128()?);
             let code = u32::try_from(read.u64()?).map_err(|_| BadBody)?;
             broken.push((hash, reason(code)?));
         }
-        Ok(Self { after, lots, trades: figures, breaks: broken })
+        Ok(Self { after, lots, trades: figures, actions: acted, breaks: broken })
     }
 }
 
 fn reason(code: u32) -> Result<Reason, BadBody> {
     u16::try_from(code).ok().and_then(Reason::from_u16).ok_or(BadBody)
+}
+
+fn date(read: &mut Reader<'_>) -> Result<Date, BadBody> {
+    u32::try_from(read.u64()?).map(|days| Date(days as i32)).map_err(|_| BadBody)
 }
 
 fn allocation(read: &mut Reader<'_>) -> Result<Allocation, BadBody> {
@@ -273,6 +338,7 @@ mod tests {
             realized_e16: 0,
             realized_long_e16: 0,
             realized_base_e16: 0,
+            date: Date(9),
             reason: Reason::None,
             allocations: vec![],
         };
@@ -284,6 +350,7 @@ mod tests {
                 realized_base_e16: 13,
                 cost_e16: 12,
                 base_cost_e16: 14,
+                dividends_e16: -15,
                 lot_count: 1,
             },
             lots: vec![lot],
@@ -294,10 +361,17 @@ mod tests {
                     realized_e16: 5,
                     realized_long_e16: 6,
                     realized_base_e16: 7,
+                    date: Date(-9),
                     reason: Reason::Oversell,
                     allocations: vec![one, Allocation { is_long_term: true, ..one }],
                 },
             ],
+            actions: vec![ActionFigures {
+                hash: TradeHash(3),
+                date: Date(-1),
+                gains: Gains { realized_e16: 1, long_e16: -2, base_e16: 3 },
+                dividends_e16: -4,
+            }],
             breaks: vec![(TradeHash(2), Reason::Oversell)],
         };
         let body = outcome.encode();

@@ -236,6 +236,7 @@ const LIMITS: &[Key<Config>] = &[
     ),
     limit!("forwards_max", "Forward-dated trades that wait for their date.", 1 << 24, engine.limits.forwards_max),
     limit!("contracts_max", "Contract versions.", 1 << 24, engine.limits.contracts_max),
+    limit!("actions_max", "Corporate actions and resets.", 1 << 20, engine.limits.actions_max),
     limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
 ];
 

@@ -440,7 +440,8 @@ impl<'h> Feeder<'h> {
             Command::Instrument(_) => "instrument",
             Command::BusinessDate(_) => "business date",
             Command::Mark(_) => "mark",
-            Command::Trade(_) | Command::Define { .. } => "command",
+            Command::PeriodLock(_) => "period lock",
+            Command::Trade(_) | Command::Action(_) | Command::Define { .. } => "command",
         };
         self.fed.refused_commands += 1;
         self.fed.warnings.push(format!("{place}: {what} refused: {code}"));

@@ -1,0 +1,80 @@
+//! What the coldpath replays by, as the follower has seen it: contracts, the actions in history, and up to which change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lotbook_core::Book;
+use lotbook_core::action_input::ActionInput;
+use lotbook_core::history::Item;
+use lotbook_core::id::{ChronoKey, NO_NAME, NameId};
+use lotbook_core::rules::ContractBook;
+use parking_lot::RwLock;
+
+#[derive(Debug, Default)]
+struct Seen {
+    contracts: Arc<ContractBook>,
+    /// Actions in history by instrument.
+    actions: HashMap<NameId, Arc<[ActionInput]>>,
+    /// Ordinal of the newest change that is in the two.
+    changes: u32,
+}
+
+/// Shared by the follower, which writes, and the worker.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(RwLock<Seen>);
+
+/// What one position is replayed by.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplayRules {
+    pub contracts: Arc<ContractBook>,
+    actions: Arc<[ActionInput]>,
+    /// Changes of history that are in it.
+    pub changes: u32,
+}
+
+impl ReplayRules {
+    /// Adds the actions up to a position's frontier to its own items.
+    pub(crate) fn add_actions(&self, items: &mut Vec<Item>, frontier: &ChronoKey) {
+        items.extend(self.actions.iter().filter(|input| input.key() <= *frontier).copied().map(Item::Action));
+    }
+}
+
+impl Changes {
+    /// The follower begins with this book.
+    pub(crate) fn begin(&self, book: &Book) {
+        let instruments = book.actions().entries().iter().map(|entry| entry.input.instrument);
+        let actions = instruments.map(|instrument| (instrument, in_history(book, instrument))).collect();
+        let contracts = Arc::new(book.contracts().clone());
+        *self.0.write() = Seen { contracts, actions, changes: book.actions().changes() };
+    }
+
+    /// The follower applied an event that may have been a change: told before the events after it, so that the worker
+    /// never replays by less than the position has seen.
+    pub(crate) fn advance(&self, book: &Book) {
+        let mut seen = self.0.write();
+        if seen.contracts.versions().len() != book.contracts().versions().len() {
+            seen.contracts = Arc::new(book.contracts().clone());
+        }
+        let since = seen.changes;
+        for change in book.actions().pending().iter().filter(|change| change.ordinal > since) {
+            if change.instrument != NO_NAME {
+                seen.actions.insert(change.instrument, in_history(book, change.instrument));
+            }
+        }
+        seen.changes = book.actions().changes();
+    }
+
+    /// What a position of this instrument is replayed by.
+    pub(crate) fn of(&self, instrument: NameId) -> ReplayRules {
+        let seen = self.0.read();
+        ReplayRules {
+            contracts: seen.contracts.clone(),
+            actions: seen.actions.get(&instrument).cloned().unwrap_or_default(),
+            changes: seen.changes,
+        }
+    }
+}
+
+fn in_history(book: &Book, instrument: NameId) -> Arc<[ActionInput]> {
+    book.actions().after(instrument, &ChronoKey::MIN).map(|(_, input)| *input).collect()
+}
