@@ -100,10 +100,7 @@ impl Resolver {
     /// [`NameError`].
     pub fn trade(&mut self, words: &TradeWords<'_>, now_ns: i64) -> Result<TradeInput, NameError> {
         let hash = |id: &str| TradeHash::new(words.namespace.as_bytes(), id.as_bytes());
-        let correlation = match words.correlation {
-            Some(given) => TradeId::new(given.as_bytes()).ok_or(NameError::Length)?,
-            None => self.correlations.next(now_ns),
-        };
+        let correlation = self.correlation(words.correlation, now_ns)?;
         Ok(TradeInput {
             trade_id: TradeId::new(words.trade_id.as_bytes()).ok_or(NameError::Length)?,
             hash: hash(words.trade_id),
@@ -129,6 +126,17 @@ impl Resolver {
             user: self.optional(NameClass::User, words.user)?,
             correlation,
         })
+    }
+
+    /// The correlation id that was given, or one that is made.
+    ///
+    /// # Errors
+    /// [`NameError::Length`].
+    pub fn correlation(&mut self, given: Option<&str>, now_ns: i64) -> Result<TradeId, NameError> {
+        match given {
+            Some(given) => TradeId::new(given.as_bytes()).ok_or(NameError::Length),
+            None => Ok(self.correlations.next(now_ns)),
+        }
     }
 
     /// The execution time of a trade that gave none: now on the business date, else the date's end.

@@ -35,6 +35,7 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64, breaks:
         uti: None,
         mark: mark.map(|mark| mark_row(&mark, now_ns)),
         fees: E16(view.fees_e16),
+        dividends: E16(view.dividends_e16),
         breaks,
         lots: lot_rows(view),
     }

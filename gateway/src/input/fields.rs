@@ -10,6 +10,7 @@ use lotbook_core::rules::{
     WASH_WINDOW_DAYS_MAX, WashSale,
 };
 
+use super::actions::{ACTION_FIELDS, LOCK_FIELDS, RESET_FIELDS};
 use super::error::{Code, LineError, quoted};
 use super::text::{self, WILDCARD, check_id, check_name};
 use super::time::{TIMESTAMP_FORM, parse_timestamp};
@@ -88,6 +89,16 @@ fields! {
     Bid = "bid",
     Ask = "ask",
     At = "at",
+    Action = "action",
+    ActionId = "action_id",
+    ToInstrument = "to_instrument",
+    Numerator = "numerator",
+    Denominator = "denominator",
+    CashPerUnit = "cash_per_unit",
+    CashInLieuPrice = "cash_in_lieu_price",
+    BasisFraction = "basis_fraction",
+    RecordDate = "record_date",
+    Through = "through",
 }
 
 const FIELDS: usize = Field::ALL.len();
@@ -132,6 +143,9 @@ const TYPES: &[(&str, &[Field])] = &[
         ],
     ),
     ("business_date", &[Field::Date]),
+    ("corporate_action", ACTION_FIELDS),
+    ("reset", RESET_FIELDS),
+    ("period_lock", LOCK_FIELDS),
     ("mark", &[Field::Instrument, Field::Kind, Field::Price, Field::Bid, Field::Ask, Field::At]),
 ];
 
@@ -178,7 +192,7 @@ const OPEN_LOT_FIELDS: &[Field] = &[
 ];
 
 /// Types that the contract announces and a later version reads.
-const LATER_TYPES: &[&str] = &["cancel", "correct", "reset", "corporate_action", "fx", "period_lock", "transfer"];
+const LATER_TYPES: &[&str] = &["cancel", "correct", "fx", "transfer"];
 
 /// A value as the file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -254,6 +268,9 @@ impl<'a> Object<'a> {
             "open_lot" => Line::Trade(fields.open_lot()?),
             "contract" => Line::Contract(fields.contract()?),
             "instrument" => Line::Instrument(fields.instrument()?),
+            "corporate_action" => Line::Action(Box::new(fields.action()?)),
+            "reset" => Line::Action(Box::new(fields.reset()?)),
+            "period_lock" => Line::PeriodLock(fields.period_lock()?),
             "business_date" => Line::BusinessDate(fields.date(Field::Date)?),
             _ => Line::Mark(fields.mark()?),
         })
@@ -300,7 +317,7 @@ fn type_names() -> String {
     names.join(", ")
 }
 
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     object: Object<'a>,
     round: bool,
 }
@@ -423,6 +440,10 @@ impl<'a> Fields<'a> {
         Ok(MarkLine { instrument, kind, price_e8, ask_e8, at_ns: self.mark_time()? })
     }
 
+    pub(super) fn value(&self, field: Field) -> &Raw<'a> {
+        &self.object.values[field as usize]
+    }
+
     fn take(&mut self, field: Field) -> Raw<'a> {
         std::mem::take(&mut self.object.values[field as usize])
     }
@@ -436,7 +457,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn text(
+    pub(super) fn text(
         &mut self,
         field: Field,
         check: fn(&[u8]) -> Result<(), text::TextError>,
@@ -444,7 +465,7 @@ impl<'a> Fields<'a> {
         self.string(field)?.map(|given| text::owned(field.name(), &given, check)).transpose()
     }
 
-    fn required_text(
+    pub(super) fn required_text(
         &mut self,
         field: Field,
         check: fn(&[u8]) -> Result<(), text::TextError>,
@@ -453,7 +474,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An account or instrument of a contract: `None` for all.
-    fn scope(&mut self, field: Field) -> Result<Option<String>, LineError> {
+    pub(super) fn scope(&mut self, field: Field) -> Result<Option<String>, LineError> {
         match self.string(field)? {
             None => Ok(None),
             Some(given) if given == WILDCARD => Ok(None),
@@ -461,7 +482,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn choice<T>(
+    pub(super) fn choice<T>(
         &mut self,
         field: Field,
         parse: fn(&str) -> Option<T>,
@@ -520,7 +541,7 @@ impl<'a> Fields<'a> {
         Ok(given.unwrap_or(TradeType::Any))
     }
 
-    fn decimal(&mut self, field: Field) -> Result<Option<i64>, LineError> {
+    pub(super) fn decimal(&mut self, field: Field) -> Result<Option<i64>, LineError> {
         let given = match self.take(field) {
             Raw::Absent => return Ok(None),
             Raw::Text(given) => given,
@@ -552,11 +573,11 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn required_decimal(&mut self, field: Field) -> Result<i64, LineError> {
+    pub(super) fn required_decimal(&mut self, field: Field) -> Result<i64, LineError> {
         self.decimal(field)?.ok_or_else(|| missing(field))
     }
 
-    fn date(&mut self, field: Field) -> Result<Date, LineError> {
+    pub(super) fn date(&mut self, field: Field) -> Result<Date, LineError> {
         let given = self.string(field)?.ok_or_else(|| missing(field))?;
         Date::parse(&given).ok_or_else(|| {
             LineError::of(field.name(), Code::BadDate, format!("{} is no date YYYY-MM-DD", quoted(&given)))
@@ -576,7 +597,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| bad_timestamp(Field::At, &given, "a date or "))
     }
 
-    fn integer(&mut self, field: Field) -> Result<Option<u64>, LineError> {
+    pub(super) fn integer(&mut self, field: Field) -> Result<Option<u64>, LineError> {
         match self.take(field) {
             Raw::Absent => Ok(None),
             Raw::Integer(value) => Ok(Some(value)),
@@ -613,7 +634,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn missing(field: Field) -> LineError {
+pub(super) fn missing(field: Field) -> LineError {
     LineError::of(field.name(), Code::MissingField, "is missing")
 }
 

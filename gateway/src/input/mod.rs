@@ -8,6 +8,7 @@
 //! price is readable; it passes, and the gate answers it with a reason, so that it is counted.
 //! The formats are documented in `docs/replay.md`.
 
+mod actions;
 mod csv;
 mod error;
 mod fields;
@@ -25,6 +26,7 @@ use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
 
+pub use actions::{ActionLine, LockLine};
 pub use error::{Code, LineError, quoted};
 pub use fix_stream::FixDecoder;
 pub use jsonl::parse_line;
@@ -57,6 +59,10 @@ pub enum Line {
     BusinessDate(Date),
     /// A price for valuation.
     Mark(MarkLine),
+    /// A corporate action or a reset.
+    Action(Box<ActionLine>),
+    /// History is to be closed.
+    PeriodLock(LockLine),
 }
 
 /// A trade as a file gives it; what is missing is stamped by the door.

@@ -249,6 +249,8 @@ pub fn read_rules(path: &Path) -> Result<Vec<Located>, Box<Located>> {
             Ok(Line::Contract(_) | Line::Instrument(_) | Line::BusinessDate(_)) => None,
             Ok(Line::Trade(_)) => Some("trade"),
             Ok(Line::Mark(_)) => Some("mark"),
+            Ok(Line::Action(_)) => Some("corporate_action"),
+            Ok(Line::PeriodLock(_)) => Some("period_lock"),
             Err(_) => return Err(Box::new(located)),
         };
         if let Some(other) = other {

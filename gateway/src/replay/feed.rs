@@ -20,7 +20,7 @@ use super::fix_lines::NO_DATE;
 use super::ledger::{KnownLog, Ledger};
 use crate::gate::{Gate, GateRefusal};
 use crate::input::{ContractLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
-use crate::output::{E8, E16, Outcome, TradeRow};
+use crate::output::{ActionRow, E8, E16, LockRow, Outcome, TradeRow};
 use crate::resolver::{Resolver, TradeWords};
 
 /// Namespace of trade ids in files. It is the same in every run, so that feeding a file again gives duplicates.
@@ -39,11 +39,23 @@ pub(super) struct RowKey {
     pub(super) executed_at_ns: i64,
 }
 
+/// An action's row, and what is kept of it until the document is made.
+#[derive(Debug)]
+pub(super) struct FedAction {
+    pub(super) hash: TradeHash,
+    /// Date of its place in history.
+    pub(super) date: Date,
+    pub(super) row: ActionRow,
+}
+
 /// The result of feeding.
 #[derive(Debug)]
 pub(super) struct Fed {
     pub(super) rows: Vec<TradeRow>,
     pub(super) keys: Vec<RowKey>,
+    /// Actions and resets.
+    pub(super) actions: Vec<FedAction>,
+    pub(super) locks: Vec<LockRow>,
     /// Time of the newest mark, UTC nanoseconds.
     pub(super) newest_mark_ns: i64,
     pub(super) warnings: Vec<String>,
@@ -51,15 +63,17 @@ pub(super) struct Fed {
 }
 
 /// A request whose answer has not come.
-enum Pending {
+pub(super) enum Pending {
     Trade(usize),
+    Action(usize),
+    Lock(usize),
     Command { place: String, command: Box<Command> },
 }
 
 pub(super) struct Feeder<'h> {
-    host: &'h Host,
+    pub(super) host: &'h Host,
     door: Door,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
     ledger: Arc<Mutex<Ledger>>,
     defaults: Rules,
     known: KnownLog,
@@ -73,8 +87,8 @@ pub(super) struct Feeder<'h> {
     today_of_fix: Arc<AtomicI32>,
     /// Dates of accepted forward-dated trades that may still wait.
     forward_dates: BTreeSet<Date>,
-    last_sequence: u64,
-    fed: Fed,
+    pub(super) last_sequence: u64,
+    pub(super) fed: Fed,
 }
 
 impl<'h> Feeder<'h> {
@@ -108,6 +122,8 @@ impl<'h> Feeder<'h> {
             fed: Fed {
                 rows: Vec::new(),
                 keys: Vec::new(),
+                actions: Vec::new(),
+                locks: Vec::new(),
                 newest_mark_ns: i64::MIN,
                 warnings: Vec::new(),
                 refused_commands: 0,
@@ -151,6 +167,11 @@ impl<'h> Feeder<'h> {
         if let Line::Trade(trade) = line {
             return self.trade(located, trade);
         }
+        match line {
+            Line::Action(action) => return self.action(located, action),
+            Line::PeriodLock(lock) => return self.period_lock(located, lock),
+            _ => {}
+        }
         let place = located.place();
         let origin = match self.origin(located) {
             Ok(origin) => origin,
@@ -161,7 +182,9 @@ impl<'h> Feeder<'h> {
             Line::Instrument(line) => self.instrument(line),
             Line::Mark(line) => self.mark(line),
             Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
-            Line::Trade(_) => return Err(ReplayError::Internal("a trade among the commands")),
+            Line::Trade(_) | Line::Action(_) | Line::PeriodLock(_) => {
+                return Err(ReplayError::Internal("a line with a row among the commands"));
+            }
         };
         match command {
             Ok(command) => self.command(place, origin, command),
@@ -179,7 +202,7 @@ impl<'h> Feeder<'h> {
         self.fed
     }
 
-    fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
+    pub(super) fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
         let source = match &self.source {
             Some((file, id)) if Arc::ptr_eq(file, &located.file) => *id,
             _ => {
@@ -321,13 +344,16 @@ impl<'h> Feeder<'h> {
             Command::Instrument(_) => self.drain(),
             Command::BusinessDate(_) => {
                 self.drain()?;
-                self.await_matured()
+                self.await_matured()?;
+                self.await_settled()
             }
+            // Rules of days that hold trades: positions are replayed for them.
+            Command::Contract(_) if !self.fed.rows.is_empty() || !self.host.model().is_empty() => self.await_settled(),
             _ => Ok(()),
         }
     }
 
-    fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
+    pub(super) fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
         while !self.door.has_room() {
             self.collect()?;
         }
@@ -339,7 +365,7 @@ impl<'h> Feeder<'h> {
         }
     }
 
-    fn drain(&mut self) -> Result<(), ReplayError> {
+    pub(super) fn drain(&mut self) -> Result<(), ReplayError> {
         while !self.pending.is_empty() {
             self.collect()?;
         }
@@ -373,6 +399,10 @@ impl<'h> Feeder<'h> {
         self.last_sequence = self.last_sequence.max(answer.sequence);
         match (answer.status, pending) {
             (Status::Trade(class), Pending::Trade(row)) => self.take_trade(answer, class, row),
+            (Status::Action(class), Pending::Action(row)) => self.take_action(answer, class, row),
+            (status @ (Status::Done | Status::Refused), Pending::Lock(row)) => {
+                self.take_lock(answer, status == Status::Done, row);
+            }
             (Status::Done, Pending::Command { command, .. }) => self.take_command(&command),
             (Status::Refused, Pending::Command { place, command }) => {
                 if !self.is_repeated(&command) {
@@ -381,6 +411,14 @@ impl<'h> Feeder<'h> {
             }
             (Status::OutOfSpace, Pending::Trade(row)) => {
                 let row = &self.fed.rows[row];
+                return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
+            }
+            (Status::OutOfSpace, Pending::Action(row)) => {
+                let row = &self.fed.actions[row].row;
+                return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
+            }
+            (Status::OutOfSpace, Pending::Lock(row)) => {
+                let row = &self.fed.locks[row];
                 return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
             }
             (Status::OutOfSpace, Pending::Command { place, .. }) => return Err(ReplayError::NoSpace { place }),
@@ -455,7 +493,7 @@ impl<'h> Feeder<'h> {
     }
 
     /// The stable code for a name that has no number, or the end of the run.
-    fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
+    pub(super) fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
         match error {
             NameError::Length => Ok(Reason::UnknownName.code()),
             NameError::Full => Ok(Reason::NameCapacity.code()),
@@ -468,7 +506,7 @@ impl<'h> Feeder<'h> {
 
     /// Waits until the forward-dated trades whose date has come are booked, so that what follows does not
     /// depend on timing. Those that cannot be booked exactly go on waiting.
-    fn await_matured(&mut self) -> Result<(), ReplayError> {
+    pub(super) fn await_matured(&mut self) -> Result<(), ReplayError> {
         let Some(today) = self.today else { return Ok(()) };
         if self.forward_dates.first().is_none_or(|first| *first > today) {
             return Ok(());

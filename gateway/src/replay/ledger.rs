@@ -17,19 +17,28 @@ use lotbook_core::mark::{Marked, flash};
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::replay::allocations;
 use lotbook_core::rules::{ContractTerms, Rules};
+use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use lotbook_engine::follower::Observer;
 use lotbook_engine::recovery::is_log_record;
 use lotbook_engine::{Host, StartError, side_log};
 use lotbook_wal::{From, Limit, ReadError, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::output::{CorrectionRow, E8, E16, FiguresRow};
+use crate::output::{AdjustmentRow, CorrectionRow, Day, E8, E16, FiguresRow};
 
 /// What a trade realized, and on which lots.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TradeFigures {
     pub(super) realized_e16: Money,
     pub(super) allocations: Box<[Allocation]>,
+}
+
+/// What an action did to one position.
+#[derive(Clone, Copy, Debug)]
+struct Acted {
+    action: TradeHash,
+    realized_e16: Money,
+    dividends_e16: Money,
 }
 
 /// What is known of all trades of the log.
@@ -42,6 +51,9 @@ pub(super) struct Ledger {
     waiting: HashMap<TradeHash, Date>,
     matured: HashSet<TradeHash>,
     breaks: HashMap<(NameId, NameId), Vec<(TradeHash, Reason)>>,
+    /// What actions did to each position.
+    acted: HashMap<(NameId, NameId), Vec<Acted>>,
+    adjustments: Vec<AdjustmentRow>,
     corrections: Vec<CorrectionRow>,
 }
 
@@ -66,6 +78,21 @@ impl Ledger {
     /// Trades of a position that break a rule at their place.
     pub(super) fn breaks(&self, account: NameId, instrument: NameId) -> &[(TradeHash, Reason)] {
         self.breaks.get(&(account, instrument)).map_or(&[], Vec::as_slice)
+    }
+
+    /// What each action did to all positions together: how many, realized, dividends.
+    pub(super) fn acted(&self) -> HashMap<TradeHash, (u64, Money, Money)> {
+        let mut sums: HashMap<TradeHash, (u64, Money, Money)> = HashMap::new();
+        for acted in self.acted.values().flatten() {
+            let sum = sums.entry(acted.action).or_default();
+            // Sums over positions are for reading: at the edge of the range they stop there.
+            *sum = (sum.0 + 1, sum.1.saturating_add(acted.realized_e16), sum.2.saturating_add(acted.dividends_e16));
+        }
+        sums
+    }
+
+    pub(super) fn adjustments(&self) -> &[AdjustmentRow] {
+        &self.adjustments
     }
 
     pub(super) fn corrections(&self) -> &[CorrectionRow] {
@@ -101,8 +128,54 @@ impl Ledger {
         self.ids.entry(input.hash).or_insert_with(|| input.trade_id.as_str().into());
     }
 
+    /// What an action's event says beside what it did.
+    fn note_action(&mut self, event: &ActionEvent) {
+        if matches!(event.class, Class::Applied | Class::Forward) {
+            self.ids.entry(event.input.hash).or_insert_with(|| event.input.action_id.as_str().into());
+        }
+    }
+
+    fn note_taken(&mut self, event: &TakenEvent<'_>) {
+        let position = (event.account, event.instrument);
+        if event.reason != Reason::None {
+            self.breaks.entry(position).or_default().push((event.cause, event.reason));
+        }
+        if event.books {
+            // An event that was decided has sums within their range.
+            let gains = event.took.realized().unwrap_or_default();
+            self.acted.entry(position).or_default().push(Acted {
+                action: event.cause,
+                realized_e16: gains.realized_e16,
+                dividends_e16: event.took.dividends_e16,
+            });
+        }
+    }
+
     fn note_breaks(&mut self, event: &CorrectedEvent, outcome: &Outcome) {
         self.breaks.insert((event.account, event.instrument), outcome.breaks.clone());
+    }
+
+    /// A change of closed days: it is dated on the first open one.
+    fn adjust(
+        &mut self,
+        book: &Book,
+        (account, instrument): (NameId, NameId),
+        cause: TradeHash,
+        version: u64,
+        (realized_e16, dividends_e16): (Money, Money),
+    ) {
+        if realized_e16 == 0 && dividends_e16 == 0 {
+            return;
+        }
+        self.adjustments.push(AdjustmentRow {
+            account: book.names().str(NameClass::Account, account).to_owned(),
+            instrument: book.names().str(NameClass::Instrument, instrument).to_owned(),
+            trade_id: self.id(cause),
+            date: Day(Date(book.locks().through(account).0 + 1)),
+            realized_pnl: E16(realized_e16),
+            dividends: E16(dividends_e16),
+            version,
+        });
     }
 
     fn set_figures(&mut self, hash: TradeHash, realized_e16: Money, allocations: Vec<Allocation>) {
@@ -121,6 +194,10 @@ impl Observer for Listener {
     fn trade(&mut self, before: &Book, _: &RecordHeader, event: &TradeEvent<'_>) {
         let mut ledger = self.0.lock();
         ledger.note_trade(event);
+        if event.adjusts {
+            let position = (event.input.account, event.input.instrument);
+            ledger.adjust(before, position, event.input.hash, event.version, (event.realized_e16, 0));
+        }
         let books = matches!(event.class, Class::Applied | Class::Provisional | Class::Matured);
         if !books || event.runs.is_empty() {
             return;
@@ -138,11 +215,32 @@ impl Observer for Listener {
         ledger.set_figures(event.input.hash, event.realized_e16, found);
     }
 
+    fn action(&mut self, _: &RecordHeader, event: &ActionEvent) {
+        self.0.lock().note_action(event);
+    }
+
+    fn taken(&mut self, before: &Book, _: &RecordHeader, event: &TakenEvent<'_>) {
+        let mut ledger = self.0.lock();
+        ledger.note_taken(event);
+        if event.adjusts {
+            let gains = event.took.realized().unwrap_or_default();
+            let adjusted = (gains.realized_e16, event.took.dividends_e16);
+            let position = (event.account, event.instrument);
+            ledger.adjust(before, position, event.cause, event.version, adjusted);
+        }
+    }
+
     fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
         let mut ledger = self.0.lock();
         for trade in &outcome.trades {
             ledger.set_figures(trade.hash, trade.realized_e16, trade.allocations.clone());
         }
+        let acted = outcome.actions.iter().map(|action| Acted {
+            action: action.hash,
+            realized_e16: action.gains.realized_e16,
+            dividends_e16: action.dividends_e16,
+        });
+        ledger.acted.insert((event.account, event.instrument), acted.collect());
         ledger.note_breaks(event, outcome);
         let row = correction(before, event, ledger.id(event.cause));
         ledger.corrections.push(row);
@@ -153,7 +251,7 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
     let account = book.names().str(NameClass::Account, event.account);
     let instrument = book.names().str(NameClass::Instrument, event.instrument);
     let held = book.instrument(event.instrument);
-    let mark = held.and_then(|held| held.marks.on(book.business_date()).waterfall());
+    let mark = book.mark(event.instrument);
     let multiplier_e8 = held.map_or(0, |held| held.terms.multiplier_e8);
     let figures = |figures: &Figures| figures_row(figures, mark.as_ref(), multiplier_e8);
     let (before, after) = (figures(&event.before), figures(&event.after));
@@ -161,6 +259,7 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
     let delta = CorrectionRow::delta_of(&before, &after).unwrap_or(crate::output::DeltaRow {
         quantity: E8(0),
         realized_pnl: E16(0),
+        dividends: E16(0),
         lot_count: 0,
         exposure: None,
     });
@@ -189,6 +288,7 @@ fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> 
         quantity: E8(figures.quantity_e8),
         realized_pnl: E16(figures.realized_e16),
         cost: E16(figures.cost_e16),
+        dividends: E16(figures.dividends_e16),
         lot_count: u64::from(figures.lot_count),
         exposure,
     }
@@ -232,6 +332,13 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
                     known.accepted.insert(trade.input.hash);
                 }
             }
+            Event::Action(action) => {
+                ledger.lock().note_action(action);
+                if action.class.is_accepted() {
+                    known.accepted.insert(action.input.hash);
+                }
+            }
+            Event::Taken(taken) => ledger.lock().note_taken(taken),
             Event::Corrected(corrected) if corrected.breaks > 0 => {
                 let outcome = side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;
                 ledger.lock().note_breaks(corrected, &outcome);
