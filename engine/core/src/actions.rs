@@ -267,34 +267,6 @@ impl ActionBook {
         }
     }
 
-    /// Replaces what an action says, or whether it counts at all. `cause`: the amendment.
-    pub(crate) fn amend(&mut self, entry: u32, input: ActionInput, is_in: bool, cause: TradeHash, today: Option<Date>) {
-        let before = *self.at(entry);
-        assert!(before.input.instrument == input.instrument);
-        self.order.retain(|&other| other != entry);
-        self.waiting.retain(|&other| other != entry);
-        self.digest = self.digest.wrapping_sub(entry_digest(&before));
-        let is_due = today.is_none_or(|today| input.date() <= today);
-        let entered = if is_due && before.counts() { before.entered } else { 0 };
-        self.entries[entry as usize] = Entry { input, is_in, entered, ..before };
-        if is_in {
-            self.place(entry);
-        }
-        let after = *self.at(entry);
-        self.digest = self.digest.wrapping_add(entry_digest(&after));
-        if before.counts() {
-            let from = if after.counts() { before.input.key().min(input.key()) } else { before.input.key() };
-            let (account, instrument) = (NO_NAME, input.instrument);
-            self.change(Change { ordinal: 0, action: NO_ACTION, cause, account, instrument, from });
-        }
-        match after.waits() {
-            true if is_due => self.enter(entry),
-            true => self.wait(entry),
-            false => {}
-        }
-        self.find_last(input.instrument);
-    }
-
     /// History changes otherwise: a contract's rules.
     pub(crate) fn change_rules(&mut self, account: NameId, instrument: NameId, from: Date) {
         let from = start_of(from);
@@ -365,11 +337,6 @@ impl ActionBook {
         let key = self.order_key(entry);
         let at = self.order.partition_point(|&other| self.order_key(other) < key);
         self.order.insert(at, entry);
-    }
-
-    fn find_last(&mut self, instrument: NameId) {
-        let place = |input: &ActionInput| (input.date(), input.kind.part());
-        self.last[instrument as usize] = self.after(instrument, &ChronoKey::MIN).map(|(_, input)| place(input)).max();
     }
 }
 
