@@ -5,6 +5,9 @@
 //! hexadecimal strings; sequences, addresses and counts are numbers. What there is none of is null.
 //! An interned number without a known name stays a number. Keys may be added, none is renamed.
 
+mod amend;
+
+use lotbook_core::amend_event::{AmendEvent, ResolvedEvent};
 use lotbook_core::codec::kind;
 use lotbook_core::command::{NameClass, Origin, Side, TradeType};
 use lotbook_core::date::Date;
@@ -161,6 +164,7 @@ fn class_name(class: NameClass) -> &'static str {
 fn trade_class(class: Class) -> &'static str {
     match class {
         Class::Matured => "matured",
+        Class::Lapsed => "lapsed",
         other => other.as_str(),
     }
 }
@@ -213,6 +217,8 @@ impl<N: Names> Line<'_, N> {
         | Event::Mark { origin, .. }
         | Event::Digests { origin, .. }
         | Event::Trade(TradeEvent { origin, .. })
+        | Event::Amended(AmendEvent { origin, .. })
+        | Event::Resolved(ResolvedEvent { origin, .. })
         | Event::Corrected(CorrectedEvent { origin, .. })) = event;
         map.serialize_entry("origin", &OriginOf(origin, self.names))?;
         match event {
@@ -254,6 +260,8 @@ impl<N: Names> Line<'_, N> {
                 map.serialize_entry("reason", &code(*reason))
             }
             Event::Trade(trade) => self.trade(map, trade),
+            Event::Amended(amended) => self.amended(map, amended),
+            Event::Resolved(resolved) => self.resolved(map, resolved),
             Event::Corrected(corrected) => self.corrected(map, corrected),
             Event::Digests { economic, full, .. } => {
                 map.serialize_entry("economic", &Hex64(*economic))?;
@@ -381,6 +389,7 @@ struct FiguresRow {
     realized_base: E16,
     cost: E16,
     base_cost: E16,
+    fees: E16,
     lot_count: u32,
 }
 
@@ -393,6 +402,7 @@ impl From<&Figures> for FiguresRow {
             realized_base: E16(figures.realized_base_e16),
             cost: E16(figures.cost_e16),
             base_cost: E16(figures.base_cost_e16),
+            fees: E16(figures.fees_e16),
             lot_count: figures.lot_count,
         }
     }
@@ -407,6 +417,7 @@ struct DeltaRow {
     realized_base: Option<E16>,
     cost: Option<E16>,
     base_cost: Option<E16>,
+    fees: Option<E16>,
     lot_count: i64,
 }
 
@@ -419,6 +430,7 @@ fn delta(before: &Figures, after: &Figures) -> DeltaRow {
         realized_base: less(after.realized_base_e16, before.realized_base_e16),
         cost: less(after.cost_e16, before.cost_e16),
         base_cost: less(after.base_cost_e16, before.base_cost_e16),
+        fees: less(after.fees_e16, before.fees_e16),
         lot_count: i64::from(after.lot_count) - i64::from(before.lot_count),
     }
 }
@@ -503,7 +515,8 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
     map.serialize_entry("averaged", &outcome.averaged)?;
     map.serialize_entry("lots", &lots.collect::<Vec<_>>())?;
     map.serialize_entry("trades", &trades.collect::<Vec<_>>())?;
-    map.serialize_entry("breaks", &breaks.collect::<Vec<_>>())
+    map.serialize_entry("breaks", &breaks.collect::<Vec<_>>())?;
+    amend::body(map, outcome)
 }
 
 /// The log's own records.

@@ -10,13 +10,14 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use lotbook_core::event::Class;
+use lotbook_core::date::Date;
+use lotbook_core::event::{Class, Reason};
 use lotbook_core::id::{NameId, TradeHash};
 use lotbook_core::image::ImageError;
 use lotbook_core::{Book, Limits};
 
 use crate::error::StartError;
-use crate::idempotency::TradeIds;
+use crate::idempotency::{First, IdKind, TradeIds};
 use crate::limits::CHECKPOINTS_KEPT;
 
 const MAGIC: &[u8; 8] = b"LBCHECK1";
@@ -33,6 +34,10 @@ pub struct State {
     pub sources: HashMap<NameId, u64>,
     /// Late trades of each PROVISIONAL position.
     pub late: HashMap<u32, Vec<Box<str>>>,
+    /// Trades of a position that break a rule at their place.
+    pub breaks: HashMap<u32, Vec<(TradeHash, Reason)>>,
+    /// Who resolved the breaks of a position, and why.
+    pub resolutions: HashMap<u32, Resolution>,
     /// Sequence of the last applied record.
     pub sequence: u64,
     /// Checksum of that record.
@@ -48,10 +53,23 @@ impl State {
             ids: TradeIds::new(trade_ids_max),
             sources: HashMap::new(),
             late: HashMap::new(),
+            breaks: HashMap::new(),
+            resolutions: HashMap::new(),
             sequence: 0,
             checksum: 0,
         }
     }
+}
+
+/// An operator's resolution of a position's breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    /// Interned user.
+    pub user: NameId,
+    /// Why.
+    pub note: Box<str>,
+    /// When, UTC nanoseconds.
+    pub at_ns: i64,
 }
 
 /// A checkpoint file found in the directory.
@@ -132,14 +150,32 @@ fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Re
             out.put(id.as_bytes())?;
         }
     }
+    out.put(&(state.breaks.len() as u64).to_le_bytes())?;
+    for (position, breaks) in &state.breaks {
+        out.put(&u64::from(*position).to_le_bytes())?;
+        out.put(&(breaks.len() as u64).to_le_bytes())?;
+        for (trade, reason) in breaks {
+            out.put(&trade.0.to_le_bytes())?;
+            out.put(&u64::from(*reason as u16).to_le_bytes())?;
+        }
+    }
+    out.put(&(state.resolutions.len() as u64).to_le_bytes())?;
+    for (position, Resolution { user, note, at_ns }) in &state.resolutions {
+        for word in [u64::from(*position), u64::from(*user), *at_ns as u64, note.len() as u64] {
+            out.put(&word.to_le_bytes())?;
+        }
+        out.put(note.as_bytes())?;
+    }
     out.put(&(state.ids.len() as u64).to_le_bytes())?;
-    for (first, id) in state.ids.iter() {
+    for (first, id, (quantity_e8, date)) in state.ids.iter() {
         out.put(&first.hash.0.to_le_bytes())?;
         for word in [first.sequence, first.address, first.content, first.version] {
             out.put(&word.to_le_bytes())?;
         }
+        out.put(&quantity_e8.to_le_bytes())?;
         out.put(&first.position.to_le_bytes())?;
-        out.put(&[first.class as u8, id.len() as u8])?;
+        out.put(&date.0.to_le_bytes())?;
+        out.put(&[first.class as u8, first.kind as u8, id.len() as u8])?;
         out.put(id)?;
     }
     let mut failed = None;
@@ -190,6 +226,9 @@ impl<'a> Cursor<'a> {
     }
     fn u32(&mut self) -> Option<u32> {
         self.take(4).and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes)
+    }
+    fn hash(&mut self) -> Option<TradeHash> {
+        self.take(16).and_then(|b| b.try_into().ok()).map(u128::from_le_bytes).map(TradeHash)
     }
     fn text(&mut self, len: usize) -> Option<&'a str> {
         std::str::from_utf8(self.take(len)?).ok()
@@ -251,14 +290,30 @@ fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
         state.late.insert(position, ids);
     }
     for _ in 0..cursor.u64()? {
-        let hash = TradeHash(cursor.take(16).and_then(|b| b.try_into().ok()).map(u128::from_le_bytes)?);
+        let position = u32::try_from(cursor.u64()?).ok()?;
+        let mut breaks = Vec::new();
+        for _ in 0..cursor.u64()? {
+            let trade = cursor.hash()?;
+            breaks.push((trade, Reason::from_u16(u16::try_from(cursor.u64()?).ok()?)?));
+        }
+        state.breaks.insert(position, breaks);
+    }
+    for _ in 0..cursor.u64()? {
+        let position = u32::try_from(cursor.u64()?).ok()?;
+        let (user, at_ns) = (NameId::try_from(cursor.u64()?).ok()?, cursor.u64()? as i64);
+        let len = usize::try_from(cursor.u64()?).ok()?;
+        state.resolutions.insert(position, Resolution { user, note: cursor.text(len)?.into(), at_ns });
+    }
+    for _ in 0..cursor.u64()? {
+        let hash = cursor.hash()?;
         let (sequence, address, content, version) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);
-        let position = cursor.u32()?;
-        let codes = cursor.take(2)?;
-        let class = Class::from_u8(codes[0])?;
-        let id = cursor.take(usize::from(codes[1]))?;
-        let entry = TradeIds::entry(hash, sequence, address, content, position, version, class);
-        if !state.ids.restore(entry, id) {
+        let quantity_e8 = cursor.u64()? as i64;
+        let (position, date) = (cursor.u32()?, Date(cursor.u32()? as i32));
+        let codes = cursor.take(3)?;
+        let (class, kind) = (Class::from_u8(codes[0])?, IdKind::from_u8(codes[1])?);
+        let id = cursor.take(usize::from(codes[2]))?;
+        let entry = First::restored(hash, sequence, address, content, position, version, class, kind);
+        if !state.ids.restore(entry, id, (quantity_e8, date)) {
             return Some(false);
         }
     }

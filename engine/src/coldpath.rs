@@ -12,11 +12,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lotbook_core::Scratch;
+use lotbook_core::apply::Place;
 use lotbook_core::codec::{CodecError, Decoder};
+use lotbook_core::date::Date;
 use lotbook_core::history::{Addition, History};
 use lotbook_core::id::TradeHash;
 use lotbook_core::outcome::Outcome;
-use lotbook_core::replay::{ReplayError, replay};
+use lotbook_core::replay::{ReplayError, replay_history};
 use lotbook_core::rules::ContractBook;
 use lotbook_wal::{Appender, Log, NO_ADDRESS, ReadError, RecordBuffer};
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -94,8 +96,8 @@ struct Waiting {
 pub struct ColdQueue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Contracts in force, as the follower has seen them.
-    contracts: RwLock<Arc<ContractBook>>,
+    /// Contracts in force and the business date, as the follower has seen them.
+    rules: RwLock<(Arc<ContractBook>, Option<Date>)>,
     paused: AtomicBool,
     stop: AtomicBool,
 }
@@ -107,7 +109,7 @@ impl ColdQueue {
         Self {
             waiting: Mutex::default(),
             changed: Condvar::new(),
-            contracts: RwLock::new(Arc::default()),
+            rules: RwLock::default(),
             paused: AtomicBool::new(!running),
             stop: AtomicBool::new(false),
         }
@@ -139,7 +141,13 @@ impl ColdQueue {
 
     /// The follower saw a contract event.
     pub fn set_contracts(&self, contracts: &ContractBook) {
-        *self.contracts.write() = Arc::new(contracts.clone());
+        self.rules.write().0 = Arc::new(contracts.clone());
+    }
+
+    /// The follower saw the business date move. Told before the events after it, so that the worker never replays on
+    /// an older date than the position has seen.
+    pub fn set_business_date(&self, today: Option<Date>) {
+        self.rules.write().1 = today;
     }
 
     /// Lets the worker go on.
@@ -305,9 +313,9 @@ impl Worker {
                 std::thread::sleep(Duration::from_millis(1));
                 break;
             };
-            let contracts = self.queue.contracts.read().clone();
-            let mut items = stream.history.items();
-            let outcome = match replay(&mut items, &contracts, head.multiplier_e8, &mut self.scratch) {
+            let (contracts, today) = self.queue.rules.read().clone();
+            let multiplier_e8 = head.multiplier_e8;
+            let outcome = match replay_history(&stream.history, today, &contracts, multiplier_e8, &mut self.scratch) {
                 Ok(outcome) => Box::new(outcome),
                 Err(error) => {
                     self.queue.bury(position, head.version, describe(&error));
@@ -352,7 +360,8 @@ impl Worker {
             let header = record.header;
             address = header.previous;
             let event = self.decoder.decode(header.kind, header.version, record.payload).map_err(StreamError::Codec)?;
-            let Some((_, version, addition)) = Addition::of(&event).filter(|found| found.0 == position) else {
+            let place = Place { sequence: header.sequence, address: header.address };
+            let Some((_, version, addition)) = Addition::of(&event, place).filter(|found| found.0 == position) else {
                 return Err(StreamError::Astray);
             };
             if version <= stream.version {

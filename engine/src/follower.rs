@@ -8,21 +8,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lotbook_core::Book;
+use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::NameClass;
-use lotbook_core::event::{CorrectedEvent, Event, TradeEvent};
-use lotbook_core::id::NO_NAME;
+use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
+use lotbook_core::held::Held;
+use lotbook_core::id::{NO_NAME, TradeHash};
+use lotbook_core::limits::HELD_DATES_MAX;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::rules::Rules;
 use lotbook_wal::{Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::checkpoint::{self, State};
+use crate::checkpoint::{self, Resolution, State};
 use crate::coldpath::{ColdQueue, Head};
 use crate::error::HostError;
 use crate::limits::{FOLLOWER_BATCH, PUBLISH_BEHIND_MS};
 use crate::phase::{Phase, Phases};
-use crate::read_model::{LotView, PositionView, ReadModel};
+use crate::read_model::{BreakView, HeldView, LotView, PositionView, ReadModel, ResolutionView};
 use crate::recovery::{self, is_log_record};
 use crate::side_log;
 use crate::wait::{WaitKind, Waiter};
@@ -35,6 +38,8 @@ const IDLE_SLEEP: Duration = Duration::from_micros(200);
 pub trait Observer: Send {
     /// A trade, whatever became of it, and the book before it.
     fn trade(&mut self, before: &Book, header: &RecordHeader, event: &TradeEvent<'_>);
+    /// A cancel or correct, whatever became of it, and the book before it.
+    fn amended(&mut self, before: &Book, header: &RecordHeader, event: &AmendEvent<'_>);
     /// An accepted correction and its body, and the book before it.
     fn corrected(&mut self, before: &Book, header: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome);
 }
@@ -67,6 +72,7 @@ pub(crate) struct Dirty {
     instruments: Vec<u32>,
     instrument_is: Vec<bool>,
     all_instruments: bool,
+    held: bool,
     since: Option<Instant>,
 }
 
@@ -82,6 +88,11 @@ fn mark(list: &mut Vec<u32>, is: &mut Vec<bool>, number: u32) {
 }
 
 impl Dirty {
+    fn held(&mut self) {
+        self.held = true;
+        self.since.get_or_insert_with(Instant::now);
+    }
+
     fn position(&mut self, number: u32) {
         mark(&mut self.positions, &mut self.position_is, number);
         self.since.get_or_insert_with(Instant::now);
@@ -97,6 +108,7 @@ impl Follower {
     /// Publishes everything that recovery found and queues what is PROVISIONAL.
     pub(crate) fn begin(&mut self) {
         self.queue.set_contracts(self.state.book.contracts());
+        self.queue.set_business_date(self.state.book.business_date());
         for number in 0..self.state.book.positions().len() as u32 {
             self.dirty.position(number);
             self.feed_coldpath(number);
@@ -107,6 +119,7 @@ impl Follower {
         for number in 0..self.state.book.names().len(NameClass::Currency) as u32 {
             self.model.publish_currency(number, self.state.book.names().str(NameClass::Currency, number));
         }
+        self.dirty.held();
         self.checkpointed = self.state.sequence;
         self.advance();
         self.publish();
@@ -178,6 +191,7 @@ impl Follower {
             if let Some(observer) = &mut self.observer {
                 match (&event, &outcome) {
                     (Event::Trade(trade), _) => observer.trade(&self.state.book, &header, trade),
+                    (Event::Amended(amend), _) => observer.amended(&self.state.book, &header, amend),
                     (Event::Corrected(corrected), Some(outcome)) => {
                         observer.corrected(&self.state.book, &header, corrected, outcome);
                     }
@@ -222,6 +236,9 @@ impl Follower {
             if let Some(instrument) = book.instrument(number) {
                 self.model.publish_instrument(number, instrument, today);
             }
+        }
+        if std::mem::take(&mut self.dirty.held) {
+            self.model.publish_held(held(&self.state));
         }
         self.dirty.since = None;
         self.model.published(self.state.sequence);
@@ -285,10 +302,20 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             dirty.position(corrected.position);
             queue.reconciled(corrected.position);
         }
+        Event::Amended(amend) => {
+            if amend.class == Class::Provisional {
+                dirty.position(amend.position);
+                feed(queue, state, amend.position);
+            }
+            dirty.held();
+        }
+        Event::Resolved(resolved) if resolved.reason == Reason::None => dirty.position(resolved.position),
         Event::Contract { .. } => queue.set_contracts(state.book.contracts()),
         Event::Instrument { terms, .. } => dirty.instrument(terms.instrument),
         Event::Mark { mark, .. } => dirty.instrument(mark.instrument),
         Event::BusinessDate { .. } => {
+            queue.set_business_date(state.book.business_date());
+            dirty.held();
             dirty.all_instruments = true;
             dirty.since.get_or_insert_with(Instant::now);
         }
@@ -297,6 +324,41 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
         }
         _ => {}
     }
+}
+
+fn breaks(state: &State, number: u32) -> Vec<BreakView> {
+    let found = state.breaks.get(&number).map_or(&[][..], Vec::as_slice);
+    let view = |(trade, reason): &(TradeHash, Reason)| BreakView {
+        trade_id: state.ids.id(*trade).unwrap_or("?").into(),
+        reason: *reason,
+    };
+    found.iter().map(view).collect()
+}
+
+fn resolution(state: &State, number: u32) -> Option<ResolutionView> {
+    let Resolution { user, note, at_ns } = state.resolutions.get(&number)?;
+    let user = state.book.names().str(NameClass::User, *user).into();
+    Some(ResolutionView { user, note: note.clone(), at_ns: *at_ns })
+}
+
+/// All that are held. There are few, and they change seldom.
+fn held(state: &State) -> Arc<[HeldView]> {
+    let (book, names) = (&state.book, state.book.names());
+    let view = |held: &Held| {
+        let input = &held.input;
+        let moved = book.date_moves().saturating_sub(held.moves);
+        HeldView {
+            amend_id: input.amend_id.as_str().into(),
+            namespace: names.str(NameClass::Namespace, input.namespace).into(),
+            kind: input.kind,
+            target_id: input.target_id.as_str().into(),
+            dates_left: HELD_DATES_MAX.saturating_sub(moved),
+            user: names.str(NameClass::User, input.user).into(),
+            correlation: input.correlation.as_str().into(),
+            sequence: held.sequence,
+        }
+    };
+    book.held().iter().map(view).collect()
 }
 
 fn view(state: &State, number: u32) -> PositionView {
@@ -337,7 +399,8 @@ fn view(state: &State, number: u32) -> PositionView {
         fees_e16: position.fees_e16,
         version: position.version,
         reconciliation: position.reconciliation(),
-        breaks: position.breaks,
+        breaks: breaks(state, number),
+        resolution: resolution(state, number),
         provisional_trade_ids: state.late.get(&number).cloned().unwrap_or_default(),
         forward_quantity_e8: position.forward_quantity_e8,
         last_effective_date: (date != lotbook_core::Date::NONE).then_some(date),

@@ -16,6 +16,7 @@ use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenRe
 use parking_lot::Mutex;
 use rtrb::RingBuffer;
 
+use crate::amendments::Matching;
 use crate::coldpath::{ColdQueue, DeadLetter, Streams, Worker};
 use crate::config::{EngineConfig, Role};
 use crate::directory::Directory;
@@ -120,6 +121,7 @@ impl Host {
             Arc::new(AtomicBool::new(false)),
         );
         let counters = Arc::new(Counters::default());
+        counters.set_held(shard.book.held().len());
         let new_doors = Arc::new(ArrayQueue::new(DOORS_MAX));
         let (directory_door, directory_end) = door();
         let directory = Arc::new(Directory::new(shard.book.names(), directory_door));
@@ -176,6 +178,7 @@ impl Host {
             wait: config.wait,
             now_ns: 0,
             digest_due,
+            matching: Matching::new(config.limits.held_max),
             planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
         };
         let worker = Worker {

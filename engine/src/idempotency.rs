@@ -1,15 +1,37 @@
-//! Trade ids of the recent window: exact, bounded, nothing allocated after `new`.
+//! Ids of trades and amendments, one space, of the recent window: exact, bounded, nothing allocated after `new`.
 //!
-//! Looked up by the 128-bit hash of (namespace, id); the stored id decides. A refused trade is not
-//! in it: it does not consume its id.
+//! Looked up by the 128-bit hash of (namespace, id); the stored id decides. What was refused is not
+//! in it: it does not consume its id. It also says which position an id belongs to, and so routes amendments.
 
 use hashbrown::HashTable;
+use lotbook_core::amend::AmendInput;
+use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::command::TradeInput;
+use lotbook_core::date::Date;
+use lotbook_core::decide_amend::Target;
 use lotbook_core::digest;
 use lotbook_core::event::{Class, TradeEvent};
 use lotbook_core::id::TradeHash;
 
-/// The first result of a trade id.
+/// What an id names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum IdKind {
+    /// A trade or opening lot.
+    Trade = 1,
+    /// A cancel or correct.
+    Amendment = 2,
+}
+
+impl IdKind {
+    /// From the number in checkpoints.
+    #[must_use]
+    pub fn from_u8(value: u8) -> Option<Self> {
+        [Self::Trade, Self::Amendment].into_iter().find(|kind| *kind as u8 == value)
+    }
+}
+
+/// The first result of an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct First {
     /// Hash of (namespace, id).
@@ -18,19 +40,23 @@ pub struct First {
     pub sequence: u64,
     /// Address of the event.
     pub address: u64,
-    /// Digest of what the trade says economically: the same id with another content is a conflict.
+    /// Digest of what it says economically: the same id with another content is a conflict.
     pub content: u64,
-    /// Position.
+    /// Position; `u32::MAX` for an amendment that is held.
     pub position: u32,
     /// Version of the position after it.
     pub version: u64,
     /// What became of it.
     pub class: Class,
+    /// What it names.
+    pub kind: IdKind,
     text_at: u32,
     text_len: u8,
 }
 
-/// What a trade id is.
+const _: () = assert!(size_of::<First>() == 64);
+
+/// What an id is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// Not seen in the window.
@@ -50,8 +76,28 @@ pub struct TradeIds {
     capacity: usize,
 }
 
-/// Mean length of an id that the reserved text allows.
-const TEXT_BYTES_MEAN: usize = 32;
+/// Mean length of an id that the reserved text allows, with what stands behind it.
+const TEXT_BYTES_MEAN: usize = 32 + EXTRA_BYTES;
+/// Bytes behind each id: a trade's signed quantity and date, which its amendments need. They lie where the id was
+/// just written, for a larger entry would cost every lookup.
+const EXTRA_BYTES: usize = 12;
+
+fn extra(quantity_e8: i64, date: Date) -> [u8; EXTRA_BYTES] {
+    let mut bytes = [0; EXTRA_BYTES];
+    bytes[..8].copy_from_slice(&quantity_e8.to_le_bytes());
+    bytes[8..].copy_from_slice(&date.0.to_le_bytes());
+    bytes
+}
+
+/// Digest of what an amendment says, by the same rule.
+#[must_use]
+pub fn amend_content(input: &AmendInput) -> u64 {
+    let changes = &input.changes;
+    let hash = digest::mix(input.target.0 as u64, (input.target.0 >> 64) as u64);
+    let hash = digest::mix(hash, u64::from(input.account) << 32 | u64::from(input.instrument));
+    let hash = digest::mix(hash, changes.digest());
+    digest::mix(hash, input.kind as u64)
+}
 
 /// Digest of what a trade says economically. Ids, times of sending and sequence numbers are not in it, nor is the
 /// rate to the base currency: the door stamps it where the sender gives none.
@@ -95,20 +141,46 @@ impl TradeIds {
     #[inline]
     #[must_use]
     pub fn has_room(&self, id_bytes: usize) -> bool {
-        self.table.len() < self.capacity && self.text.len() + id_bytes <= self.text.capacity()
+        // The table's own capacity shrinks by what was removed from it.
+        self.table.len() < self.capacity.min(self.table.capacity())
+            && self.text.len() + id_bytes + EXTRA_BYTES <= self.text.capacity()
     }
 
     /// Looks a trade up.
     #[inline]
     #[must_use]
     pub fn lookup(&self, input: &TradeInput) -> Lookup {
-        let Some(first) = self.table.find(input.hash.0 as u64, |first| first.hash == input.hash) else {
-            return Lookup::New;
-        };
-        if self.text_of(first) == input.trade_id.as_bytes() && first.content == content(input) {
+        self.look(input.hash, input.trade_id.as_bytes(), || content(input))
+    }
+
+    /// Looks an amendment up by its own id.
+    #[must_use]
+    pub fn lookup_amend(&self, input: &AmendInput) -> Lookup {
+        self.look(input.hash, input.amend_id.as_bytes(), || amend_content(input))
+    }
+
+    #[inline]
+    fn look(&self, hash: TradeHash, id: &[u8], content: impl FnOnce() -> u64) -> Lookup {
+        let Some(first) = self.first(hash) else { return Lookup::New };
+        if self.text_of(first) == id && first.content == content() {
             Lookup::Same(*first)
         } else {
             Lookup::Conflict(*first)
+        }
+    }
+
+    /// What an amendment's target is. An id with the same hash and another text is another id, hence unknown.
+    #[must_use]
+    pub fn target(&self, target: TradeHash, id: &[u8]) -> Target {
+        let Some(first) = self.first(target).filter(|first| self.text_of(first) == id) else { return Target::Unknown };
+        let position = first.position;
+        match (first.kind, first.class) {
+            (IdKind::Amendment, Class::Held) => Target::Held,
+            (IdKind::Amendment, _) => Target::Amendment { position },
+            (IdKind::Trade, _) => {
+                let (quantity_e8, date) = self.extra_of(first);
+                Target::Trade { position, quantity_e8, date }
+            }
         }
     }
 
@@ -129,51 +201,101 @@ impl TradeIds {
         &self.text[first.text_at as usize..][..usize::from(first.text_len)]
     }
 
+    fn extra_of(&self, first: &First) -> (i64, Date) {
+        let bytes = &self.text[first.text_at as usize + usize::from(first.text_len)..][..EXTRA_BYTES];
+        let (quantity, date) = bytes.split_at(8);
+        let (mut of_quantity, mut of_date) = ([0; 8], [0; 4]);
+        of_quantity.copy_from_slice(quantity);
+        of_date.copy_from_slice(date);
+        (i64::from_le_bytes(of_quantity), Date(i32::from_le_bytes(of_date)))
+    }
+
     /// Remembers an accepted trade; others are left out, and a matured one is there already.
     /// The caller has asked [`Self::has_room`].
     #[inline]
     pub fn insert(&mut self, event: &TradeEvent<'_>, sequence: u64, address: u64) {
-        if matches!(event.class, Class::Rejected | Class::Duplicate | Class::Matured) {
+        if !matches!(event.class, Class::Applied | Class::Provisional | Class::Forward) {
             return;
         }
-        let id = event.input.trade_id.as_bytes();
-        assert!(self.has_room(id.len()));
-        let (text_at, text_len) = (self.text.len() as u32, id.len() as u8);
-        self.text.extend_from_slice(id);
+        let input = &event.input;
         let first = First {
-            hash: event.input.hash,
+            hash: input.hash,
             sequence,
             address,
-            content: content(&event.input),
+            content: content(input),
             position: event.position,
             version: event.version,
             class: event.class,
-            text_at,
-            text_len,
+            kind: IdKind::Trade,
+            text_at: 0,
+            text_len: 0,
         };
-        self.table.insert_unique(event.input.hash.0 as u64, first, |first| first.hash.0 as u64);
+        self.put(first, input.trade_id.as_bytes(), extra(input.signed_quantity_e8(), input.effective_date));
     }
 
-    /// Every entry with its id, in no particular order; for checkpoints.
-    pub fn iter(&self) -> impl Iterator<Item = (&First, &[u8])> {
-        self.table.iter().map(|first| (first, self.text_of(first)))
+    /// Remembers what became of an amendment: accepted or held, booked after it was held, or lapsed, which frees its
+    /// id. For one that is new the caller has asked [`Self::has_room`].
+    pub fn note_amend(&mut self, event: &AmendEvent<'_>, sequence: u64, address: u64) {
+        let input = &event.input;
+        match event.class {
+            Class::Provisional | Class::Held => {
+                if let Some(first) = self.table.find_mut(input.hash.0 as u64, |first| first.hash == input.hash) {
+                    (first.position, first.version, first.class) = (event.position, event.version, event.class);
+                    return;
+                }
+                let first = First {
+                    hash: input.hash,
+                    sequence,
+                    address,
+                    content: amend_content(input),
+                    position: event.position,
+                    version: event.version,
+                    class: event.class,
+                    kind: IdKind::Amendment,
+                    text_at: 0,
+                    text_len: 0,
+                };
+                self.put(first, input.amend_id.as_bytes(), [0; EXTRA_BYTES]);
+            }
+            Class::Lapsed => {
+                if let Ok(entry) = self.table.find_entry(input.hash.0 as u64, |first| first.hash == input.hash) {
+                    entry.remove();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, mut first: First, id: &[u8], extra: [u8; EXTRA_BYTES]) {
+        assert!(self.has_room(id.len()));
+        (first.text_at, first.text_len) = (self.text.len() as u32, id.len() as u8);
+        self.text.extend_from_slice(id);
+        self.text.extend_from_slice(&extra);
+        self.table.insert_unique(first.hash.0 as u64, first, |first| first.hash.0 as u64);
+    }
+
+    /// Every entry with its id and what stands behind it, in no particular order; for checkpoints.
+    pub fn iter(&self) -> impl Iterator<Item = (&First, &[u8], (i64, Date))> {
+        self.table.iter().map(|first| (first, self.text_of(first), self.extra_of(first)))
     }
 
     /// Takes an entry from a checkpoint. `false`: there is no room for it.
     #[must_use]
-    pub fn restore(&mut self, mut first: First, id: &[u8]) -> bool {
+    pub fn restore(&mut self, first: First, id: &[u8], (quantity_e8, date): (i64, Date)) -> bool {
         if !self.has_room(id.len()) {
             return false;
         }
-        (first.text_at, first.text_len) = (self.text.len() as u32, id.len() as u8);
-        self.text.extend_from_slice(id);
-        self.table.insert_unique(first.hash.0 as u64, first, |first| first.hash.0 as u64);
+        self.put(first, id, extra(quantity_e8, date));
         true
     }
+}
 
-    /// An entry for [`Self::restore`].
+impl First {
+    /// An entry for [`TradeIds::restore`].
     #[must_use]
-    pub fn entry(
+    #[allow(clippy::too_many_arguments, reason = "the fields of an entry, as a checkpoint has them")]
+    pub fn restored(
         hash: TradeHash,
         sequence: u64,
         address: u64,
@@ -181,7 +303,8 @@ impl TradeIds {
         position: u32,
         version: u64,
         class: Class,
-    ) -> First {
-        First { hash, sequence, address, content, position, version, class, text_at: 0, text_len: 0 }
+        kind: IdKind,
+    ) -> Self {
+        Self { hash, sequence, address, content, position, version, class, kind, text_at: 0, text_len: 0 }
     }
 }

@@ -10,6 +10,7 @@
 //! else follows the log at its own pace. What is absent: the shard thread takes no lock, makes no
 //! system call and allocates nothing in steady state; it waits for its rings only.
 
+mod amendments;
 pub mod checkpoint;
 pub mod coldpath;
 pub mod config;

@@ -11,6 +11,8 @@ pub const DOOR_BATCH: usize = 64;
 pub const PROPOSALS_MAX: usize = 64;
 /// Forward-dated trades that mature between two batches.
 pub const MATURITY_SLICE: usize = 32;
+/// Held amendments that are looked at between two batches: for their time, and for a target that came.
+pub const HELD_SLICE: usize = 32;
 /// Records between two digests in the log.
 pub const DIGEST_EVERY: u64 = 65_536;
 /// Longest time that the follower lets a changed position wait for its publication, while behind.

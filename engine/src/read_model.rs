@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use lotbook_core::Date;
+use lotbook_core::amend::AmendKind;
 use lotbook_core::amount::Money;
 use lotbook_core::book::Instrument;
 use lotbook_core::command::InstrumentTerms;
+use lotbook_core::event::Reason;
 use lotbook_core::id::NameId;
 use lotbook_core::mark::{Flash, Marked, flash};
 use lotbook_core::position::Reconciliation;
+use parking_lot::RwLock;
 
 /// An open lot as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +63,10 @@ pub struct PositionView {
     pub version: u64,
     /// Whether the figures are final.
     pub reconciliation: Reconciliation,
-    /// Number of breaks.
-    pub breaks: u32,
+    /// Accepted trades that break a rule at their place in history.
+    pub breaks: Vec<BreakView>,
+    /// Who resolved these breaks, if anybody did.
+    pub resolution: Option<ResolutionView>,
     /// Late trades that await the coldpath.
     pub provisional_trade_ids: Vec<Box<str>>,
     /// Signed quantity of forward-dated trades.
@@ -96,6 +101,47 @@ impl PositionView {
     }
 }
 
+/// A trade that breaks a rule at its place in history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BreakView {
+    /// The trade.
+    pub trade_id: Box<str>,
+    /// The rule.
+    pub reason: Reason,
+}
+
+/// An operator's resolution of the breaks of a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolutionView {
+    /// Who.
+    pub user: Box<str>,
+    /// Why.
+    pub note: Box<str>,
+    /// When, UTC nanoseconds.
+    pub at_ns: i64,
+}
+
+/// A held amendment as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldView {
+    /// Its own id.
+    pub amend_id: Box<str>,
+    /// Namespace of its id and its target's.
+    pub namespace: Box<str>,
+    /// Cancel or correct.
+    pub kind: AmendKind,
+    /// Id that has not come.
+    pub target_id: Box<str>,
+    /// Business dates that it is held for yet, this one included.
+    pub dates_left: u32,
+    /// User, empty for none.
+    pub user: Box<str>,
+    /// Correlation id.
+    pub correlation: Box<str>,
+    /// Log sequence of the event that held it.
+    pub sequence: u64,
+}
+
 /// An instrument as people read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct InstrumentView {
@@ -111,6 +157,7 @@ pub struct ReadModel {
     positions: DashMap<(NameId, NameId), Arc<PositionView>>,
     instruments: DashMap<NameId, InstrumentView>,
     currencies: DashMap<NameId, Arc<str>>,
+    held: RwLock<Arc<[HeldView]>>,
     sequence: AtomicU64,
     published_sequence: AtomicU64,
     provisional: AtomicU64,
@@ -125,6 +172,7 @@ impl Default for ReadModel {
             positions: DashMap::new(),
             instruments: DashMap::new(),
             currencies: DashMap::new(),
+            held: RwLock::new(Arc::new([])),
             sequence: AtomicU64::new(0),
             published_sequence: AtomicU64::new(0),
             provisional: AtomicU64::new(0),
@@ -174,6 +222,12 @@ impl ReadModel {
         self.currencies.get(&currency).map(|text| text.clone())
     }
 
+    /// Amendments that are held for their target, in the order of arrival.
+    #[must_use]
+    pub fn held(&self) -> Arc<[HeldView]> {
+        self.held.read().clone()
+    }
+
     /// Sequence of the last event that the follower has applied.
     #[must_use]
     pub fn sequence(&self) -> u64 {
@@ -217,6 +271,10 @@ impl ReadModel {
     pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, today: Option<Date>) {
         let mark = instrument.marks.on(today).waterfall();
         self.instruments.insert(id, InstrumentView { terms: instrument.terms, mark });
+    }
+
+    pub(crate) fn publish_held(&self, held: Arc<[HeldView]>) {
+        *self.held.write() = held;
     }
 
     pub(crate) fn publish_currency(&self, id: NameId, text: &str) {

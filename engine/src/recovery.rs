@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{Decoder, kind};
-use lotbook_core::event::{Class, Event};
+use lotbook_core::event::{Class, Event, Reason};
 use lotbook_core::outcome::Outcome;
 use lotbook_wal::{From, Limit, Log, ReadError, RecordHeader};
 
-use crate::checkpoint::{self, Read, State};
+use crate::checkpoint::{self, Read, Resolution, State};
 use crate::config::EngineConfig;
 use crate::error::StartError;
 use crate::side_log;
@@ -70,6 +70,13 @@ pub fn apply(
             return Err(Unapplied { sequence, what: format!("trade {} was accepted before", trade.input.trade_id) });
         }
     }
+    if let Event::Amended(amend) = event
+        && matches!(amend.class, Class::Provisional | Class::Held)
+        && state.ids.first(amend.input.hash).is_none()
+        && !state.ids.has_room(amend.input.amend_id.as_bytes().len())
+    {
+        return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
+    }
     state.book.apply(event, place, outcome).map_err(|misfit| Unapplied { sequence, what: misfit.to_string() })?;
     match event {
         Event::Trade(trade) => {
@@ -77,21 +84,57 @@ pub fn apply(
             if trade.class.is_accepted() {
                 state.book.set_last_address(trade.position, header.address);
             }
+            if trade.class == Class::Matured && trade.reason != Reason::None {
+                state.breaks.entry(trade.position).or_default().push((trade.input.hash, trade.reason));
+                forget_resolution(state, trade.position);
+            }
             if trade.late {
                 state.late.entry(trade.position).or_default().push(trade.input.trade_id.as_str().into());
             }
             let offset = state.sources.entry(trade.origin.source).or_default();
             *offset = (*offset).max(trade.origin.source_offset);
         }
+        Event::Amended(amend) => {
+            state.ids.note_amend(amend, sequence, header.address);
+            if amend.class == Class::Provisional {
+                state.book.set_last_address(amend.position, header.address);
+                state.late.entry(amend.position).or_default().push(amend.input.amend_id.as_str().into());
+            }
+            let offset = state.sources.entry(amend.origin.source).or_default();
+            *offset = (*offset).max(amend.origin.source_offset);
+        }
+        Event::Resolved(resolved) => {
+            if resolved.reason == Reason::None {
+                let (user, at_ns) = (resolved.input.user, resolved.origin.occurred_at_ns);
+                let note = resolved.input.note.as_str().into();
+                state.resolutions.insert(resolved.position, Resolution { user, note, at_ns });
+                state.book.set_last_address(resolved.position, header.address);
+            }
+            let offset = state.sources.entry(resolved.origin.source).or_default();
+            *offset = (*offset).max(resolved.origin.source_offset);
+        }
         Event::Corrected(corrected) => {
             state.book.set_last_address(corrected.position, header.address);
             state.late.remove(&corrected.position);
+            let found = outcome.map(|outcome| outcome.breaks.clone()).filter(|breaks| !breaks.is_empty());
+            match found {
+                Some(breaks) => state.breaks.insert(corrected.position, breaks),
+                None => state.breaks.remove(&corrected.position),
+            };
+            forget_resolution(state, corrected.position);
         }
         _ => {}
     }
     state.sequence = sequence;
     state.checksum = header.checksum;
     Ok(())
+}
+
+/// A resolution is of the breaks that there were: with others it is history.
+fn forget_resolution(state: &mut State, position: u32) {
+    if !state.book.positions()[position as usize].is_resolved() {
+        state.resolutions.remove(&position);
+    }
 }
 
 /// Recovers both states.

@@ -18,6 +18,7 @@ use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
 use rtrb::{Consumer, Producer};
 
+use crate::amendments::Matching;
 use crate::coldpath::{Proposal, Verdict};
 use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
@@ -41,7 +42,11 @@ pub(crate) enum Stop {
 #[derive(Debug, Default)]
 pub struct Counters {
     /// By class, see [`Class`]; index 0 is every command that is not a trade.
-    classes: [CachePadded<AtomicU64>; 7],
+    classes: [CachePadded<AtomicU64>; 9],
+    /// Amendments by class, as above.
+    amendments: [CachePadded<AtomicU64>; 9],
+    /// Amendments that are held now.
+    held: CachePadded<AtomicU64>,
     /// Proposals of the coldpath that were accepted.
     corrected: CachePadded<AtomicU64>,
     /// Proposals that came too late: the position had moved on.
@@ -63,6 +68,32 @@ impl Counters {
     #[must_use]
     pub fn trades(&self, class: Class) -> u64 {
         self.classes[class as usize].load(Ordering::Relaxed)
+    }
+
+    /// Amendments of a class: accepted ones are [`Class::Provisional`].
+    #[must_use]
+    pub fn amendments(&self, class: Class) -> u64 {
+        self.amendments[class as usize].load(Ordering::Relaxed)
+    }
+
+    /// Amendments that are held for their target.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_amendment(&self, class: Class, held: usize) {
+        bump(&self.amendments[class as usize]);
+        self.set_held(held);
+    }
+
+    pub(crate) fn set_held(&self, held: usize) {
+        // ORDERING: relaxed, a statistic.
+        self.held.store(held as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_other(&self) {
+        bump(&self.classes[0]);
     }
 
     /// Commands that are not trades.
@@ -92,7 +123,7 @@ impl Counters {
 
 /// Why the shard cannot log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NotLogged {
+pub(crate) enum NotLogged {
     OutOfSpace,
     Latched,
 }
@@ -109,7 +140,7 @@ impl Journal {
     /// Appends an event to the mapped tail. When the log thread is behind, this is the one place where
     /// the shard waits: no request is taken, so the rings fill and the doors hold their senders back.
     #[inline]
-    fn append(&mut self, event: &Event<'_>, partition: u16, previous: u64) -> Result<Place, NotLogged> {
+    pub(crate) fn append(&mut self, event: &Event<'_>, partition: u16, previous: u64) -> Result<Place, NotLogged> {
         let meta = RecordMeta {
             kind: codec::kind_of(event),
             version: codec::SCHEMA_VERSION,
@@ -153,6 +184,7 @@ pub(crate) struct Shard {
     pub now_ns: i64,
     /// Sequence from which the next digests are due.
     pub digest_due: u64,
+    pub matching: Matching,
     pub planted: Option<Planted>,
 }
 
@@ -187,6 +219,7 @@ impl Shard {
             worked = true;
         }
         worked |= self.mature_slice();
+        worked |= self.held_slice();
         if !worked && let Some(door) = self.new_doors.pop() {
             self.doors.push(door);
             worked = true;
@@ -194,7 +227,7 @@ impl Shard {
         worked
     }
 
-    fn stamp(&mut self) {
+    pub(crate) fn stamp(&mut self) {
         // Read from the vDSO, without a system call.
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.now_ns = since.as_nanos() as i64;
@@ -222,6 +255,8 @@ impl Shard {
         let answered = match &request.command {
             Command::Trade(input) if self.planted.is_none() => self.trade(request.token, input, &request.origin),
             Command::Trade(_) => self.trade_with_fault(&request),
+            Command::Amend(input) => self.amend(request.token, input, &request.origin),
+            Command::Resolve(input) => self.resolve(request.token, input, &request.origin),
             command => self.other(request.token, command, &request.origin),
         };
         match answered {
@@ -242,7 +277,9 @@ impl Shard {
             | Event::Contract { reason, .. }
             | Event::BusinessDate { reason, .. }
             | Event::Mark { reason, .. } => (*reason, NO_NAME),
-            Event::Trade(_) | Event::Corrected(_) | Event::Digests { .. } => (Reason::None, NO_NAME),
+            Event::Trade(_) | Event::Amended(_) | Event::Resolved(_) | Event::Corrected(_) | Event::Digests { .. } => {
+                (Reason::None, NO_NAME)
+            }
         };
         let place = self.journal.append(&event, 0, NO_ADDRESS)?;
         apply(&mut self.book, &event, place, None);
@@ -254,6 +291,7 @@ impl Shard {
 
     #[inline]
     fn trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
+        self.lapse_if_overdue(input.hash)?;
         match self.ids.lookup(input) {
             Lookup::New => self.new_trade(token, input, origin),
             Lookup::Same(first) => self.known_trade(token, input, origin, Class::Duplicate, Reason::None, &first),
@@ -266,7 +304,7 @@ impl Shard {
     #[inline]
     fn new_trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
         if !self.book.forwards().is_empty() {
-            self.mature_position(input)?;
+            self.mature_before(input)?;
         }
         let mut decision = self.book.decide_trade(input, &mut self.scratch);
         if decision.class.is_accepted() && !self.ids.has_room(input.trade_id.as_bytes().len()) {
@@ -278,6 +316,9 @@ impl Shard {
             self.ids.insert(trade, place.sequence, place.address);
         }
         self.log_digests_if_due(place);
+        if decision.class.is_accepted() {
+            self.match_held(input.hash);
+        }
         Ok(Answer {
             reason: decision.reason,
             first_class: decision.class,
@@ -318,9 +359,15 @@ impl Shard {
     }
 
     /// Forward-dated trades of one position whose date has come: always before its own next event.
-    fn mature_position(&mut self, input: &TradeInput) -> Result<(), NotLogged> {
+    fn mature_before(&mut self, input: &TradeInput) -> Result<(), NotLogged> {
+        match self.book.find(input.account, input.instrument) {
+            Some(position) => self.mature_position(position),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn mature_position(&mut self, position: u32) -> Result<(), NotLogged> {
         let Some(today) = self.book.business_date() else { return Ok(()) };
-        let Some(position) = self.book.find(input.account, input.instrument) else { return Ok(()) };
         while self.book.positions()[position as usize].forwards > 0 {
             let Some(forward) = self.book.forwards().first_due_of(position, today).copied() else { break };
             if !self.mature(&forward)? {
@@ -362,7 +409,8 @@ impl Shard {
     /// The coldpath proposes: accepted when the position is still at the version that was replayed.
     fn consider(&mut self, proposal: Proposal) {
         let position = &self.book.positions()[proposal.position as usize];
-        let fits = self.book.lots().can_hold(&position.block, proposal.outcome.lots.len());
+        let fits = self.book.lots().can_hold(&position.block, proposal.outcome.lots.len())
+            && self.book.forwards().has_room_for(proposal.outcome.waiting.len());
         let version = position.version;
         let mut accepted = false;
         if version == proposal.base_version && fits {
@@ -401,7 +449,7 @@ impl Shard {
     }
 
     #[inline]
-    fn log_digests_if_due(&mut self, place: Place) {
+    pub(crate) fn log_digests_if_due(&mut self, place: Place) {
         if place.sequence >= self.digest_due {
             // Without room or on a latched log the digests simply come later or not at all.
             let _ = self.log_digests();
@@ -440,7 +488,12 @@ fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Resul
 }
 
 #[inline]
-fn apply(book: &mut Book, event: &Event<'_>, place: Place, outcome: Option<&lotbook_core::outcome::Outcome>) {
+pub(crate) fn apply(
+    book: &mut Book,
+    event: &Event<'_>,
+    place: Place,
+    outcome: Option<&lotbook_core::outcome::Outcome>,
+) {
     // The event was decided on this very book a moment ago and is in the log already: a misfit is a
     // defect, and going on would acknowledge what recovery cannot repeat.
     if let Err(misfit) = book.apply(event, place, outcome) {

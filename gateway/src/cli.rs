@@ -387,8 +387,18 @@ pub struct WalDirArgs {
 }
 
 /// Kinds of events, as `wal dump --kind` names them.
-pub const EVENT_KINDS: [&str; 8] =
-    ["defined", "instrument", "contract", "business_date", "mark", "trade", "corrected", "digests"];
+pub const EVENT_KINDS: [&str; 10] = [
+    "defined",
+    "instrument",
+    "contract",
+    "business_date",
+    "mark",
+    "trade",
+    "amendment",
+    "corrected",
+    "resolved",
+    "digests",
+];
 
 /// `lotbook wal dump`.
 #[derive(Clone, Debug, Args)]

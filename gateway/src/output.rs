@@ -55,7 +55,7 @@ pub enum Outcome {
     Duplicate,
     /// Refused, with a reason.
     Rejected,
-    /// Accepted and kept apart: forward-dated, or (later) waiting for its target.
+    /// Kept apart: a forward-dated trade, or an amendment that waits for its target.
     Held,
 }
 
@@ -154,6 +154,8 @@ pub struct PositionRow {
     pub fees: E16,
     /// Accepted trades that break a rule at their place in history; with any the status is PENDING.
     pub breaks: Vec<BreakRow>,
+    /// Who resolved these breaks, null where nobody did.
+    pub resolution: Option<ResolutionRow>,
     /// Open lots in the order of opening.
     pub lots: Vec<LotRow>,
 }
@@ -165,6 +167,15 @@ pub struct BreakRow {
     pub trade_id: String,
     /// The rule, as a reason code.
     pub reason: &'static str,
+}
+
+/// An operator's resolution of a position's breaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ResolutionRow {
+    /// Who.
+    pub user_id: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// A part of a reduction.
@@ -198,11 +209,28 @@ pub enum Term {
     Short,
 }
 
-/// A trade as it stands after reconciliation.
+/// What amendments have made of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Amended {
+    /// It counts with other fields than it came with.
+    Corrected,
+    /// It is out of the history.
+    Cancelled,
+}
+
+/// A trade or amendment as it stands after reconciliation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TradeRow {
-    /// Trade id as given.
+    /// Its id as given, or as made for an amendment that gave none.
     pub trade_id: String,
+    /// Type of the line: `trade`, `open_lot`, `cancel` or `correct`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// Id of what an amendment amends, null for others.
+    pub amends: Option<String>,
+    /// What amendments have made of it, null where it counts as it came.
+    pub amended: Option<Amended>,
     /// What became of it.
     pub outcome: Outcome,
     /// Why it was refused, a stable code; null otherwise.
@@ -221,9 +249,9 @@ pub struct TradeRow {
     pub realized_fx: E16,
     /// Which lots it reduced.
     pub allocations: Vec<AllocationRow>,
-    /// Account as given.
+    /// Account as given; of an amendment its target's, empty where that is not known.
     pub account: String,
-    /// Instrument as given.
+    /// Instrument, likewise.
     pub instrument: String,
     /// Fees as given.
     pub fees: E8,
@@ -233,8 +261,8 @@ pub struct TradeRow {
     pub consideration_difference: Option<E16>,
     /// Currency as given, null where none was.
     pub currency: Option<String>,
-    /// Units of base currency for one of the trade's: given, or stamped.
-    pub fx_to_base: E8,
+    /// Units of base currency for one of the trade's: given, or stamped; null of an amendment that does not change it.
+    pub fx_to_base: Option<E8>,
     /// Sub-account as given, null where none was.
     pub sub_account: Option<String>,
     /// Correlation id, made by the door where the sender gave none.
@@ -362,8 +390,10 @@ impl SkippedRow {
 pub struct Counts {
     /// Lines, rows or messages read, whatever they were.
     pub lines: u64,
-    /// Trades read; the sum of the five outcomes.
+    /// Trades and amendments read; the sum of the five outcomes.
     pub trades: u64,
+    /// Amendments among them.
+    pub amendments: u64,
     /// Trades with outcome applied.
     pub applied: u64,
     /// Trades with outcome provisional.
@@ -384,7 +414,7 @@ pub struct Counts {
     pub lots: u64,
     /// Corrections.
     pub corrections: u64,
-    /// Contracts, instruments, business dates and marks that were read and refused.
+    /// Contracts, instruments, business dates, marks and resolutions that were read and refused.
     pub refused_commands: u64,
     /// FIX messages passed over because they are no trades.
     pub other_messages: u64,
@@ -418,6 +448,7 @@ impl ReplayDocument {
             refused_commands: self.counts.refused_commands,
             other_messages: self.counts.other_messages,
             trades: self.trades.len() as u64,
+            amendments: self.trades.iter().filter(|t| t.amends.is_some()).count() as u64,
             applied: of(Outcome::Applied),
             provisional: of(Outcome::Provisional),
             duplicate: of(Outcome::Duplicate),

@@ -33,6 +33,7 @@ fn position(account: &str, instrument: &str) -> PositionRow {
         mark: Some(MarkRow { price: E8(17_000_000_000), source: "last", age_ms: 0 }),
         fees: E16(0),
         breaks: Vec::new(),
+        resolution: None,
         lots: vec![LotRow {
             trade_id: "t1".to_owned(),
             side: LotSide::Long,
@@ -51,6 +52,9 @@ fn position(account: &str, instrument: &str) -> PositionRow {
 fn trade(id: &str, outcome: Outcome, reason: Option<&'static str>) -> TradeRow {
     TradeRow {
         trade_id: id.to_owned(),
+        kind: "trade",
+        amends: None,
+        amended: None,
         outcome,
         reason,
         realized_pnl: E16(0),
@@ -75,7 +79,7 @@ fn trade(id: &str, outcome: Outcome, reason: Option<&'static str>) -> TradeRow {
         consideration: Some(E8(1)),
         consideration_difference: Some(E16(-1)),
         currency: None,
-        fx_to_base: E8(100_000_000),
+        fx_to_base: Some(E8(100_000_000)),
         sub_account: None,
         correlation_id: "c".to_owned(),
         file: Arc::from("trades.jsonl"),

@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lotbook_core::amend::{AmendInput, AmendKind, Changes, NO_TIME};
+use lotbook_core::amend_event::ResolveInput;
 use lotbook_core::amount::ONE_E8;
 use lotbook_core::command::{NO_CONSIDERATION, NO_PRICE, NameClass, Side, TradeInput, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
+use lotbook_core::note::Note;
 use lotbook_engine::{Directory, NameError};
+
+use crate::input::{ChangeWords, ResolveLine};
 
 /// A trade in a door's words.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +63,33 @@ pub struct TradeWords<'a> {
     pub source_order: u64,
 }
 
+/// A cancel or correct in a door's words.
+#[derive(Clone, Copy, Debug)]
+pub struct AmendWords<'a> {
+    /// Its own id.
+    pub amend_id: &'a str,
+    /// Namespace of both ids.
+    pub namespace: &'a str,
+    /// Cancel or correct.
+    pub kind: AmendKind,
+    /// Id of what it amends.
+    pub target_id: &'a str,
+    /// Account of the target, where the sender repeats it.
+    pub account: Option<&'a str>,
+    /// Instrument of the target, where the sender repeats it.
+    pub instrument: Option<&'a str>,
+    /// What a correct changes.
+    pub changes: &'a ChangeWords,
+    /// Its own execution time.
+    pub executed_at_ns: Option<i64>,
+    /// Order within the source.
+    pub source_order: u64,
+    /// User.
+    pub user: Option<&'a str>,
+    /// Correlation id; made here where there is none.
+    pub correlation: Option<&'a str>,
+}
+
 /// Resolves words for one door. Keeps the names it has met, so that in steady state nothing is shared.
 #[derive(Debug)]
 pub struct Resolver {
@@ -100,10 +132,7 @@ impl Resolver {
     /// [`NameError`].
     pub fn trade(&mut self, words: &TradeWords<'_>, now_ns: i64) -> Result<TradeInput, NameError> {
         let hash = |id: &str| TradeHash::new(words.namespace.as_bytes(), id.as_bytes());
-        let correlation = match words.correlation {
-            Some(given) => TradeId::new(given.as_bytes()).ok_or(NameError::Length)?,
-            None => self.correlations.next(now_ns),
-        };
+        let correlation = self.correlation(words.correlation, now_ns)?;
         Ok(TradeInput {
             trade_id: TradeId::new(words.trade_id.as_bytes()).ok_or(NameError::Length)?,
             hash: hash(words.trade_id),
@@ -129,6 +158,71 @@ impl Resolver {
             user: self.optional(NameClass::User, words.user)?,
             correlation,
         })
+    }
+
+    /// The command for a cancel or correct.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn amend(&mut self, words: &AmendWords<'_>, now_ns: i64) -> Result<AmendInput, NameError> {
+        let hash = |id: &str| TradeHash::new(words.namespace.as_bytes(), id.as_bytes());
+        let id = |id: &str| TradeId::new(id.as_bytes()).ok_or(NameError::Length);
+        let mut changes = Changes::NONE;
+        let wanted = words.changes;
+        changes.set_side(wanted.side);
+        changes.set_trade_type(wanted.trade_type);
+        changes.set_quantity(wanted.quantity_e8);
+        changes.set_price(wanted.price_e8);
+        changes.set_consideration(wanted.consideration_e8);
+        changes.set_fees(wanted.fees_e8);
+        changes.set_fx_to_base(wanted.fx_to_base_e8);
+        changes.set_effective_date(wanted.effective_date);
+        changes.set_executed_at(wanted.executed_at_ns);
+        changes.set_lot(wanted.lot.as_deref().map(hash));
+        changes.set_contract(self.some(NameClass::Contract, wanted.contract_id.as_deref())?);
+        changes.set_currency(self.some(NameClass::Currency, wanted.currency.as_deref())?);
+        changes.set_sub_account(self.some(NameClass::SubAccount, wanted.sub_account.as_deref())?);
+        Ok(AmendInput {
+            amend_id: id(words.amend_id)?,
+            hash: hash(words.amend_id),
+            namespace: self.name(NameClass::Namespace, words.namespace)?,
+            kind: words.kind,
+            target_id: id(words.target_id)?,
+            target: hash(words.target_id),
+            executed_at_ns: words.executed_at_ns.unwrap_or(NO_TIME),
+            source_order: words.source_order,
+            account: self.optional(NameClass::Account, words.account)?,
+            instrument: self.optional(NameClass::Instrument, words.instrument)?,
+            changes,
+            user: self.optional(NameClass::User, words.user)?,
+            correlation: self.correlation(words.correlation, now_ns)?,
+        })
+    }
+
+    /// The command for a resolution. A reason that is too long was refused before.
+    ///
+    /// # Errors
+    /// [`NameError`].
+    pub fn resolve(&mut self, line: &ResolveLine, now_ns: i64) -> Result<ResolveInput, NameError> {
+        Ok(ResolveInput {
+            account: self.name(NameClass::Account, &line.account)?,
+            instrument: self.name(NameClass::Instrument, &line.instrument)?,
+            version: line.version.unwrap_or(0),
+            user: self.name(NameClass::User, &line.user_id)?,
+            note: Note::new(line.reason.as_bytes()).ok_or(NameError::Length)?,
+            correlation: self.correlation(line.correlation_id.as_deref(), now_ns)?,
+        })
+    }
+
+    fn some(&mut self, class: NameClass, text: Option<&str>) -> Result<Option<NameId>, NameError> {
+        text.map(|text| self.name(class, text)).transpose()
+    }
+
+    fn correlation(&mut self, given: Option<&str>, now_ns: i64) -> Result<TradeId, NameError> {
+        match given {
+            Some(given) => TradeId::new(given.as_bytes()).ok_or(NameError::Length),
+            None => Ok(self.correlations.next(now_ns)),
+        }
     }
 
     /// The execution time of a trade that gave none: now on the business date, else the date's end.

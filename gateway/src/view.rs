@@ -3,17 +3,18 @@
 use lotbook_core::id::NO_NAME;
 use lotbook_core::mark::Marked;
 use lotbook_core::position::Reconciliation as CoreReconciliation;
-use lotbook_engine::read_model::InstrumentView;
+use lotbook_engine::read_model::{BreakView, InstrumentView, ResolutionView};
 use lotbook_engine::{PositionView, ReadModel};
 
+use crate::output::ResolutionRow;
 use crate::output::{BreakRow, Day, E8, E16, LotRow, LotSide, MarkRow, PositionRow, PositionStatus, Reconciliation};
 
 const NS_PER_MS: u64 = 1_000_000;
 
 /// A position's row. `now_ns` is the moment from which the age of the mark counts: the newest input
-/// for a replay, the wall clock for a host. `breaks` are the trades that break a rule at their place.
+/// for a replay, the wall clock for a host.
 #[must_use]
-pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64, breaks: Vec<BreakRow>) -> PositionRow {
+pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64) -> PositionRow {
     let instrument = model.instrument(view.instrument_id);
     let mark = instrument.and_then(|instrument| instrument.mark);
     let flash = view.flash(mark.as_ref());
@@ -40,7 +41,8 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64, breaks:
         uti: None,
         mark: mark.map(|mark| mark_row(&mark, now_ns)),
         fees: E16(view.fees_e16),
-        breaks,
+        breaks: view.breaks.iter().map(break_row).collect(),
+        resolution: view.resolution.as_ref().map(resolution_row),
         lots: lot_rows(view, mark.as_ref()),
     }
 }
@@ -49,6 +51,14 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64, breaks:
 #[must_use]
 pub fn status(view: &PositionView) -> PositionStatus {
     if view.quantity_e8 == 0 { PositionStatus::Closed } else { PositionStatus::Open }
+}
+
+fn break_row(broken: &BreakView) -> BreakRow {
+    BreakRow { trade_id: broken.trade_id.as_ref().into(), reason: broken.reason.code() }
+}
+
+fn resolution_row(resolution: &ResolutionView) -> ResolutionRow {
+    ResolutionRow { user_id: resolution.user.as_ref().into(), reason: resolution.note.as_ref().into() }
 }
 
 fn reconciliation(status: CoreReconciliation) -> Reconciliation {

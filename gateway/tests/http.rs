@@ -98,6 +98,8 @@ fn figures_of_one_position() {
                 "uti": null,
                 "mark": {"price": "15", "source": "official_close", "age_ms": null},
                 "fees": "0.75",
+                "breaks": [],
+                "resolution": null,
                 "break_count": 0,
                 "lot_count": 1,
                 "as_of_sequence": null,

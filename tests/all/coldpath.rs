@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lotbook_core::Book;
+use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput, TradeType};
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, TradeEvent};
@@ -184,6 +185,8 @@ impl Observer for Listener {
         }
         told.trade(event);
     }
+
+    fn amended(&mut self, _: &Book, _: &RecordHeader, _: &AmendEvent<'_>) {}
 
     fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
         let mut told = self.0.lock().expect("not poisoned");
@@ -393,7 +396,7 @@ fn breaks_make_pending_and_heal() {
         assert!(matches!(answers[0].status, Status::Trade(class) if class.is_accepted()));
         assert!(rig.host.wait_reconciled(PATIENCE));
         let view = rig.host.model().positions()[0].clone();
-        (view.reconciliation, view.breaks)
+        (view.reconciliation, view.breaks.len())
     };
     assert_eq!(send(&mut rig, &list[0]), (Reconciliation::Reconciled, 0));
     assert_eq!(send(&mut rig, &list[1]), (Reconciliation::Pending, 1));

@@ -1,5 +1,6 @@
 //! All integration tests, one file a concern.
 
+mod amend;
 mod book;
 mod coldpath;
 mod command_line;

@@ -183,8 +183,15 @@ pub(crate) fn compare_view(wanted: &oracle::Book, view: &PositionView) -> Result
     compare(wanted, view.quantity_e8, view.realized_e16, lots.into_iter())
 }
 
-pub(crate) const LIMITS: Limits =
-    Limits { positions_max: 64, lots_max: 1 << 16, names_max: 64, forwards_max: 1 << 10, contracts_max: 64 };
+pub(crate) const LIMITS: Limits = Limits {
+    positions_max: 64,
+    lots_max: 1 << 16,
+    names_max: 64,
+    forwards_max: 1 << 10,
+    amendments_max: 1 << 10,
+    held_max: 1 << 8,
+    contracts_max: 64,
+};
 
 pub(crate) fn image(book: &Book) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -283,7 +290,7 @@ impl BookRig {
         };
         self.sequence += 1;
         let place = Place { sequence: self.sequence, address: self.sequence * 8 };
-        follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place);
+        follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place, None);
         self.book.apply(&event, place, None).expect("an event of this book");
         reason
     }
@@ -307,7 +314,7 @@ impl BookRig {
             let event = Event::Trade(decision.event(&forward.input, &Origin::INTERNAL, &self.scratch));
             self.sequence += 1;
             let place = Place { sequence: self.sequence, address: self.sequence * 8 };
-            follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place);
+            follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place, None);
             self.book.apply(&event, place, None).expect("a decision of this book");
             *self.cash_e16.entry(decision.position).or_default() -= cash(&forward.input);
             self.conserved(decision.position);
@@ -340,7 +347,7 @@ impl BookRig {
         let event = Event::Trade(trade);
         self.sequence += 1;
         let place = Place { sequence: self.sequence, address: self.sequence * 8 };
-        follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place);
+        follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place, None);
         let refused = decision.class == Class::Rejected;
         let before = refused.then(|| image(&self.book));
         self.book.apply(&event, place, None).expect("a decision of this book");
@@ -419,7 +426,14 @@ fn cash(input: &TradeInput) -> i128 {
 }
 
 /// Encodes, decodes from aligned memory, applies.
-fn follow(book: &mut Book, bytes: &mut Vec<u8>, decoder: &mut Decoder, event: &Event<'_>, place: Place) {
+pub(crate) fn follow(
+    book: &mut Book,
+    bytes: &mut Vec<u8>,
+    decoder: &mut Decoder,
+    event: &Event<'_>,
+    place: Place,
+    outcome: Option<&Outcome>,
+) {
     let len = codec::payload_bytes(event);
     bytes.clear();
     bytes.resize(len + 16, 0xAA);
@@ -428,7 +442,7 @@ fn follow(book: &mut Book, bytes: &mut Vec<u8>, decoder: &mut Decoder, event: &E
     codec::encode(event, payload);
     let decoded = decoder.decode(codec::kind_of(event), codec::SCHEMA_VERSION, payload).expect("own bytes");
     assert_eq!(&decoded, event, "an event that was read back differs");
-    book.apply(&decoded, place, None).expect("an event of an equal book");
+    book.apply(&decoded, place, outcome).expect("an event of an equal book");
 }
 
 /// Runs `check` on the history. Where it fails, removes ever smaller stretches as long as it goes on

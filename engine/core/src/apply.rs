@@ -3,11 +3,11 @@
 //! An event that does not fit the book is a damaged log or a defect: [`Misfit`] says so and the book
 //! must not be used any further.
 
+use crate::amend_event::break_digest;
 use crate::book::{Book, Instrument, NO_POSITION, index_hash};
 use crate::command::{NameClass, TradeInput, TradeKind};
-use crate::date::Date;
 use crate::digest;
-use crate::event::{Averaged, Class, CorrectedEvent, Event, Reason, TradeEvent};
+use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
 use crate::forward::Forward;
 use crate::id::NO_NAME;
 use crate::lots::{Gone, Lot, LotArena};
@@ -57,6 +57,8 @@ impl Book {
                 let outcome = outcome.ok_or(Misfit("correction without its body"))?;
                 self.apply_corrected(corrected, outcome)
             }
+            Event::Amended(amend) => self.apply_amend(amend, place),
+            Event::Resolved(resolved) => self.apply_resolved(resolved),
             Event::Defined { class, id, reason, text, .. } => self.apply_name(*class, *id, *reason, text),
             Event::Instrument { reason, terms, .. } => {
                 if *reason == Reason::None {
@@ -74,6 +76,7 @@ impl Book {
             }
             Event::BusinessDate { reason, date, .. } => {
                 if *reason == Reason::None {
+                    self.date_moves += u32::from(self.business_date != Some(*date));
                     self.business_date = Some(*date);
                 }
                 Ok(())
@@ -116,6 +119,7 @@ impl Book {
     pub fn apply_trade(&mut self, event: &TradeEvent<'_>, place: Place) -> Result<(), Misfit> {
         match event.class {
             Class::Rejected | Class::Duplicate => return Ok(()),
+            Class::Held | Class::Lapsed => return Err(Misfit("a trade of an amendment's class")),
             Class::Applied | Class::Provisional | Class::Forward | Class::Matured => {}
         }
         let number = self.position_for(&event.input, event.position)?;
@@ -137,7 +141,11 @@ impl Book {
                 position.forwards -= 1;
                 position.forward_quantity_e8 -= event.input.signed_quantity_e8();
                 position.forward_gross_e8 -= event.input.quantity_e8;
-                position.breaks += u32::from(event.reason != Reason::None);
+                if event.reason != Reason::None {
+                    position.breaks += 1;
+                    let digest = break_digest(event.input.hash, event.reason);
+                    position.found_breaks(position.break_set.wrapping_add(digest));
+                }
                 settle(&mut self.lots, &self.names, position, event)?;
             }
             _ => settle(&mut self.lots, &self.names, position, event)?,
@@ -174,31 +182,6 @@ impl Book {
             index_hash(p.account, p.instrument)
         });
         Ok(number)
-    }
-
-    fn apply_corrected(&mut self, event: &CorrectedEvent, outcome: &Outcome) -> Result<(), Misfit> {
-        let position =
-            self.positions.get_mut(event.position as usize).ok_or(Misfit("correction of an unknown position"))?;
-        fits!(position.version == event.base_version, "correction of another version");
-        fits!(event.version == event.base_version + 1, "version is not the next one");
-        fits!(outcome.after == event.after, "the body gives other figures than the event");
-        fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
-        fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
-        position.version = event.version;
-        position.provisional = 0;
-        position.breaks = event.breaks;
-        position.quantity_e8 = outcome.after.quantity_e8;
-        position.realized_e16 = outcome.after.realized_e16;
-        position.realized_long_e16 = outcome.after.realized_long_e16;
-        position.realized_base_e16 = outcome.after.realized_base_e16;
-        position.cost_e16 = outcome.after.cost_e16;
-        position.base_cost_e16 = outcome.after.base_cost_e16;
-        position.oldest = outcome.lots.first().map_or(Date::NONE, |lot| lot.acquired);
-        let (key_hash, names) = (position.key_hash, &self.names);
-        let tag = |lot: &Lot| digest::lot_tag(key_hash, names, lot);
-        self.lots.replace(&mut position.block, outcome.averaged, outcome.lots.iter().copied(), tag);
-        self.sums.refresh(position);
-        Ok(())
     }
 }
 

@@ -4,10 +4,12 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
+use crate::amendments::Amendments;
 use crate::command::{InstrumentTerms, NameClass};
 use crate::date::Date;
 use crate::digest;
 use crate::forward::Forwards;
+use crate::held::HeldSet;
 use crate::id::{NO_NAME, NameId};
 use crate::limits::Limits;
 use crate::lots::LotArena;
@@ -59,7 +61,11 @@ pub struct Book {
     pub(crate) index: HashTable<u32>,
     pub(crate) lots: LotArena,
     pub(crate) forwards: Forwards,
+    pub(crate) amendments: Amendments,
+    pub(crate) held: HeldSet,
     pub(crate) business_date: Option<Date>,
+    /// How often the business date has moved: what the time of held amendments is counted in.
+    pub(crate) date_moves: u32,
     pub(crate) sums: Sums,
 }
 
@@ -81,7 +87,10 @@ impl Book {
             index: HashTable::with_capacity(limits.positions_max),
             lots: LotArena::new(limits.lots_max),
             forwards: Forwards::new(limits.forwards_max),
+            amendments: Amendments::new(limits.amendments_max),
+            held: HeldSet::new(limits.held_max),
             business_date: None,
+            date_moves: 0,
             sums: Sums::new(limits.names_max),
         }
     }
@@ -114,6 +123,26 @@ impl Book {
     #[must_use]
     pub fn forwards(&self) -> &Forwards {
         &self.forwards
+    }
+
+    /// Accepted amendments.
+    #[must_use]
+    pub fn amendments(&self) -> &Amendments {
+        &self.amendments
+    }
+
+    /// Amendments that are held for a target that has not come.
+    #[inline]
+    #[must_use]
+    pub fn held(&self) -> &HeldSet {
+        &self.held
+    }
+
+    /// How often the business date has moved.
+    #[inline]
+    #[must_use]
+    pub fn date_moves(&self) -> u32 {
+        self.date_moves
     }
 
     /// The business date, once one was set. Before that no trade is forward-dated.
@@ -168,7 +197,9 @@ impl Book {
     #[must_use]
     pub fn full_digest(&self) -> u64 {
         let date = self.business_date.map_or(0, |date| u64::from(date.0 as u32) + 1);
-        digest::mix(self.sums.full, date)
+        let date = date | u64::from(self.date_moves) << 33;
+        let apart = self.amendments.digest().wrapping_add(digest::mix(self.held.digest(), 0));
+        digest::mix(digest::mix(self.sums.full, date), apart)
     }
 
     /// Remembers where a position's last event lies, for the back-link of the next one.

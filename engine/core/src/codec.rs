@@ -6,16 +6,20 @@
 //! change in layout, or in what `apply` does to an event, is a new version beside the old one.
 //! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
 
+mod amend;
+pub mod kind;
 mod layout;
 mod parts;
+mod runs;
 
 use alloc::vec::Vec;
 
 use layout::*;
-use parts::{contract_rules, corrected, read_run};
+use parts::{contract_rules, corrected};
 use rkyv::rancor::Failure;
 use rkyv::ser::writer::Buffer;
 use rkyv::{Archive, Serialize};
+use runs::{RUN_BYTES, align_runs, read_runs, write_runs};
 
 use crate::amount::ONE_E8;
 use crate::command::{InstrumentTerms, Mark, MarkKind, NO_CONSIDERATION, NameClass, Side};
@@ -26,53 +30,6 @@ use crate::id::{TradeHash, TradeId};
 use crate::limits::{CORRELATION_BYTES_MAX, RUNS_PER_TRADE_MAX, TRADE_ID_BYTES_MAX};
 use crate::rules::{ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
 
-/// Kinds of records in a shard's log. Numbers are never reused.
-pub mod kind {
-    /// A name was interned.
-    pub const DEFINED: u16 = 1;
-    /// Terms of an instrument.
-    pub const INSTRUMENT: u16 = 2;
-    /// Rules of a contract.
-    pub const CONTRACT: u16 = 3;
-    /// The business date.
-    pub const BUSINESS_DATE: u16 = 4;
-    /// A mark.
-    pub const MARK: u16 = 5;
-    /// TradeApplied.
-    pub const TRADE_APPLIED: u16 = 16;
-    /// ProvisionalTradeApplied.
-    pub const TRADE_PROVISIONAL: u16 = 17;
-    /// A forward-dated trade was accepted.
-    pub const TRADE_FORWARD: u16 = 18;
-    /// A forward-dated trade's date came.
-    pub const TRADE_MATURED: u16 = 19;
-    /// A trade was refused.
-    pub const TRADE_REJECTED: u16 = 20;
-    /// A trade had been accepted before.
-    pub const TRADE_DUPLICATE: u16 = 21;
-    /// HistoricalPositionCorrected.
-    pub const CORRECTED: u16 = 32;
-    /// Digests of the book.
-    pub const DIGESTS: u16 = 48;
-
-    /// All kinds with their names, for tools.
-    pub const ALL: [(u16, &str); 13] = [
-        (DEFINED, "Defined"),
-        (INSTRUMENT, "Instrument"),
-        (CONTRACT, "ContractRulesChanged"),
-        (BUSINESS_DATE, "BusinessDate"),
-        (MARK, "Mark"),
-        (TRADE_APPLIED, "TradeApplied"),
-        (TRADE_PROVISIONAL, "ProvisionalTradeApplied"),
-        (TRADE_FORWARD, "ForwardTradeAccepted"),
-        (TRADE_MATURED, "ForwardTradeMatured"),
-        (TRADE_REJECTED, "Rejected"),
-        (TRADE_DUPLICATE, "Duplicate"),
-        (CORRECTED, "HistoricalPositionCorrected"),
-        (DIGESTS, "Digests"),
-    ];
-}
-
 /// Current schema version of every kind.
 pub const SCHEMA_VERSION: u8 = 1;
 
@@ -81,12 +38,6 @@ pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
     + size_of::<ArchivedTradeExtraV1>()
     + align_runs(TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX)
     + RUNS_PER_TRADE_MAX * RUN_BYTES;
-
-const RUN_BYTES: usize = 32;
-
-const fn align_runs(bytes: usize) -> usize {
-    bytes.next_multiple_of(8)
-}
 
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
@@ -131,8 +82,21 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
         Event::BusinessDate { .. } => kind::BUSINESS_DATE,
         Event::Mark { .. } => kind::MARK,
         Event::Trade(trade) => kind::TRADE_APPLIED - 1 + trade.class as u16,
+        Event::Amended(amend) => amend_kind(amend.class),
+        Event::Resolved(_) => kind::RESOLVED,
         Event::Corrected(_) => kind::CORRECTED,
         Event::Digests { .. } => kind::DIGESTS,
+    }
+}
+
+/// Kind of an amendment's event, by what became of it.
+fn amend_kind(class: Class) -> u16 {
+    match class {
+        Class::Held => kind::AMEND_HELD,
+        Class::Lapsed => kind::AMEND_LAPSED,
+        Class::Rejected => kind::AMEND_REJECTED,
+        Class::Duplicate => kind::AMEND_DUPLICATE,
+        Class::Applied | Class::Provisional | Class::Forward | Class::Matured => kind::AMEND_APPLIED,
     }
 }
 
@@ -146,6 +110,8 @@ pub fn payload_bytes(event: &Event<'_>) -> usize {
         Event::BusinessDate { .. } => size_of::<ArchivedBusinessDateV1>(),
         Event::Mark { .. } => size_of::<ArchivedMarkV1>(),
         Event::Trade(trade) => trade_bytes(trade),
+        Event::Amended(event) => amend::amend_bytes(event),
+        Event::Resolved(event) => amend::resolved_bytes(event),
         Event::Corrected(_) => size_of::<ArchivedCorrectedV1>(),
         Event::Digests { .. } => size_of::<ArchivedDigestsV1>(),
     }
@@ -182,6 +148,8 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
     assert!(out.len() == payload_bytes(event));
     match event {
         Event::Trade(trade) => encode_trade(trade, out),
+        Event::Amended(event) => amend::encode_amend(event, out),
+        Event::Resolved(event) => amend::encode_resolved(event, out),
         Event::Defined { origin, class, id, reason, text } => {
             let (fixed, rest) = out.split_at_mut(size_of::<ArchivedDefinedV1>());
             let text_bytes = text.len() as u8;
@@ -334,12 +302,7 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
     let (correlated, padding) = tail.split_at_mut(correlation.len());
     correlated.copy_from_slice(correlation);
     padding.fill(0);
-    for (row, run) in rows.chunks_exact_mut(RUN_BYTES).zip(trade.runs) {
-        row[0..4].copy_from_slice(&run.from.to_le_bytes());
-        row[4..8].copy_from_slice(&run.count.to_le_bytes());
-        row[8..16].copy_from_slice(&run.part_quantity_e8.to_le_bytes());
-        row[16..32].copy_from_slice(&run.part_cost_e16.to_le_bytes());
-    }
+    write_runs(trade.runs, rows);
 }
 
 fn encode_extra<'o>(trade: &TradeEvent<'_>, out: &'o mut [u8]) -> &'o mut [u8] {
@@ -464,6 +427,11 @@ impl Decoder {
                 };
                 Some(Event::Mark { origin: (&v.origin).into(), reason: Reason::from_u16(v.reason.to_native())?, mark })
             }),
+            kind::AMEND_APPLIED..=kind::AMEND_DUPLICATE => {
+                let event = amend::decode_amend(&mut self.runs, payload)?;
+                (amend_kind(event.class) == kind).then_some(Event::Amended(event))
+            }
+            kind::RESOLVED => amend::decode_resolved(payload).map(Event::Resolved),
             kind::CORRECTED => exact::<CorrectedV1>(payload).map(|v| Event::Corrected(corrected(v))),
             kind::DIGESTS => exact::<DigestsV1>(payload).map(|v| Event::Digests {
                 origin: (&v.origin).into(),
@@ -484,12 +452,7 @@ impl Decoder {
         };
         let (id_bytes, correlation_bytes) = (usize::from(v.trade_id_bytes), usize::from(v.correlation_bytes));
         let (text, rows) = rest.split_at_checked(align_runs(id_bytes + correlation_bytes))?;
-        let runs = usize::from(v.runs.to_native());
-        if runs > RUNS_PER_TRADE_MAX || rows.len() != runs * RUN_BYTES {
-            return None;
-        }
-        self.runs.clear();
-        self.runs.extend(rows.chunks_exact(RUN_BYTES).map(read_run));
+        read_runs(&mut self.runs, usize::from(v.runs.to_native()), rows)?;
         let price_e8 = v.price_e8.to_native();
         let opened_quantity_e8 = v.opened_quantity_e8.to_native();
         let (opened_cost_e16, closed_cost_e16) = (v.opened_cost_e16.to_native(), v.closed_cost_e16.to_native());

@@ -1,5 +1,7 @@
 //! What comes in: one command, one event.
 
+use crate::amend::AmendInput;
+use crate::amend_event::ResolveInput;
 use crate::amount::ONE_E8;
 use crate::date::Date;
 use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash, TradeId};
@@ -397,6 +399,10 @@ pub struct Mark {
 pub enum Command {
     /// A trade.
     Trade(TradeInput),
+    /// A cancel or correct.
+    Amend(AmendInput),
+    /// An operator resolves the breaks of a position.
+    Resolve(ResolveInput),
     /// Interns a name of a class; the text is at most 64 bytes.
     Define {
         /// Class.

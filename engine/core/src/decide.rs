@@ -5,13 +5,14 @@ use crate::book::{Book, NO_POSITION};
 use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
-use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
+use crate::decide_amend::Target;
+use crate::event::{Averaged, Class, Event, Reason, Run, TradeEvent};
 use crate::forward::Forward;
 use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash};
 use crate::limits::NAME_BYTES_MAX;
 use crate::lots::{LotArena, LotBlock};
 use crate::position::Position;
-use crate::rules::{ContractTerms, LotMethod, LotScope, Rules};
+use crate::rules::{ContractBook, ContractTerms, LotMethod, LotScope, Rules};
 pub use crate::select::Scratch;
 use crate::select::{Choice, Wanted, Whose, select};
 use crate::values::{self, Average, Closing, fees_e16};
@@ -19,7 +20,7 @@ use crate::values::{self, Average, Closing, fees_e16};
 mod booking;
 
 pub use booking::Booked;
-pub(crate) use booking::{Ground, Legality, sums_fit};
+pub(crate) use booking::{Ground, Legality, carried_rules, sums_fit};
 
 impl From<Overflow> for Reason {
     fn from(_: Overflow) -> Self {
@@ -54,8 +55,13 @@ impl Decision {
     /// The event of this decision.
     #[must_use]
     pub fn event<'a>(&self, input: &TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
-        let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
         let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured);
+        self.event_with(input, origin, if moved { &scratch.runs } else { &[] })
+    }
+
+    /// The event of this decision, with these runs.
+    pub(crate) fn event_with<'a>(&self, input: &TradeInput, origin: &Origin, runs: &'a [Run]) -> TradeEvent<'a> {
+        let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
         TradeEvent {
             input: *input,
             origin: *origin,
@@ -82,7 +88,7 @@ impl Decision {
             first_class: self.class,
             first_sequence,
             first_address,
-            runs: if moved { &scratch.runs } else { &[] },
+            runs,
         }
     }
 }
@@ -158,6 +164,11 @@ impl Book {
         let origin = *origin;
         match command {
             Command::Trade(input) => Event::Trade(self.decide_trade(input, scratch).event(input, &origin, scratch)),
+            Command::Resolve(input) => Event::Resolved(self.decide_resolve(input, &origin)),
+            // Who knows the ids knows the target: it asks `decide_amend` itself.
+            Command::Amend(input) => {
+                Event::Amended(self.decide_amend(input, Target::Unknown, scratch).event(input, &origin, scratch))
+            }
             Command::Define { class, text } => {
                 let (id, reason) = self.decide_name(*class, text.as_bytes());
                 Event::Defined { origin, class: *class, id, reason, text: text.as_bytes() }
@@ -269,26 +280,30 @@ impl Book {
         legality: Legality,
         scratch: &mut Scratch,
     ) -> Result<Booked, Reason> {
-        let rules = self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date);
-        let rules = match (rules, legality) {
-            (Ok(rules), _) => rules,
-            (Err(_), Legality::Carried) => Rules::DEFAULT,
-            (Err(reason), _) => return Err(reason),
-        };
-        let ground = Ground {
-            quantity_e8: position.quantity_e8,
-            lots: &self.lots,
-            block: &position.block,
-            cost: (position.cost_e16, position.base_cost_e16),
-            oldest: position.oldest,
-            multiplier_e8: self.instruments[input.instrument as usize].terms.multiplier_e8,
-        };
-        let booked = ground.book(&rules, input, legality, scratch)?;
+        let (rules, broke) = carried_rules(&self.contracts, input);
+        if broke != Reason::None && legality != Legality::Carried {
+            return Err(broke);
+        }
+        let mut booked = self.ground(position).book(&rules, input, legality, scratch)?;
+        if broke != Reason::None {
+            booked.broke = broke;
+        }
         sums_fit(position, input, &booked)?;
         if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_open(&position.block) {
             return Err(Reason::LotCapacity);
         }
         Ok(booked)
+    }
+
+    pub(crate) fn ground<'a>(&'a self, position: &'a Position) -> Ground<'a> {
+        Ground {
+            quantity_e8: position.quantity_e8,
+            lots: &self.lots,
+            block: &position.block,
+            cost: (position.cost_e16, position.base_cost_e16),
+            oldest: position.oldest,
+            multiplier_e8: self.instruments[position.instrument as usize].terms.multiplier_e8,
+        }
     }
 
     fn forward_fits(&self, position: &Position, input: &TradeInput) -> Result<(), Reason> {

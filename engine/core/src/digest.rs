@@ -100,6 +100,8 @@ pub fn full(position: &Position, economic: u64) -> u64 {
     let hash = mix(hash, position.forward_quantity_e8 as u64);
     let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
     let hash = mix(hash, counts);
+    let hash =
+        if position.breaks == 0 { hash } else { mix(mix(hash, position.break_set), u64::from(position.resolved)) };
     let frontier = &position.frontier;
     let hash = mix(hash, frontier.executed_at_ns as u64);
     let day = u64::from(frontier.date.0 as u32) | (frontier.part as u64) << 32;

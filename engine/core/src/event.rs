@@ -1,5 +1,6 @@
 //! What was decided: one event a command, a fixed part plus byte slices.
 
+use crate::amend_event::{AmendEvent, ResolvedEvent};
 use crate::amount::Money;
 use crate::command::{InstrumentTerms, Mark, NameClass, Origin, TradeInput};
 use crate::date::Date;
@@ -23,12 +24,24 @@ pub enum Class {
     Rejected = 5,
     /// An id that was accepted before; changes nothing.
     Duplicate = 6,
+    /// An amendment whose target has not come: kept, apart from every position.
+    Held = 7,
+    /// A held amendment that came to nothing: its time ran out, or its target is none for it. Frees its id.
+    Lapsed = 8,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 6] =
-        [Self::Applied, Self::Provisional, Self::Forward, Self::Matured, Self::Rejected, Self::Duplicate];
+    pub const ALL: [Self; 8] = [
+        Self::Applied,
+        Self::Provisional,
+        Self::Forward,
+        Self::Matured,
+        Self::Rejected,
+        Self::Duplicate,
+        Self::Held,
+        Self::Lapsed,
+    ];
 
     /// The outcome's name on the wire.
     #[must_use]
@@ -37,7 +50,8 @@ impl Class {
             Self::Applied | Self::Matured => "applied",
             Self::Provisional => "provisional",
             Self::Forward => "forward",
-            Self::Rejected => "rejected",
+            Self::Held => "held",
+            Self::Rejected | Self::Lapsed => "rejected",
             Self::Duplicate => "duplicate",
         }
     }
@@ -171,6 +185,8 @@ pub struct Figures {
     pub cost_e16: Money,
     /// Remaining base cost of the open lots.
     pub base_cost_e16: Money,
+    /// Fees since inception.
+    pub fees_e16: Money,
     /// Open lots.
     pub lot_count: u32,
 }
@@ -271,6 +287,10 @@ pub enum Event<'a> {
     },
     /// A trade, whatever became of it.
     Trade(TradeEvent<'a>),
+    /// A cancel or correct, whatever became of it.
+    Amended(AmendEvent<'a>),
+    /// An operator resolved the breaks of a position.
+    Resolved(ResolvedEvent),
     /// The coldpath's outcome was accepted.
     Corrected(CorrectedEvent),
     /// Both digests of the book after all events before this one; every applier compares.

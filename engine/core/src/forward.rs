@@ -2,8 +2,11 @@
 
 use alloc::vec::Vec;
 
+use hashbrown::HashTable;
+
 use crate::command::TradeInput;
 use crate::date::Date;
+use crate::id::TradeHash;
 
 /// A forward-dated trade that waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Forwards {
     free: Vec<u32>,
     /// Slots by chronological key.
     order: Vec<u32>,
+    /// Slots by the identity of the trade.
+    by_hash: HashTable<u32>,
     capacity: usize,
 }
 
@@ -36,6 +41,8 @@ impl Forwards {
             slots: Vec::with_capacity(capacity),
             free: Vec::with_capacity(capacity),
             order: Vec::with_capacity(capacity),
+            // Twice as much, so that what was removed never makes it grow.
+            by_hash: HashTable::with_capacity(capacity * 2),
             capacity,
         }
     }
@@ -55,7 +62,13 @@ impl Forwards {
     /// Whether another one fits.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.order.len() < self.capacity
+        self.has_room_for(1)
+    }
+
+    /// Whether so many more fit.
+    #[must_use]
+    pub fn has_room_for(&self, count: usize) -> bool {
+        self.order.len() + count <= self.capacity
     }
 
     /// Trades in chronological order.
@@ -98,6 +111,21 @@ impl Forwards {
         let key = forward.input.key();
         let at = self.order.partition_point(|&other| self.slots[other as usize].input.key() < key);
         self.order.insert(at, slot);
+        let slots = &self.slots;
+        self.by_hash.insert_unique(forward.input.hash.0 as u64, slot, |&slot| slots[slot as usize].input.hash.0 as u64);
+    }
+
+    /// The trade with this identity, if it waits.
+    #[must_use]
+    pub fn find(&self, hash: TradeHash) -> Option<&Forward> {
+        let found = self.by_hash.find(hash.0 as u64, |&slot| self.slots[slot as usize].input.hash == hash)?;
+        Some(&self.slots[*found as usize])
+    }
+
+    /// Takes the trade with this identity out, if it waits.
+    pub fn take(&mut self, hash: TradeHash) -> Option<Forward> {
+        let input = self.find(hash)?.input;
+        self.remove(&input)
     }
 
     /// Takes the trade of this position and id out, if it waits.
@@ -110,6 +138,13 @@ impl Forwards {
             .position(|&slot| self.slots[slot as usize].input.hash == input.hash)?;
         let slot = self.order.remove(from + at);
         self.free.push(slot);
+        let slots = &self.slots;
+        let entry = self
+            .by_hash
+            .find_entry(input.hash.0 as u64, |&other| other == slot && slots[slot as usize].input.hash == input.hash);
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
         Some(self.slots[slot as usize])
     }
 }

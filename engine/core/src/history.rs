@@ -1,12 +1,18 @@
-//! What a position's history is made of: its items, gathered from its events, in chronological order.
+//! What a position's history is made of: its items, gathered from its events, amended, in chronological order.
 //!
 //! An item is anything that has a place in the history of a position and moves its book there. The set
-//! of items decides, never the order in which they came: [`History`] takes the events of a position in any order.
+//! of items and amendments decides, never the order in which they came. What amendments make of the set is
+//! [`History::effective`]: rule 9 of `docs/rules.md`, as one pure function.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::amend::{AmendInput, AmendKind};
+use crate::apply::Place;
 use crate::command::TradeInput;
+use crate::date::Date;
 use crate::event::{Class, Event};
+use crate::forward::Forward;
 use crate::id::{ChronoKey, TradeHash, TradeId};
 
 /// One thing in a position's history, as it counts there.
@@ -42,6 +48,8 @@ pub enum Addition {
     Trade {
         /// As accepted.
         input: TradeInput,
+        /// Where its event lies.
+        place: Place,
         /// It waits for its date: not part of the history before [`Self::Matured`].
         waits: bool,
         /// Below the frontier: the position waits for a replay because of it.
@@ -54,28 +62,35 @@ pub enum Addition {
         /// As for [`Self::Trade`].
         late: bool,
     },
+    /// An amendment was accepted: the position waits for a replay because of it.
+    Amended(AmendInput),
     /// A replay was accepted; what was late before it is reconciled.
     Corrected,
+    /// An event of the position that adds nothing.
+    Nothing,
 }
 
 impl Addition {
     /// What an event adds, with its position's number and version after it. `None`: the event belongs to no
     /// position's history.
     #[must_use]
-    pub fn of(event: &Event<'_>) -> Option<(u32, u64, Self)> {
+    pub fn of(event: &Event<'_>, place: Place) -> Option<(u32, u64, Self)> {
         match event {
             Event::Trade(trade) => {
+                let (input, late) = (trade.input, trade.late);
                 let addition = match trade.class {
-                    Class::Applied | Class::Provisional => {
-                        Self::Trade { input: trade.input, waits: false, late: trade.late }
-                    }
-                    Class::Forward => Self::Trade { input: trade.input, waits: true, late: false },
-                    Class::Matured => Self::Matured { hash: trade.input.hash, late: trade.late },
-                    Class::Rejected | Class::Duplicate => return None,
+                    Class::Applied | Class::Provisional => Self::Trade { input, place, waits: false, late },
+                    Class::Forward => Self::Trade { input, place, waits: true, late: false },
+                    Class::Matured => Self::Matured { hash: input.hash, late },
+                    Class::Rejected | Class::Duplicate | Class::Held | Class::Lapsed => return None,
                 };
                 Some((trade.position, trade.version, addition))
             }
+            Event::Amended(amend) if amend.class == Class::Provisional => {
+                Some((amend.position, amend.version, Self::Amended(amend.input)))
+            }
             Event::Corrected(corrected) => Some((corrected.position, corrected.version, Self::Corrected)),
+            Event::Resolved(resolved) => Some((resolved.position, resolved.version, Self::Nothing)),
             _ => None,
         }
     }
@@ -86,38 +101,182 @@ impl Addition {
         match self {
             Self::Trade { input, late: true, .. } => Some(input.hash),
             Self::Matured { hash, late: true } => Some(*hash),
+            Self::Amended(input) => Some(input.hash),
             _ => None,
         }
     }
 }
 
-/// The accepted items of one position.
+#[derive(Clone, Copy, Debug)]
+struct Accepted {
+    input: TradeInput,
+    place: Place,
+    waits: bool,
+}
+
+/// The accepted items of one position, and their amendments.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    trades: Vec<TradeInput>,
-    waiting: Vec<TradeInput>,
+    trades: Vec<Accepted>,
+    /// In the order of their events: a target stands before its amendments.
+    amendments: Vec<AmendInput>,
+    matured: Vec<TradeHash>,
+}
+
+/// What the amendments make of a history on a business date.
+#[derive(Clone, Debug, Default)]
+pub struct Effective {
+    /// The items that are booked, in chronological order.
+    pub items: Vec<Item>,
+    /// Amended trades whose date has not come; trades that nothing amended wait where they are.
+    pub waiting: Vec<Forward>,
+    /// All trades that wait: how many, their quantity with its sign, and the sum of the magnitudes. `None`: the sums
+    /// leave their range.
+    pub forwards: Option<(u32, i64, i64)>,
+    /// How each trade that anything ever amended stands, in no particular order.
+    pub amended: Vec<(TradeHash, Standing)>,
+}
+
+/// What amendments have made of a trade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// They were all cancelled: it is as it was accepted.
+    AsAccepted = 0,
+    /// It counts with other fields.
+    Corrected = 1,
+    /// It is out of the history.
+    Cancelled = 2,
+}
+
+impl Standing {
+    /// From the number in bodies.
+    #[must_use]
+    pub fn from_u8(value: u8) -> Option<Self> {
+        [Self::AsAccepted, Self::Corrected, Self::Cancelled].into_iter().find(|standing| *standing as u8 == value)
+    }
+}
+
+/// What stands on one amended trade.
+#[derive(Debug, Default)]
+struct Amended {
+    live_cancels: u32,
+    /// Live corrects, by their place in the list of amendments.
+    corrects: Vec<usize>,
+}
+
+impl Amended {
+    fn standing(&self) -> Standing {
+        match (self.live_cancels, self.corrects.is_empty()) {
+            (0, true) => Standing::AsAccepted,
+            (0, false) => Standing::Corrected,
+            _ => Standing::Cancelled,
+        }
+    }
 }
 
 impl History {
-    /// Takes what an event adds. The events of one trade come in their order; else any order will do.
+    /// Takes what an event adds. Events come in their order.
     pub fn add(&mut self, addition: &Addition) {
         match addition {
-            Addition::Trade { input, waits: false, .. } => self.trades.push(*input),
-            Addition::Trade { input, waits: true, .. } => self.waiting.push(*input),
-            Addition::Matured { hash, .. } => {
-                if let Some(at) = self.waiting.iter().position(|input| input.hash == *hash) {
-                    self.trades.push(self.waiting.swap_remove(at));
-                }
+            Addition::Trade { input, place, waits, .. } => {
+                self.trades.push(Accepted { input: *input, place: *place, waits: *waits });
             }
-            Addition::Corrected => {}
+            Addition::Matured { hash, .. } => self.matured.push(*hash),
+            Addition::Amended(input) => self.amendments.push(*input),
+            Addition::Corrected | Addition::Nothing => {}
         }
     }
 
-    /// The items that are booked, in chronological order.
+    /// What is booked, what waits and what is out on a business date (`None`: before any was set nothing waits).
+    ///
+    /// A trade that nothing amended is booked or waits as its events say; of an amended one its date decides.
     #[must_use]
-    pub fn items(&self) -> Vec<Item> {
-        let mut items: Vec<Item> = self.trades.iter().copied().map(Item::Trade).collect();
-        items.sort_unstable_by_key(Item::key);
-        items
+    pub fn effective(&self, today: Option<Date>) -> Effective {
+        let mut matured = self.matured.clone();
+        matured.sort_unstable();
+        let amended = self.amended();
+        let mut found = Effective { items: Vec::with_capacity(self.trades.len()), ..Effective::default() };
+        let mut forwards = Forwards::default();
+        for accepted in &self.trades {
+            let mut input = accepted.input;
+            let Some(amended) = amended.get(&input.hash) else {
+                if accepted.waits && matured.binary_search(&input.hash).is_err() {
+                    forwards.add(&input);
+                } else {
+                    found.items.push(Item::Trade(input));
+                }
+                continue;
+            };
+            let standing = amended.standing();
+            found.amended.push((input.hash, standing));
+            if standing == Standing::Cancelled {
+                continue;
+            }
+            for &correct in &amended.corrects {
+                self.amendments[correct].changes.lay_over(&mut input);
+            }
+            if today.is_some_and(|today| input.effective_date > today) {
+                forwards.add(&input);
+                let Place { sequence, address } = accepted.place;
+                found.waiting.push(Forward { input, position: u32::MAX, sequence, address });
+            } else {
+                found.items.push(Item::Trade(input));
+            }
+        }
+        found.items.sort_unstable_by_key(Item::key);
+        found.waiting.sort_unstable_by_key(|waiting| waiting.input.key());
+        found.forwards = forwards.in_range();
+        found
+    }
+
+    /// The amended trades with what is live on each, corrects in the order in which they are laid over it.
+    fn amended(&self) -> BTreeMap<TradeHash, Amended> {
+        let index: BTreeMap<TradeHash, usize> =
+            self.amendments.iter().enumerate().map(|(at, amend)| (amend.hash, at)).collect();
+        let mut found: BTreeMap<TradeHash, Amended> = BTreeMap::new();
+        let mut live_cancels = alloc::vec![0u32; self.amendments.len()];
+        // Newest first: what targets an amendment came after it, so its liveness is known when its turn comes.
+        for (at, amend) in self.amendments.iter().enumerate().rev() {
+            let target = index.get(&amend.target);
+            let on_trade = match target {
+                None => Some(found.entry(amend.target).or_default()),
+                Some(_) => None,
+            };
+            if live_cancels[at] > 0 {
+                continue;
+            }
+            match (amend.kind, on_trade, target) {
+                (AmendKind::Cancel, Some(trade), _) => trade.live_cancels += 1,
+                (AmendKind::Cancel, None, Some(&target)) => live_cancels[target] += 1,
+                (AmendKind::Correct, Some(trade), _) => trade.corrects.push(at),
+                // A correct of an amendment is never accepted.
+                (AmendKind::Correct, None, _) | (AmendKind::Cancel, None, None) => {}
+            }
+        }
+        for trade in found.values_mut() {
+            trade.corrects.sort_unstable_by_key(|&at| self.amendments[at].key());
+        }
+        found
+    }
+}
+
+/// Sums of what waits.
+#[derive(Debug, Default)]
+struct Forwards {
+    count: u32,
+    quantity_e8: i128,
+    gross_e8: i128,
+}
+
+impl Forwards {
+    fn add(&mut self, input: &TradeInput) {
+        self.count += 1;
+        self.quantity_e8 += i128::from(input.signed_quantity_e8());
+        self.gross_e8 += i128::from(input.quantity_e8);
+    }
+
+    fn in_range(&self) -> Option<(u32, i64, i64)> {
+        Some((self.count, i64::try_from(self.quantity_e8).ok()?, i64::try_from(self.gross_e8).ok()?))
     }
 }

@@ -11,7 +11,6 @@ use crate::compress::{compress, decompress};
 use crate::date::Date;
 use crate::digest;
 use crate::forward::Forward;
-use crate::id::{ChronoKey, DayPart, TradeHash};
 use crate::input_bytes::BadInput;
 use crate::limits::Limits;
 use crate::lots::{Lot, LotBlock};
@@ -64,6 +63,7 @@ impl Book {
         let mut out = Writer::with_capacity(PIECE_BYTES * 2);
         out.u64(MAGIC);
         out.i64(self.business_date.map_or(i64::MIN, |date| i64::from(date.0)));
+        out.u32(self.date_moves);
         for class in NameClass::ALL {
             out.u64(self.names.len(class) as u64);
             for id in 0..self.names.len(class) as u32 {
@@ -92,6 +92,8 @@ impl Book {
         for forward in self.forwards.iter() {
             out.forward(forward);
         }
+        self.amendments.write(&mut out);
+        self.held.write(&mut out);
         out.u64(self.economic_digest());
         out.u64(self.full_digest());
         out.drain_into(sink);
@@ -109,6 +111,7 @@ impl Book {
         let mut book = Self::new(limits);
         let date = read.i64()?;
         book.business_date = i32::try_from(date).ok().map(Date);
+        book.date_moves = read.u32()?;
         for class in NameClass::ALL {
             for _ in 0..read.u64()? {
                 let text = read.text()?;
@@ -139,9 +142,14 @@ impl Book {
                 return Err(ImageError::TooLarge("forward-dated trades"));
             }
             let forward = read.forward()?;
-            let position = book.positions.get_mut(forward.position as usize).ok_or(ImageError::Malformed)?;
-            position.forward_gross_e8 += forward.input.quantity_e8;
+            book.positions.get(forward.position as usize).ok_or(ImageError::Malformed)?;
             book.forwards.insert(forward);
+        }
+        if !book.amendments.read(&mut read)? {
+            return Err(ImageError::TooLarge("amendments"));
+        }
+        if !book.held.read(&mut read)? {
+            return Err(ImageError::TooLarge("held amendments"));
         }
         let (economic, full) = (read.u64()?, read.u64()?);
         if !read.is_empty() {
@@ -240,12 +248,10 @@ impl Writer {
         for count in [p.provisional, p.breaks, p.forwards, p.block.len() as u32] {
             self.u32(count);
         }
-        self.u32(p.frontier.date.0 as u32);
-        self.u32(p.frontier.part as u32);
-        self.i64(p.frontier.executed_at_ns);
-        self.u64(p.frontier.source_order);
-        self.text(p.frontier.trade_id.as_bytes());
-        self.u128(p.frontier.hash.0);
+        self.i64(p.forward_gross_e8);
+        self.u64(p.break_set);
+        self.u32(u32::from(p.resolved));
+        self.key(&p.frontier);
         self.u32(u32::from(p.block.form()) | u32::from(p.block.is_averaged()) << 8);
     }
 
@@ -326,14 +332,10 @@ impl Reader<'_> {
         (p.version, p.last_address) = (self.u64()?, self.u64()?);
         (p.provisional, p.breaks, p.forwards) = (self.u32()?, self.u32()?, self.u32()?);
         let lots = self.u32()? as usize;
-        p.frontier = ChronoKey {
-            date: Date(self.u32()? as i32),
-            part: u8::try_from(self.u32()?).ok().and_then(DayPart::from_u8).ok_or(ImageError::Malformed)?,
-            executed_at_ns: self.i64()?,
-            source_order: self.u64()?,
-            trade_id: self.id()?,
-            hash: TradeHash(self.u128()?),
-        };
+        p.forward_gross_e8 = self.i64()?;
+        p.break_set = self.u64()?;
+        p.resolved = self.u32()? != 0;
+        p.frontier = self.key()?;
         p.block = LotBlock::EMPTY;
         let [form, averaged, 0, 0] = self.u32()?.to_le_bytes() else { return Err(ImageError::Malformed) };
         Ok((p, lots, (form, averaged == 1)))

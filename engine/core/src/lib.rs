@@ -12,8 +12,12 @@
 
 extern crate alloc;
 
+pub mod amend;
+pub mod amend_event;
+pub mod amendments;
 pub mod amount;
 pub mod apply;
+mod apply_amend;
 pub mod book;
 mod bytes;
 pub mod codec;
@@ -21,9 +25,11 @@ pub mod command;
 pub mod compress;
 pub mod date;
 pub mod decide;
+pub mod decide_amend;
 pub mod digest;
 pub mod event;
 pub mod forward;
+pub mod held;
 pub mod history;
 pub mod id;
 pub mod image;
@@ -32,6 +38,7 @@ pub mod limits;
 pub mod lots;
 pub mod mark;
 pub mod names;
+pub mod note;
 pub mod outcome;
 pub mod position;
 pub mod reason;

@@ -17,6 +17,13 @@ pub const LOTS_PER_POSITION_MAX: usize = 1 << 20;
 /// Lots of one position that may leave the average cost one by one before all its costs are written out.
 pub const LOTS_OUT_OF_POOL_MAX: usize = 32;
 
+/// Most amendments of one trade, those of its amendments included: what a decision about the next one may look at.
+pub const AMENDMENTS_PER_TRADE_MAX: usize = 256;
+/// How often the business date may move while an amendment is held for a target that does not come.
+pub const HELD_DATES_MAX: u32 = 30;
+/// Longest reason that an operator gives, in bytes.
+pub const NOTE_BYTES_MAX: usize = 200;
+
 /// Sizes of a book, fixed when it is made. Memory is reserved for all of it and touched when used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -28,6 +35,10 @@ pub struct Limits {
     pub names_max: usize,
     /// Forward-dated trades that wait for their date.
     pub forwards_max: usize,
+    /// Accepted amendments and amended trades.
+    pub amendments_max: usize,
+    /// Amendments that are held for a target that has not come.
+    pub held_max: usize,
     /// Contract versions.
     pub contracts_max: usize,
 }
@@ -39,6 +50,8 @@ impl Limits {
         lots_max: 1 << 24,
         names_max: 1 << 18,
         forwards_max: 1 << 16,
+        amendments_max: 1 << 18,
+        held_max: 1 << 12,
         contracts_max: 1 << 16,
     };
     /// For tests and small tools.
@@ -47,6 +60,8 @@ impl Limits {
         lots_max: 1 << 18,
         names_max: 1 << 12,
         forwards_max: 1 << 12,
+        amendments_max: 1 << 12,
+        held_max: 1 << 8,
         contracts_max: 1 << 10,
     };
 }
@@ -56,3 +71,4 @@ const _: () = assert!(LOT_BLOCK_SLOTS_MIN.is_power_of_two());
 const _: () = assert!(LOT_BLOCK_SLOTS_MIN <= LOT_BLOCK_SLOTS_MAX);
 const _: () = assert!(LOT_BLOCK_SLOTS_MAX.is_power_of_two());
 const _: () = assert!(TRADE_ID_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(NOTE_BYTES_MAX <= u8::MAX as usize);

@@ -1,9 +1,10 @@
 //! The outcome of a replay, and its bytes in the side log (body version 1, little endian):
 //!
 //! ```text
-//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | averaged u32
+//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | amended u32
+//!         averaged u32 | 0 u32
 //!         quantity i64 | realized i128 | realized long-term i128 | realized in base i128
-//!         cost i128 | base cost i128                                                (112 bytes)
+//!         cost i128 | base cost i128 | fees i128                                    (136 bytes)
 //! lot     origin u128 | cost i128 | base cost i128 | quantity i64 | price i64
 //!         acquired i32 | sub-account u32                                            (72 bytes)
 //! trade   hash u128 | realized i128 | long-term i128 | in base i128 | market part i128
@@ -11,27 +12,41 @@
 //! alloc   lot u128 | cost i128 | base cost i128 | realized i128 | quantity i64 | price i64
 //!         acquired i32 | long-term u32                                              (88 bytes)
 //! break   hash u128 | reason u16 | 0 u16 | 0 u32                                    (24 bytes)
+//! amended hash u128 | standing u64                                                  (24 bytes)
+//! tail    frontier | forward count u32 | quantity i64 | gross i64 | waiting u32     (no fixed size)
+//! waiting sequence u64 | address u64 | the trade's input                            (no fixed size)
 //! ```
 //! `trades` lists, in chronological order, the figures of every trade that the replay decided again.
 
 use alloc::vec::Vec;
 
 use crate::amount::Money;
+use crate::book::NO_POSITION;
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::date::Date;
 use crate::event::{Figures, Reason};
-use crate::id::TradeHash;
+use crate::forward::Forward;
+use crate::history::Standing;
+use crate::id::{ChronoKey, TradeHash};
+use crate::input_bytes::BadInput;
 use crate::lots::Lot;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
-const HEADER_BYTES: usize = 112;
+const HEADER_BYTES: usize = 136;
 const LOT_BYTES: usize = 72;
 const TRADE_BYTES: usize = 88;
 const ALLOCATION_BYTES: usize = 88;
 const BREAK_BYTES: usize = 24;
+const AMENDED_BYTES: usize = 24;
 
-fn body_bytes(lots: usize, trades: usize, allocations: usize, breaks: usize) -> usize {
-    HEADER_BYTES + lots * LOT_BYTES + trades * TRADE_BYTES + allocations * ALLOCATION_BYTES + breaks * BREAK_BYTES
+/// Bytes of everything before the tail.
+fn body_bytes(lots: usize, trades: usize, allocations: usize, breaks: usize, amended: usize) -> usize {
+    HEADER_BYTES
+        + lots * LOT_BYTES
+        + trades * TRADE_BYTES
+        + allocations * ALLOCATION_BYTES
+        + breaks * BREAK_BYTES
+        + amended * AMENDED_BYTES
 }
 
 /// A part of a reduction: which lot, how much, at what cost, what it realized.
@@ -87,11 +102,47 @@ pub struct Outcome {
     pub trades: Vec<TradeFigures>,
     /// Accepted trades that are illegal at their place.
     pub breaks: Vec<(TradeHash, Reason)>,
+    /// The greatest key that was booked.
+    pub frontier: ChronoKey,
+    /// Amended trades that wait for their date; their position's number is not set.
+    pub waiting: Vec<Forward>,
+    /// How each trade that anything ever amended stands.
+    pub amended: Vec<(TradeHash, Standing)>,
+    /// All trades that wait for their date: how many.
+    pub forwards: u32,
+    /// Their quantity with its sign.
+    pub forward_quantity_e8: i64,
+    /// The sum of the magnitudes.
+    pub forward_gross_e8: i64,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self {
+            after: Figures::default(),
+            lots: Vec::new(),
+            averaged: false,
+            trades: Vec::new(),
+            breaks: Vec::new(),
+            frontier: ChronoKey::MIN,
+            waiting: Vec::new(),
+            amended: Vec::new(),
+            forwards: 0,
+            forward_quantity_e8: 0,
+            forward_gross_e8: 0,
+        }
+    }
 }
 
 /// A body that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadBody;
+
+impl From<BadInput> for BadBody {
+    fn from(_: BadInput) -> Self {
+        Self
+    }
+}
 
 impl From<Truncated> for BadBody {
     fn from(_: Truncated) -> Self {
@@ -104,19 +155,22 @@ impl Outcome {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let allocations: usize = self.trades.iter().map(|t| t.allocations.len()).sum();
-        let bytes = body_bytes(self.lots.len(), self.trades.len(), allocations, self.breaks.len());
+        let (breaks, amended) = (self.breaks.len(), self.amended.len());
+        let bytes = body_bytes(self.lots.len(), self.trades.len(), allocations, breaks, amended);
         let mut out = Writer::with_capacity(bytes);
         out.u32(MAGIC);
-        for count in [self.lots.len(), self.trades.len(), allocations, self.breaks.len()] {
+        for count in [self.lots.len(), self.trades.len(), allocations, breaks, amended] {
             out.u32(count as u32);
         }
         out.u32(u32::from(self.averaged));
+        out.u32(0);
         out.i64(self.after.quantity_e8);
         out.i128(self.after.realized_e16);
         out.i128(self.after.realized_long_e16);
         out.i128(self.after.realized_base_e16);
         out.i128(self.after.cost_e16);
         out.i128(self.after.base_cost_e16);
+        out.i128(self.after.fees_e16);
         for lot in &self.lots {
             out.lot(lot);
         }
@@ -143,9 +197,22 @@ impl Outcome {
             out.u128(hash.0);
             out.u64(u64::from(*reason as u16));
         }
-        let encoded = out.into_bytes();
-        assert!(encoded.len() == bytes);
-        encoded
+        for (hash, standing) in &self.amended {
+            out.u128(hash.0);
+            out.u64(u64::from(*standing as u8));
+        }
+        assert!(out.len() == bytes);
+        out.key(&self.frontier);
+        out.u32(self.forwards);
+        out.i64(self.forward_quantity_e8);
+        out.i64(self.forward_gross_e8);
+        out.u32(self.waiting.len() as u32);
+        for waiting in &self.waiting {
+            out.u64(waiting.sequence);
+            out.u64(waiting.address);
+            out.trade_input(&waiting.input);
+        }
+        out.into_bytes()
     }
 
     /// Reads a body.
@@ -158,9 +225,9 @@ impl Outcome {
             return Err(BadBody);
         }
         let (lots, trades) = (read.u32()? as usize, read.u32()? as usize);
-        let (allocations, breaks, averaged) = (read.u32()? as usize, read.u32()? as usize, read.u32()?);
-        let expected = body_bytes(lots, trades, allocations, breaks);
-        if averaged > 1 || body.len() != expected {
+        let (allocations, breaks, amended) = (read.u32()? as usize, read.u32()? as usize, read.u32()? as usize);
+        let (averaged, zero) = (read.u32()?, read.u32()?);
+        if averaged > 1 || zero != 0 || body.len() < body_bytes(lots, trades, allocations, breaks, amended) {
             return Err(BadBody);
         }
         let after = Figures {
@@ -170,6 +237,7 @@ impl Outcome {
             realized_base_e16: read.i128()?,
             cost_e16: read.i128()?,
             base_cost_e16: read.i128()?,
+            fees_e16: read.i128()?,
             lot_count: lots as u32,
         };
         let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
@@ -205,7 +273,30 @@ impl Outcome {
             let code = u32::try_from(read.u64()?).map_err(|_| BadBody)?;
             broken.push((hash, reason(code)?));
         }
-        Ok(Self { after, lots, averaged: averaged == 1, trades: figures, breaks: broken })
+        let mut standings = Vec::with_capacity(amended);
+        for _ in 0..amended {
+            let hash = TradeHash(read.u128()?);
+            let standing = u8::try_from(read.u64()?).ok().and_then(Standing::from_u8).ok_or(BadBody)?;
+            standings.push((hash, standing));
+        }
+        let mut outcome = Self {
+            after,
+            lots,
+            averaged: averaged == 1,
+            trades: figures,
+            breaks: broken,
+            amended: standings,
+            frontier: read.key()?,
+            forwards: read.u32()?,
+            forward_quantity_e8: read.i64()?,
+            forward_gross_e8: read.i64()?,
+            waiting: Vec::new(),
+        };
+        for _ in 0..read.u32()? {
+            let (sequence, address) = (read.u64()?, read.u64()?);
+            outcome.waiting.push(Forward { input: read.trade_input()?, position: NO_POSITION, sequence, address });
+        }
+        if read.is_empty() { Ok(outcome) } else { Err(BadBody) }
     }
 }
 
@@ -259,6 +350,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::TradeInput;
     use alloc::vec;
 
     #[test]
@@ -299,6 +391,7 @@ mod tests {
                 realized_base_e16: 13,
                 cost_e16: 12,
                 base_cost_e16: 14,
+                fees_e16: 15,
                 lot_count: 1,
             },
             lots: vec![lot],
@@ -316,6 +409,12 @@ mod tests {
                 },
             ],
             breaks: vec![(TradeHash(2), Reason::Oversell)],
+            frontier: ChronoKey { date: Date(7), executed_at_ns: 8, source_order: 9, ..ChronoKey::MIN },
+            waiting: vec![Forward { input: TradeInput::EMPTY, position: NO_POSITION, sequence: 3, address: 24 }],
+            amended: vec![(TradeHash(2), Standing::Corrected), (TradeHash(3), Standing::Cancelled)],
+            forwards: 1,
+            forward_quantity_e8: -4,
+            forward_gross_e8: 4,
         };
         let body = outcome.encode();
         assert_eq!(Outcome::decode(&body), Ok(outcome));

@@ -60,10 +60,14 @@ pub struct Position {
     pub(crate) oldest: Date,
     /// Number of the last event that changed the position; contiguous from 1.
     pub version: u64,
-    /// Late trades since the last correction.
+    /// Late trades and amendments since the last correction.
     pub provisional: u32,
     /// Accepted trades that the last replay or maturity found illegal.
     pub breaks: u32,
+    /// Digest of the set of these breaks.
+    pub break_set: u64,
+    /// An operator resolved this very set.
+    pub(crate) resolved: bool,
     /// Greatest applied key.
     pub frontier: ChronoKey,
     /// Signed quantity of forward-dated trades that wait.
@@ -98,6 +102,8 @@ impl Position {
             version: 0,
             provisional: 0,
             breaks: 0,
+            break_set: 0,
+            resolved: false,
             frontier: ChronoKey::MIN,
             forward_quantity_e8: 0,
             forward_gross_e8: 0,
@@ -107,12 +113,24 @@ impl Position {
         }
     }
 
+    /// Takes the set of breaks that was found: a resolution holds for the very set that it resolved.
+    pub(crate) fn found_breaks(&mut self, break_set: u64) {
+        self.resolved &= self.break_set == break_set;
+        self.break_set = break_set;
+    }
+
+    /// Whether an operator has resolved the breaks that there are.
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        self.breaks > 0 && self.resolved
+    }
+
     /// Whether the figures are final.
     #[must_use]
     pub fn reconciliation(&self) -> Reconciliation {
         if self.provisional > 0 {
             Reconciliation::Provisional
-        } else if self.breaks > 0 {
+        } else if self.breaks > 0 && !self.is_resolved() {
             Reconciliation::Pending
         } else {
             Reconciliation::Reconciled
@@ -129,6 +147,7 @@ impl Position {
             realized_base_e16: self.realized_base_e16,
             cost_e16: self.cost_e16,
             base_cost_e16: self.base_cost_e16,
+            fees_e16: self.fees_e16,
             lot_count: self.block.len() as u32,
         }
     }

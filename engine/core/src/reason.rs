@@ -84,10 +84,28 @@ reasons! {
     SubAccountOversell = 27 "SUB_ACCOUNT_OVERSELL",
     /// An opening lot on the other side of the position.
     OppositeSide = 28 "OPPOSITE_SIDE",
+    /// What no amendment may change, or an effect on other positions.
+    NotSupported = 64 "NOT_SUPPORTED",
+    /// An amendment that targets itself, by way of others or not, or a target that is none.
+    BadTarget = 65 "BAD_TARGET",
+    /// No target came while the business date moved on as often as an amendment is held.
+    HeldExpired = 66 "HELD_EXPIRED",
+    /// No room for another held amendment.
+    HeldCapacity = 67 "HELD_CAPACITY",
+    /// No room for another amendment.
+    AmendmentCapacity = 68 "AMENDMENT_CAPACITY",
+    /// The trade has as many amendments as one may have.
+    TooManyAmendments = 69 "TOO_MANY_AMENDMENTS",
+    /// The position has no breaks that wait for a person.
+    NotPending = 70 "NOT_PENDING",
+    /// The position is not at the version that was named.
+    VersionMoved = 71 "VERSION_MOVED",
 }
 
 impl Reason {
-    pub(crate) fn from_u16(value: u16) -> Option<Self> {
+    /// From the number in records and checkpoints.
+    #[must_use]
+    pub fn from_u16(value: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| *reason as u16 == value)
     }
 }

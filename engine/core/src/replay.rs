@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use crate::amount::Overflow;
 use crate::apply::{Misfit, settle};
 use crate::command::{Origin, TradeInput};
-use crate::decide::{Decision, Ground, Legality, Scratch, sums_fit};
+use crate::date::Date;
+use crate::decide::{Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
 use crate::event::{Class, Figures, Reason, TradeEvent};
-use crate::history::Item;
+use crate::history::{Effective, History, Item};
 use crate::id::{TradeHash, TradeId};
 use crate::limits::LOT_BLOCK_SLOTS_MIN;
 use crate::lots::LotArena;
@@ -57,6 +58,26 @@ pub fn replay(
     Ok(replayer.outcome())
 }
 
+/// Books what a history's amendments leave of it on a business date, and says what waits and what was amended.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_history(
+    history: &History,
+    today: Option<Date>,
+    contracts: &ContractBook,
+    multiplier_e8: i64,
+    scratch: &mut Scratch,
+) -> Result<Outcome, ReplayError> {
+    let Effective { mut items, waiting, forwards, amended } = history.effective(today);
+    // Each was accepted; only corrects can bring their sums out of range.
+    let (forwards, forward_quantity_e8, forward_gross_e8) = forwards.ok_or_else(|| {
+        ReplayError::Item(waiting.first().map_or(TradeId::EMPTY, |w| w.input.trade_id), Reason::Overflow)
+    })?;
+    let outcome = replay(&mut items, contracts, multiplier_e8, scratch)?;
+    Ok(Outcome { waiting, amended, forwards, forward_quantity_e8, forward_gross_e8, ..outcome })
+}
+
 /// A replay under way: the book of one position, and what was found so far.
 struct Replayer<'a> {
     contracts: &'a ContractBook,
@@ -79,10 +100,7 @@ impl Replayer<'_> {
 
     fn trade(&mut self, input: &TradeInput) -> Result<(), ReplayError> {
         let failed = |reason| ReplayError::Item(input.trade_id, reason);
-        let rules = self
-            .contracts
-            .in_force(input.account, input.instrument, input.contract, input.effective_date)
-            .unwrap_or(Rules::DEFAULT);
+        let (rules, broke) = carried_rules(self.contracts, input);
         let ground = Ground {
             quantity_e8: self.position.quantity_e8,
             lots: &self.lots,
@@ -91,7 +109,10 @@ impl Replayer<'_> {
             oldest: self.position.oldest,
             multiplier_e8: self.multiplier_e8,
         };
-        let booked = ground.book(&rules, input, Legality::Carried, self.scratch).map_err(failed)?;
+        let mut booked = ground.book(&rules, input, Legality::Carried, self.scratch).map_err(failed)?;
+        if broke != Reason::None {
+            booked.broke = broke;
+        }
         sums_fit(&self.position, input, &booked).map_err(failed)?;
         if booked.broke != Reason::None {
             self.breaks.push((input.hash, booked.broke));
@@ -133,7 +154,15 @@ impl Replayer<'_> {
             "the digest kept step by step is the digest of the result"
         );
         let averaged = self.position.block.is_averaged();
-        Outcome { after, lots, averaged, trades: self.trades, breaks: self.breaks }
+        Outcome {
+            after,
+            frontier: self.position.frontier,
+            lots,
+            averaged,
+            trades: self.trades,
+            breaks: self.breaks,
+            ..Outcome::default()
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub enum AckOutcome<'a> {
     Provisional,
     /// Accepted, and applied when its effective date comes.
     Forward,
+    /// A cancel or correct that waits for its target.
+    Held,
     /// Known already; nothing changed. The first result stands at `first_seq` of the log.
     Duplicate {
         /// The log sequence of the first result.
@@ -60,6 +62,7 @@ impl AckOutcome<'_> {
             AckOutcome::Applied => "applied",
             AckOutcome::Provisional => "provisional",
             AckOutcome::Forward => "forward",
+            AckOutcome::Held => "held",
             AckOutcome::Duplicate { .. } => "duplicate",
             AckOutcome::Rejected { .. } => "rejected",
         }
@@ -348,7 +351,7 @@ impl Encoder {
                 out.extend_from_slice(b" first=");
                 number(out, first_seq);
             }
-            AckOutcome::Applied | AckOutcome::Provisional | AckOutcome::Forward => {}
+            AckOutcome::Applied | AckOutcome::Provisional | AckOutcome::Forward | AckOutcome::Held => {}
         }
         out.push(SOH);
         bytes_field(out, b"1=", ack.account.as_bytes());

@@ -31,7 +31,7 @@ struct Position {
     #[serde(flatten)]
     row: Row,
     /// How many accepted trades break a rule at their place in history; with any the status is PENDING.
-    break_count: u32,
+    break_count: usize,
     lot_count: usize,
     /// Log sequence up to which it is complete.
     as_of_sequence: u64,
@@ -50,7 +50,6 @@ impl Row {
     fn of(row: &PositionRow) -> Result<Self, Problem> {
         match serde_json::to_value(row) {
             Ok(serde_json::Value::Object(mut row)) => {
-                row.shift_remove("breaks");
                 row.shift_remove("lots");
                 Ok(Self(row))
             }
@@ -88,11 +87,11 @@ impl AsOf {
     }
 
     fn position(self, state: &HttpState, view: &PositionView, with_lots: bool) -> Result<Position, Problem> {
-        let mut row = view::position_row(view, &state.model, self.now_ns, Vec::new());
+        let mut row = view::position_row(view, &state.model, self.now_ns);
         let lots = std::mem::take(&mut row.lots);
         Ok(Position {
             row: Row::of(&row)?,
-            break_count: view.breaks,
+            break_count: view.breaks.len(),
             lot_count: lots.len(),
             // The view may be newer than the sequence that was read first; it is complete up to its own.
             as_of_sequence: self.published.max(view.sequence),

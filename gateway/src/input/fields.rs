@@ -1,5 +1,6 @@
 //! From named values to a checked [`Line`]: the one place that knows which fields an object has.
 
+mod amend;
 mod lines;
 
 use std::borrow::Cow;
@@ -93,6 +94,10 @@ fields! {
     Rate = "rate",
     Ask = "ask",
     At = "at",
+    Cancels = "cancels",
+    Corrects = "corrects",
+    Reason = "reason",
+    Version = "version",
 }
 
 const FIELDS: usize = Field::ALL.len();
@@ -102,6 +107,8 @@ const _: () = assert!(FIELDS <= u64::BITS as usize);
 const TYPES: &[(&str, &[Field])] = &[
     ("trade", TRADE_FIELDS),
     ("open_lot", OPEN_LOT_FIELDS),
+    ("cancel", amend::CANCEL_FIELDS),
+    ("correct", amend::CORRECT_FIELDS),
     (
         "contract",
         &[
@@ -138,6 +145,7 @@ const TYPES: &[(&str, &[Field])] = &[
     ),
     ("business_date", &[Field::Date]),
     ("fx", &[Field::Pair, Field::Rate, Field::At]),
+    ("resolve", amend::RESOLVE_FIELDS),
     ("mark", &[Field::Instrument, Field::Kind, Field::Price, Field::Bid, Field::Ask, Field::At]),
 ];
 
@@ -184,7 +192,7 @@ const OPEN_LOT_FIELDS: &[Field] = &[
 ];
 
 /// Types that the contract announces and a later version reads.
-const LATER_TYPES: &[&str] = &["cancel", "correct", "reset", "corporate_action", "period_lock", "transfer"];
+const LATER_TYPES: &[&str] = &["reset", "corporate_action", "period_lock", "transfer"];
 
 /// A value as the file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -258,6 +266,9 @@ impl<'a> Object<'a> {
         Ok(match kind {
             "trade" => Line::Trade(fields.trade()?),
             "open_lot" => Line::Trade(fields.open_lot()?),
+            "cancel" => Line::Amend(fields.cancel()?),
+            "correct" => Line::Amend(fields.correct()?),
+            "resolve" => Line::Resolve(fields.resolve()?),
             "contract" => Line::Contract(fields.contract()?),
             "instrument" => Line::Instrument(fields.instrument()?),
             "business_date" => Line::BusinessDate(fields.date(Field::Date)?),

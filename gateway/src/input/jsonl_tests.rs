@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::input::time::parse_timestamp;
-use crate::input::{ContractLine, InstrumentLine, MarkLine, TradeLine};
+use crate::input::{AmendLine, ChangeWords, ContractLine, InstrumentLine, MarkLine, ResolveLine, TradeLine};
+use lotbook_core::amend::AmendKind;
 use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
@@ -39,6 +40,22 @@ fn trade() -> TradeLine {
         source_order: None,
         lot: None,
         contract_id: None,
+        correlation_id: None,
+        user_id: None,
+    }
+}
+
+fn amend() -> AmendLine {
+    AmendLine {
+        amend_id: String::new(),
+        namespace: None,
+        kind: AmendKind::Correct,
+        target_id: "t1".to_owned(),
+        account: None,
+        instrument: None,
+        changes: ChangeWords::default(),
+        executed_at_ns: None,
+        source_order: None,
         correlation_id: None,
         user_id: None,
     }
@@ -103,6 +120,57 @@ fn null_says_nothing() {
 fn other_types() {
     for (text, want) in [
         (r#"{"type":"business_date","date":"2020-03-06"}"#, Line::BusinessDate(date("2020-03-06"))),
+        (
+            r#"{"type":"cancel","cancels":"t1"}"#,
+            Line::Amend(AmendLine { amend_id: "CANCEL:t1".to_owned(), kind: AmendKind::Cancel, ..amend() }),
+        ),
+        (
+            r#"{"type":"cancel","trade_id":"c1","cancels":"t1","executed_at":"1970-01-01T00:00:00.000000007Z","source_order":3,"user_id":"ann","correlation_id":"x"}"#,
+            Line::Amend(AmendLine {
+                amend_id: "c1".to_owned(),
+                kind: AmendKind::Cancel,
+                executed_at_ns: Some(7),
+                source_order: Some(3),
+                user_id: Some("ann".to_owned()),
+                correlation_id: Some("x".to_owned()),
+                ..amend()
+            }),
+        ),
+        (
+            r#"{"type":"correct","trade_id":"c2","corrects":"t1","account":"A1","side":"sell","trade_type":"DECREASE","quantity":"1","price":"2","consideration":"3","fees":"-4","fx_to_base":"5","effective_date":"2020-03-06","executed_at":"1970-01-01T00:00:00.000000008Z","lot":"t0","contract_id":"K","currency":"USD","sub_account":"S","at":"1970-01-01T00:00:00.000000009Z"}"#,
+            Line::Amend(AmendLine {
+                amend_id: "c2".to_owned(),
+                account: Some("A1".to_owned()),
+                executed_at_ns: Some(9),
+                changes: ChangeWords {
+                    side: Some(Side::Sell),
+                    trade_type: Some(TradeType::Decrease),
+                    quantity_e8: Some(100_000_000),
+                    price_e8: Some(200_000_000),
+                    consideration_e8: Some(300_000_000),
+                    fees_e8: Some(-400_000_000),
+                    fx_to_base_e8: Some(500_000_000),
+                    effective_date: Some(date("2020-03-06")),
+                    executed_at_ns: Some(8),
+                    lot: Some("t0".to_owned()),
+                    contract_id: Some("K".to_owned()),
+                    currency: Some("USD".to_owned()),
+                    sub_account: Some("S".to_owned()),
+                },
+                ..amend()
+            }),
+        ),
+        (
+            r#"{"type":"resolve","account":"A1","instrument":"AAPL","user_id":"ops","reason":" seen ","version":7}"#,
+            Line::Resolve(ResolveLine {
+                account: "A1".to_owned(),
+                instrument: "AAPL".to_owned(),
+                user_id: "ops".to_owned(),
+                reason: "seen".to_owned(),
+                version: Some(7),
+                correlation_id: None,
+            }),
+        ),
         (
             r#"{"type":"contract","contract_id":"K","account":"*","lot_method":"HIFO","allow_short":true,"effective_date":"2020-01-01"}"#,
             Line::Contract(ContractLine { lot_method: Some(LotMethod::Hifo), allow_short: Some(true), ..contract() }),
@@ -207,7 +275,31 @@ fn refusals() {
         ("{}".to_owned(), Code::MissingField, Some("type")),
         (r#"{"type":7}"#.to_owned(), Code::WrongType, Some("type")),
         (r#"{"type":"Trade"}"#.to_owned(), Code::UnknownType, Some("type")),
-        (r#"{"type":"cancel","trade_id":"t"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
+        (r#"{"type":"cancel","trade_id":"t"}"#.to_owned(), Code::MissingField, Some("cancels")),
+        (r#"{"type":"cancel","cancels":"t","quantity":"1"}"#.to_owned(), Code::UnknownField, Some("quantity")),
+        (
+            r#"{"type":"cancel","cancels":"t","at":"2020-03-05T00:00:00Z","executed_at":"2020-03-05T00:00:00Z"}"#
+                .to_owned(),
+            Code::ConflictingFields,
+            Some("at"),
+        ),
+        (r#"{"type":"correct","corrects":"t"}"#.to_owned(), Code::MissingField, None),
+        (r#"{"type":"correct","corrects":"t","account":"A1"}"#.to_owned(), Code::MissingField, None),
+        (r#"{"type":"correct","corrects":"t","price":1}"#.to_owned(), Code::WrongType, Some("price")),
+        (
+            r#"{"type":"resolve","account":"A1","instrument":"I","user_id":"u"}"#.to_owned(),
+            Code::MissingField,
+            Some("reason"),
+        ),
+        (
+            format!(
+                r#"{{"type":"resolve","account":"A1","instrument":"I","user_id":"u","reason":"{}"}}"#,
+                "x".repeat(201)
+            ),
+            Code::TooLong,
+            Some("reason"),
+        ),
+        (r#"{"type":"reset"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
         (r#"{"type":"open_lot","quantity":"1"}"#.to_owned(), Code::MissingField, Some("trade_id")),
         (r#"{"type":"open_lot","side":"buy"}"#.to_owned(), Code::UnknownField, Some("side")),
         (with("acquired", "\"2020-01-01\""), Code::UnknownField, Some("acquired")),

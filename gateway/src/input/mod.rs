@@ -21,6 +21,7 @@ pub mod time;
 
 use std::sync::Arc;
 
+use lotbook_core::amend::AmendKind;
 use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
@@ -51,6 +52,10 @@ pub enum Format {
 pub enum Line {
     /// A trade.
     Trade(TradeLine),
+    /// A cancel or correct.
+    Amend(AmendLine),
+    /// An operator resolves the breaks of a position.
+    Resolve(ResolveLine),
     /// A contract's rules from a date on.
     Contract(ContractLine),
     /// An instrument's terms.
@@ -110,6 +115,116 @@ pub struct TradeLine {
     pub correlation_id: Option<String>,
     /// User.
     pub user_id: Option<String>,
+}
+
+/// A cancel or correct as a file gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AmendLine {
+    /// Its own id; made from what it says where none was given.
+    pub amend_id: String,
+    /// Namespace of both ids; `None`: the one that all JSON lines share.
+    pub namespace: Option<String>,
+    /// Cancel or correct.
+    pub kind: AmendKind,
+    /// Id of the trade or amendment that it amends.
+    pub target_id: String,
+    /// Account of the target, where the sender repeats it.
+    pub account: Option<String>,
+    /// Instrument of the target, where the sender repeats it.
+    pub instrument: Option<String>,
+    /// What a correct changes.
+    pub changes: ChangeWords,
+    /// Its own execution time, UTC nanoseconds.
+    pub executed_at_ns: Option<i64>,
+    /// Order within the source; the line number where absent.
+    pub source_order: Option<u64>,
+    /// Correlation id.
+    pub correlation_id: Option<String>,
+    /// User.
+    pub user_id: Option<String>,
+}
+
+/// What a correct changes, in a door's words; numbers of any sign, for the shard judges them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeWords {
+    /// Side.
+    pub side: Option<Side>,
+    /// What the sender says that the trade does.
+    pub trade_type: Option<TradeType>,
+    /// Quantity.
+    pub quantity_e8: Option<i64>,
+    /// Price.
+    pub price_e8: Option<i64>,
+    /// Gross amount.
+    pub consideration_e8: Option<i64>,
+    /// Fees.
+    pub fees_e8: Option<i64>,
+    /// Units of base currency for one of the trade's.
+    pub fx_to_base_e8: Option<i64>,
+    /// Effective date.
+    pub effective_date: Option<Date>,
+    /// Execution time, UTC nanoseconds.
+    pub executed_at_ns: Option<i64>,
+    /// Id of the trade that opened the lot to use.
+    pub lot: Option<String>,
+    /// Contract.
+    pub contract_id: Option<String>,
+    /// Currency.
+    pub currency: Option<String>,
+    /// Sub-account.
+    pub sub_account: Option<String>,
+}
+
+impl ChangeWords {
+    /// What is changed to what, as one text that is the same in every release.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = String::new();
+        let mut put = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.push_str(&format!("{name}={value};"));
+            }
+        };
+        put("side", self.side.map(|side| side.as_str().to_owned()));
+        put("trade_type", self.trade_type.map(|kind| kind.as_str().to_owned()));
+        for (name, value) in [
+            ("quantity", self.quantity_e8),
+            ("price", self.price_e8),
+            ("consideration", self.consideration_e8),
+            ("fees", self.fees_e8),
+            ("fx_to_base", self.fx_to_base_e8),
+            ("executed_at", self.executed_at_ns),
+        ] {
+            put(name, value.map(|value| value.to_string()));
+        }
+        put("effective_date", self.effective_date.map(|date| date.to_string()));
+        for (name, value) in [
+            ("lot", &self.lot),
+            ("contract_id", &self.contract_id),
+            ("currency", &self.currency),
+            ("sub_account", &self.sub_account),
+        ] {
+            put(name, value.clone());
+        }
+        words
+    }
+}
+
+/// An operator resolves the breaks of a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolveLine {
+    /// Account.
+    pub account: String,
+    /// Instrument.
+    pub instrument: String,
+    /// Who.
+    pub user_id: String,
+    /// Why, at most 200 bytes.
+    pub reason: String,
+    /// The version that was looked at; whichever it is where absent.
+    pub version: Option<u64>,
+    /// Correlation id.
+    pub correlation_id: Option<String>,
 }
 
 /// A contract's rules from a date on.

@@ -249,6 +249,8 @@ pub fn read_rules(path: &Path) -> Result<Vec<Located>, Box<Located>> {
             Ok(Line::Contract(_) | Line::Instrument(_) | Line::BusinessDate(_) | Line::Fx(_)) => None,
             Ok(Line::Trade(_)) => Some("trade"),
             Ok(Line::Mark(_)) => Some("mark"),
+            Ok(Line::Amend(amend)) => Some(amend.kind.as_str()),
+            Ok(Line::Resolve(_)) => Some("resolve"),
             Err(_) => return Err(Box::new(located)),
         };
         if let Some(other) = other {

@@ -131,6 +131,9 @@ fn positions(document: &ReplayDocument) -> Table {
 
 fn position_cells(position: &PositionRow) -> Vec<Cell> {
     let (status, colour) = match position.reconciliation_status {
+        Reconciliation::Reconciled if position.resolution.is_some() => {
+            (format!("reconciled ({} breaks resolved)", position.breaks.len()), Some(YELLOW))
+        }
         Reconciliation::Reconciled => ("reconciled".to_owned(), None),
         Reconciliation::Provisional => {
             (format!("PROVISIONAL ({} late)", position.provisional_trade_ids.len()), Some(YELLOW))
@@ -177,9 +180,10 @@ fn more(len: usize, what: &str, out: &mut impl Write) -> io::Result<()> {
 
 fn counts(document: &ReplayDocument, out: &mut impl Write) -> io::Result<()> {
     let c = &document.counts;
+    let amendments = if c.amendments == 0 { String::new() } else { format!(" ({} amendments)", c.amendments) };
     write!(
         out,
-        "{} trades: {} applied, {} provisional, {} duplicate",
+        "{} trades{amendments}: {} applied, {} provisional, {} duplicate",
         c.trades, c.applied, c.provisional, c.duplicate
     )?;
     writeln!(out, ", {} rejected, {} held", c.rejected, c.held)?;

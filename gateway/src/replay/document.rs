@@ -4,26 +4,25 @@ use std::sync::Arc;
 
 use lotbook_core::amount::{ONE_E8, notional, sub};
 use lotbook_core::command::NameClass;
-use lotbook_core::event::Reason;
 use lotbook_core::id::TradeHash;
 use lotbook_engine::{Directory, PositionView, ReadModel};
 
 use super::feed::Fed;
-use super::ledger::Ledger;
+use super::ledger::{Amendment, Ledger};
 use crate::input::Stats;
-use crate::output::{
-    AllocationRow, BreakRow, Day, E8, E16, Outcome, PositionRow, ReplayDocument, SkippedRow, Term, TradeRow,
-};
+use crate::output::{AllocationRow, Day, E8, E16, Outcome, ReplayDocument, SkippedRow, Term, TradeRow};
 use crate::view::position_row;
 
 /// Why a held trade waits.
 const FORWARD_DATED: &str = "FORWARD_DATED";
+/// Why a held amendment waits.
+const NO_TARGET: &str = "NO_TARGET";
 
 pub(super) fn build(
     fed: Fed,
     ledger: &Ledger,
     model: &ReadModel,
-    directory: &Arc<Directory>,
+    directory: &Directory,
     skipped: Vec<SkippedRow>,
     stats: &Stats,
 ) -> ReplayDocument {
@@ -42,7 +41,7 @@ pub(super) fn build(
             newest_ns = newest_ns.max(key.executed_at_ns);
         }
     }
-    let position = |view: &Arc<PositionView>| position(view, ledger, model, directory, newest_ns);
+    let position = |view: &Arc<PositionView>| position_row(view, model, newest_ns);
     let mut document = ReplayDocument {
         positions: model.positions().iter().map(position).collect(),
         trades: rows,
@@ -69,8 +68,30 @@ fn difference(consideration: E8, price_e8: i64, quantity_e8: i64, multiplier_e8:
     sub(i128::from(consideration.0) * i128::from(ONE_E8), value).ok().map(E16)
 }
 
+/// An amendment that was held and whose target has come is part of the history like one that found it there.
+fn finish_amendment(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
+    if !matches!(row.outcome, Outcome::Held | Outcome::Provisional) {
+        return;
+    }
+    match ledger.amendment(hash) {
+        Some(Amendment::Accepted { account, instrument }) => {
+            row.outcome = Outcome::Provisional;
+            (row.account, row.instrument) = (account.as_ref().into(), instrument.as_ref().into());
+        }
+        Some(Amendment::Held) => row.reason = Some(NO_TARGET),
+        Some(Amendment::Lapsed(reason)) => (row.outcome, row.reason) = (Outcome::Rejected, Some(reason.code())),
+        None => {}
+    }
+}
+
 /// Figures as they stand now. A duplicate and a refused trade have none: they are the first one's, or nobody's.
 fn finish_row(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
+    if row.amends.is_some() {
+        return finish_amendment(row, hash, ledger);
+    }
+    if matches!(row.outcome, Outcome::Applied | Outcome::Provisional | Outcome::Held) {
+        row.amended = ledger.amended(hash);
+    }
     if row.outcome == Outcome::Held {
         (row.outcome, row.reason) =
             if ledger.has_matured(hash) { (Outcome::Applied, None) } else { (Outcome::Held, Some(FORWARD_DATED)) };
@@ -96,18 +117,4 @@ fn finish_row(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
         realized_pnl: E16(taken.realized_e16),
     };
     row.allocations = figures.allocations.iter().map(allocation).collect();
-}
-
-fn position(
-    view: &PositionView,
-    ledger: &Ledger,
-    model: &ReadModel,
-    directory: &Directory,
-    newest_ns: i64,
-) -> PositionRow {
-    let account = directory.find(NameClass::Account, &view.account);
-    let instrument = directory.find(NameClass::Instrument, &view.instrument);
-    let broken = account.zip(instrument).map_or(&[][..], |(account, instrument)| ledger.breaks(account, instrument));
-    let row = |(hash, reason): &(TradeHash, Reason)| BreakRow { trade_id: ledger.id(*hash), reason: reason.code() };
-    position_row(view, model, newest_ns, broken.iter().map(row).collect())
 }

@@ -54,16 +54,16 @@ pub(super) struct Fed {
 }
 
 /// A request whose answer has not come.
-enum Pending {
+pub(super) enum Pending {
     Trade(usize),
     Command { place: String, command: Box<Command> },
 }
 
 pub(super) struct Feeder<'h> {
-    host: &'h Host,
+    pub(super) host: &'h Host,
     door: Door,
-    resolver: Resolver,
-    ledger: Arc<Mutex<Ledger>>,
+    pub(super) resolver: Resolver,
+    pub(super) ledger: Arc<Mutex<Ledger>>,
     defaults: Rules,
     known: KnownLog,
     gate: Gate,
@@ -76,9 +76,11 @@ pub(super) struct Feeder<'h> {
     /// The same for the decoder of FIX files, which runs inside the reader.
     today_of_fix: Arc<AtomicI32>,
     /// Dates of accepted forward-dated trades that may still wait.
-    forward_dates: BTreeSet<Date>,
+    pub(super) forward_dates: BTreeSet<Date>,
+    /// There were amendments: what they do to trades that wait is known after a replay only.
+    pub(super) amended: bool,
     last_sequence: u64,
-    fed: Fed,
+    pub(super) fed: Fed,
 }
 
 impl<'h> Feeder<'h> {
@@ -113,6 +115,7 @@ impl<'h> Feeder<'h> {
             today,
             today_of_fix: Arc::new(AtomicI32::new(today.map_or(NO_DATE, |date| date.0))),
             forward_dates,
+            amended: false,
             last_sequence: 0,
             fed: Fed {
                 rows: Vec::new(),
@@ -191,8 +194,12 @@ impl<'h> Feeder<'h> {
         let Ok(line) = &located.line_result else {
             return Err(ReplayError::Internal("an unreadable line was fed"));
         };
-        if let Line::Trade(trade) = line {
-            return self.trade(located, trade);
+        match line {
+            Line::Trade(trade) => return self.trade(located, trade),
+            Line::Amend(amend) => return self.amend(located, amend),
+            Line::Resolve(resolve) => return self.resolve(located, resolve),
+            Line::BusinessDate(_) if self.amended => self.settle()?,
+            _ => {}
         }
         if let Line::Fx(rate) = line {
             return self.fx(located, rate);
@@ -207,7 +214,9 @@ impl<'h> Feeder<'h> {
             Line::Instrument(line) => self.instrument(line),
             Line::Mark(line) => self.mark(line),
             Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
-            Line::Trade(_) | Line::Fx(_) => return Err(ReplayError::Internal("no command among the commands")),
+            Line::Trade(_) | Line::Fx(_) | Line::Amend(_) | Line::Resolve(_) => {
+                return Err(ReplayError::Internal("no command among the commands"));
+            }
         };
         match command {
             Ok(command) => self.command(place, origin, command),
@@ -225,7 +234,7 @@ impl<'h> Feeder<'h> {
         self.fed
     }
 
-    fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
+    pub(super) fn origin(&mut self, located: &Located) -> Result<Origin, NameError> {
         let source = match &self.source {
             Some((file, id)) if Arc::ptr_eq(file, &located.file) => *id,
             _ => {
@@ -275,6 +284,9 @@ impl<'h> Feeder<'h> {
         self.fed.keys.push(RowKey { hash, executed_at_ns, priced });
         self.fed.rows.push(TradeRow {
             trade_id: line.trade_id.clone(),
+            kind: line.kind.as_str(),
+            amends: None,
+            amended: None,
             outcome: Outcome::Rejected,
             reason: None,
             realized_pnl: E16(0),
@@ -290,7 +302,7 @@ impl<'h> Feeder<'h> {
             consideration: line.consideration_e8.map(E8),
             consideration_difference: None,
             currency: line.currency.clone(),
-            fx_to_base: E8(line.fx_to_base_e8.unwrap_or(ONE_E8)),
+            fx_to_base: Some(E8(line.fx_to_base_e8.unwrap_or(ONE_E8))),
             sub_account: line.sub_account.clone(),
             correlation_id: String::new(),
             file: located.file.clone(),
@@ -310,7 +322,7 @@ impl<'h> Feeder<'h> {
         if line.fx_to_base_e8.is_none() {
             input.fx_to_base_e8 = self.rates.of_trade(&input);
         }
-        self.fed.rows[row].fx_to_base = E8(input.fx_to_base_e8);
+        self.fed.rows[row].fx_to_base = Some(E8(input.fx_to_base_e8));
         if let Some(price_e8) = input.price()
             && let Err(refusal) = self.gate.check(input.instrument, price_e8)
             && self.is_refused(hash)?
@@ -375,7 +387,7 @@ impl<'h> Feeder<'h> {
         }))
     }
 
-    fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
+    pub(super) fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
         self.submit(Pending::Command { place, command: Box::new(command) }, origin, command)?;
         match command {
             // Gate and rates must know the terms before the next trade.
@@ -388,7 +400,7 @@ impl<'h> Feeder<'h> {
         }
     }
 
-    fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
+    pub(super) fn submit(&mut self, pending: Pending, origin: Origin, command: Command) -> Result<(), ReplayError> {
         while !self.door.has_room() {
             self.collect()?;
         }
@@ -400,7 +412,7 @@ impl<'h> Feeder<'h> {
         }
     }
 
-    fn drain(&mut self) -> Result<(), ReplayError> {
+    pub(super) fn drain(&mut self) -> Result<(), ReplayError> {
         while !self.pending.is_empty() {
             self.collect()?;
         }
@@ -460,8 +472,8 @@ impl<'h> Feeder<'h> {
         trade.outcome = match class {
             Class::Applied | Class::Matured => Outcome::Applied,
             Class::Provisional => Outcome::Provisional,
-            Class::Forward => Outcome::Held,
-            Class::Rejected => Outcome::Rejected,
+            Class::Forward | Class::Held => Outcome::Held,
+            Class::Rejected | Class::Lapsed => Outcome::Rejected,
             Class::Duplicate => Outcome::Duplicate,
         };
         if class == Class::Rejected {
@@ -504,13 +516,14 @@ impl<'h> Feeder<'h> {
             Command::Instrument(_) => "instrument",
             Command::BusinessDate(_) => "business date",
             Command::Mark(_) => "mark",
-            Command::Trade(_) | Command::Define { .. } => "command",
+            Command::Resolve(_) => "resolution",
+            Command::Trade(_) | Command::Amend(_) | Command::Define { .. } => "command",
         };
         self.fed.refused_commands += 1;
         self.fed.warnings.push(format!("{place}: {what} refused: {code}"));
     }
 
-    fn name_refused(&mut self, place: String, error: NameError) -> Result<(), ReplayError> {
+    pub(super) fn name_refused(&mut self, place: String, error: NameError) -> Result<(), ReplayError> {
         let code = self.name_code(error)?;
         self.fed.refused_commands += 1;
         self.fed.warnings.push(format!("{place}: refused: {code}"));
@@ -518,7 +531,7 @@ impl<'h> Feeder<'h> {
     }
 
     /// The stable code for a name that has no number, or the end of the run.
-    fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
+    pub(super) fn name_code(&self, error: NameError) -> Result<&'static str, ReplayError> {
         match error {
             NameError::Length => Ok(Reason::UnknownName.code()),
             NameError::Full => Ok(Reason::NameCapacity.code()),
@@ -563,7 +576,7 @@ impl<'h> Feeder<'h> {
 }
 
 /// The line number, below the number of the file: line numbers begin again in every file.
-fn source_order(located: &Located) -> u64 {
+pub(super) fn source_order(located: &Located) -> u64 {
     u64::from(located.file_index) << LINE_BITS | located.line
 }
 

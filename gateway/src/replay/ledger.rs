@@ -7,12 +7,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lotbook_core::Book;
+use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::amount::Money;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::{InstrumentTerms, NameClass};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, TradeEvent};
-use lotbook_core::id::{NameId, TradeHash};
+use lotbook_core::history::Standing;
+use lotbook_core::id::TradeHash;
 use lotbook_core::mark::{Marked, flash};
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::replay::allocations;
@@ -24,7 +26,7 @@ use lotbook_engine::{Host, StartError, side_log};
 use lotbook_wal::{From, Limit, ReadError, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::output::{CorrectionRow, E8, E16, FiguresRow};
+use crate::output::{Amended, CorrectionRow, E8, E16, FiguresRow};
 
 /// What a trade realized, and on which lots.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +38,22 @@ pub(super) struct TradeFigures {
     pub(super) allocations: Box<[Allocation]>,
 }
 
+/// How an amendment stands.
+#[derive(Clone, Debug)]
+pub(super) enum Amendment {
+    /// It waits for its target.
+    Held,
+    /// Its time is over, or its target was none for it.
+    Lapsed(Reason),
+    /// It is part of this position's history.
+    Accepted {
+        /// Account.
+        account: Box<str>,
+        /// Instrument.
+        instrument: Box<str>,
+    },
+}
+
 /// What is known of all trades of the log.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -45,7 +63,10 @@ pub(super) struct Ledger {
     /// Accepted forward-dated trades that wait, with their dates.
     waiting: HashMap<TradeHash, Date>,
     matured: HashSet<TradeHash>,
-    breaks: HashMap<(NameId, NameId), Vec<(TradeHash, Reason)>>,
+    /// Trades that are out of the history or count with other fields.
+    amended: HashMap<TradeHash, Amended>,
+    /// Amendments that were accepted or held, and how they stand.
+    amendments: HashMap<TradeHash, Amendment>,
     corrections: Vec<CorrectionRow>,
 }
 
@@ -67,9 +88,14 @@ impl Ledger {
         self.waiting.values().copied()
     }
 
-    /// Trades of a position that break a rule at their place.
-    pub(super) fn breaks(&self, account: NameId, instrument: NameId) -> &[(TradeHash, Reason)] {
-        self.breaks.get(&(account, instrument)).map_or(&[], Vec::as_slice)
+    /// What amendments have made of a trade.
+    pub(super) fn amended(&self, hash: TradeHash) -> Option<Amended> {
+        self.amended.get(&hash).copied()
+    }
+
+    /// How an amendment stands that was accepted or held.
+    pub(super) fn amendment(&self, hash: TradeHash) -> Option<&Amendment> {
+        self.amendments.get(&hash)
     }
 
     pub(super) fn corrections(&self) -> &[CorrectionRow] {
@@ -93,20 +119,49 @@ impl Ledger {
             Class::Matured => {
                 self.waiting.remove(&input.hash);
                 self.matured.insert(input.hash);
-                if event.reason != Reason::None {
-                    let breaks = self.breaks.entry((input.account, input.instrument)).or_default();
-                    if !breaks.iter().any(|(hash, _)| *hash == input.hash) {
-                        breaks.push((input.hash, event.reason));
-                    }
-                }
             }
-            Class::Rejected | Class::Duplicate => return,
+            Class::Rejected | Class::Duplicate | Class::Held | Class::Lapsed => return,
         }
         self.ids.entry(input.hash).or_insert_with(|| input.trade_id.as_str().into());
     }
 
-    fn note_breaks(&mut self, event: &CorrectedEvent, outcome: &Outcome) {
-        self.breaks.insert((event.account, event.instrument), outcome.breaks.clone());
+    /// What an amendment's event says.
+    fn note_amendment(&mut self, event: &AmendEvent<'_>, position: Option<(&str, &str)>) {
+        let input = &event.input;
+        let stands = match event.class {
+            Class::Held => Amendment::Held,
+            Class::Lapsed => Amendment::Lapsed(event.reason),
+            Class::Provisional => {
+                let (account, instrument) = position.unwrap_or_default();
+                Amendment::Accepted { account: account.into(), instrument: instrument.into() }
+            }
+            _ => return,
+        };
+        self.amendments.insert(input.hash, stands);
+        self.ids.entry(input.hash).or_insert_with(|| input.amend_id.as_str().into());
+    }
+
+    /// What a replay made of amended trades.
+    fn note_outcome(&mut self, outcome: &Outcome) {
+        for (trade, standing) in &outcome.amended {
+            // Booked or out: in both cases it does not wait, until the next lines say so.
+            if self.waiting.remove(trade).is_some() && *standing != Standing::Cancelled {
+                self.matured.insert(*trade);
+            }
+            match standing {
+                Standing::AsAccepted => self.amended.remove(trade),
+                Standing::Corrected => self.amended.insert(*trade, Amended::Corrected),
+                Standing::Cancelled => {
+                    self.figures.remove(trade);
+                    self.amended.insert(*trade, Amended::Cancelled)
+                }
+            };
+        }
+        for waiting in &outcome.waiting {
+            self.figures.remove(&waiting.input.hash);
+            self.matured.remove(&waiting.input.hash);
+            self.waiting.insert(waiting.input.hash, waiting.input.effective_date);
+        }
     }
 
     fn set_figures(&mut self, hash: TradeHash, figures: TradeFigures) {
@@ -149,6 +204,15 @@ impl Observer for Listener {
         ledger.set_figures(input.hash, figures);
     }
 
+    fn amended(&mut self, before: &Book, _: &RecordHeader, event: &AmendEvent<'_>) {
+        let names = before.names();
+        let of = before.positions().get(event.position as usize);
+        let texts = of.map(|position| {
+            (names.str(NameClass::Account, position.account), names.str(NameClass::Instrument, position.instrument))
+        });
+        self.0.lock().note_amendment(event, texts);
+    }
+
     fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
         let mut ledger = self.0.lock();
         for trade in &outcome.trades {
@@ -161,7 +225,7 @@ impl Observer for Listener {
             };
             ledger.set_figures(trade.hash, figures);
         }
-        ledger.note_breaks(event, outcome);
+        ledger.note_outcome(outcome);
         let row = correction(before, event, ledger.id(event.cause));
         ledger.corrections.push(row);
     }
@@ -255,12 +319,11 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
                     known.accepted.insert(trade.input.hash);
                 }
             }
-            Event::Corrected(corrected) if corrected.breaks > 0 => {
+            Event::Amended(amend) => ledger.lock().note_amendment(amend, None),
+            // Without amendments a replay says nothing about what waits.
+            Event::Corrected(corrected) if !ledger.lock().amendments.is_empty() => {
                 let outcome = side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;
-                ledger.lock().note_breaks(corrected, &outcome);
-            }
-            Event::Corrected(corrected) => {
-                ledger.lock().breaks.remove(&(corrected.account, corrected.instrument));
+                ledger.lock().note_outcome(&outcome);
             }
             Event::Contract { reason: Reason::None, terms, .. } => known.contracts.push(*terms),
             Event::Instrument { reason: Reason::None, terms, .. } => known.instruments.push(*terms),

@@ -10,6 +10,7 @@
 //! document does not depend on timing. What is absent: nothing here books anything; the ledger only
 //! remembers what the follower's events say.
 
+mod amend;
 mod document;
 mod feed;
 mod fix_lines;

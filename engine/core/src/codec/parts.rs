@@ -1,4 +1,4 @@
-//! Parts of payloads read back: a contract's rules, a run, a correction.
+//! Parts of payloads read back: a contract's rules, a correction.
 
 use super::*;
 
@@ -17,15 +17,6 @@ pub(super) fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
         taxpayer: v.taxpayer.to_native(),
         locked_changes: LockedChanges::from_u8(v.locked_changes)?,
     })
-}
-
-pub(super) fn read_run(row: &[u8]) -> Run {
-    let mut read = crate::bytes::Reader::new(row);
-    // A row has exactly the bytes of the four fields.
-    let mut next = || -> Result<Run, crate::bytes::Truncated> {
-        Ok(Run { from: read.u32()?, count: read.u32()?, part_quantity_e8: read.i64()?, part_cost_e16: read.i128()? })
-    };
-    next().unwrap_or_default()
 }
 
 pub(super) fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {

@@ -36,7 +36,7 @@ pub struct Booked {
 }
 
 impl Booked {
-    pub(super) const NOTHING: Self = Self {
+    pub(crate) const NOTHING: Self = Self {
         method: LotMethod::Fifo,
         closed_quantity_e8: 0,
         opened_quantity_e8: 0,
@@ -316,6 +316,16 @@ impl Ground<'_> {
             chosen = select(self.lots, self.block, &wanted, scratch);
         }
         chosen
+    }
+}
+
+/// The rules in force for a trade. One that names a contract which does not hold is carried by those that hold
+/// without it, and the reason is its break.
+pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Rules, Reason) {
+    let in_force = |contract| contracts.in_force(input.account, input.instrument, contract, input.effective_date);
+    match in_force(input.contract) {
+        Ok(rules) => (rules, Reason::None),
+        Err(reason) => (in_force(NO_NAME).unwrap_or(Rules::DEFAULT), reason),
     }
 }
 

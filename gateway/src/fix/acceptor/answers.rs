@@ -70,7 +70,8 @@ impl Work {
             Status::Trade(Class::Provisional) => AckOutcome::Provisional,
             Status::Trade(Class::Forward) => AckOutcome::Forward,
             Status::Trade(Class::Duplicate) => AckOutcome::Duplicate { first_seq: answer.first_sequence },
-            Status::Trade(Class::Rejected) | Status::Done | Status::Refused => {
+            Status::Trade(Class::Held) => AckOutcome::Held,
+            Status::Trade(Class::Rejected | Class::Lapsed) | Status::Done | Status::Refused => {
                 AckOutcome::Rejected { code: answer.reason.code() }
             }
             Status::OutOfSpace | Status::Unknown => {

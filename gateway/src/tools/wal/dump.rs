@@ -145,6 +145,8 @@ fn kind_word(kind: u16) -> &'static str {
         kind::BUSINESS_DATE => "business_date",
         kind::MARK => "mark",
         kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE => "trade",
+        kind::AMEND_APPLIED..=kind::AMEND_DUPLICATE => "amendment",
+        kind::RESOLVED => "resolved",
         kind::CORRECTED => "corrected",
         kind::DIGESTS => "digests",
         _ => "",
@@ -155,6 +157,8 @@ fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
     match event {
         Event::Trade(trade) => Some((trade.input.account, trade.input.instrument)),
         Event::Corrected(corrected) => Some((corrected.account, corrected.instrument)),
+        Event::Amended(amend) => Some((amend.account, amend.instrument)),
+        Event::Resolved(resolved) => Some((resolved.input.account, resolved.input.instrument)),
         _ => None,
     }
 }
@@ -162,6 +166,8 @@ fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
 fn correlation_of<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
     match event {
         Event::Trade(trade) => Some(trade.input.correlation.as_bytes()),
+        Event::Amended(amend) => Some(amend.input.correlation.as_bytes()),
+        Event::Resolved(resolved) => Some(resolved.input.correlation.as_bytes()),
         _ => None,
     }
 }

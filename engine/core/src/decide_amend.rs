@@ -1,0 +1,333 @@
+//! Decides amendments and resolutions. Changes nothing, so a decision can be dropped.
+//!
+//! The book equals the history with its amendments only after the replay. Until then the position is PROVISIONAL,
+//! and this estimate holds: its quantity is that of the amended history, moved at cost; nothing is realized.
+
+use crate::amend::{AmendInput, AmendKind, Changes};
+use crate::amend_event::{AmendEvent, Estimate, ResolveInput, ResolvedEvent};
+use crate::amendments::{Effective, Root};
+use crate::amount::unit;
+use crate::book::{Book, NO_POSITION};
+use crate::command::{Origin, Side, TradeInput};
+use crate::date::Date;
+use crate::decide::{Booked, Decision, Legality, Scratch, sums_fit};
+use crate::event::{Class, Reason, TradeEvent};
+use crate::held::Held;
+use crate::id::{NO_NAME, NameId, TradeHash};
+use crate::position::{Position, Reconciliation};
+use crate::rules::{LotMethod, Rules};
+
+/// What is known of an amendment's target. Whoever keeps the ids says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Never accepted.
+    Unknown,
+    /// An amendment that is held itself.
+    Held,
+    /// An accepted trade or opening lot.
+    Trade {
+        /// Its position.
+        position: u32,
+        /// Its quantity as accepted, with the sign of its side.
+        quantity_e8: i64,
+        /// Its effective date as accepted.
+        date: Date,
+    },
+    /// An accepted amendment.
+    Amendment {
+        /// Its position.
+        position: u32,
+    },
+}
+
+/// What was decided about an amendment; with the input and the runs in the scratch it is the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AmendDecision {
+    /// What becomes of it.
+    pub class: Class,
+    /// Why it is refused or lapses.
+    pub reason: Reason,
+    /// Position number, or [`NO_POSITION`].
+    pub position: u32,
+    /// Account and instrument of the position.
+    pub of: (NameId, NameId),
+    /// Version after the event.
+    pub version: u64,
+    /// The amended trade.
+    pub root: Root,
+    /// What it does until the replay.
+    pub estimate: Estimate,
+    /// Sequence and address of the event that held it.
+    pub first: Option<(u64, u64)>,
+}
+
+impl AmendDecision {
+    /// A decision that changes no position.
+    #[must_use]
+    pub fn apart(class: Class, reason: Reason) -> Self {
+        let root = Root { hash: TradeHash::NONE, quantity_e8: 0, date: Date::NONE };
+        let (position, estimate) = (NO_POSITION, Estimate::default());
+        Self { class, reason, position, of: (NO_NAME, NO_NAME), version: 0, root, estimate, first: None }
+    }
+
+    /// The event of this decision.
+    #[must_use]
+    pub fn event<'a>(&self, input: &AmendInput, origin: &Origin, scratch: &'a Scratch) -> AmendEvent<'a> {
+        let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
+        let moves = self.estimate.closed_quantity_e8 > 0;
+        AmendEvent {
+            input: *input,
+            origin: *origin,
+            class: self.class,
+            reason: self.reason,
+            position: self.position,
+            account: self.of.0,
+            instrument: self.of.1,
+            version: self.version,
+            root: self.root,
+            estimate: self.estimate,
+            first_class: self.class,
+            first_sequence,
+            first_address,
+            runs: if moves { &scratch.runs } else { &[] },
+        }
+    }
+}
+
+/// Where a trade's quantity stands: in the position, or among what waits for its date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Standing {
+    booked_e8: i64,
+    waiting_e8: i64,
+}
+
+impl Book {
+    /// Decides an amendment that came from a door.
+    pub fn decide_amend(&self, input: &AmendInput, target: Target, scratch: &mut Scratch) -> AmendDecision {
+        let decided = well_formed(input).and_then(|()| match target {
+            Target::Unknown | Target::Held => self.hold(input),
+            Target::Trade { .. } | Target::Amendment { .. } => self.accept(input, target, scratch),
+        });
+        decided.unwrap_or_else(|reason| AmendDecision::apart(Class::Rejected, reason))
+    }
+
+    /// Decides a held amendment whose target has come. What cannot be accepted lapses.
+    pub fn decide_held(&self, held: &Held, target: Target, scratch: &mut Scratch) -> AmendDecision {
+        let decided = match target {
+            _ if held.is_overdue(self.date_moves) => Err(Reason::HeldExpired),
+            Target::Unknown | Target::Held => Err(Reason::BadTarget),
+            Target::Trade { .. } | Target::Amendment { .. } => self.accept(&held.input, target, scratch),
+        };
+        let decided = decided.unwrap_or_else(|reason| AmendDecision::apart(Class::Lapsed, reason));
+        AmendDecision { first: Some((held.sequence, held.address)), ..decided }
+    }
+
+    fn hold(&self, input: &AmendInput) -> Result<AmendDecision, Reason> {
+        // Chains of held amendments end at an unknown target: none was let in that would close a circle.
+        let mut at = input.target;
+        while at != input.hash {
+            let Some(next) = self.held.find(at) else {
+                let room = self.held.has_room();
+                return if room {
+                    Ok(AmendDecision::apart(Class::Held, Reason::None))
+                } else {
+                    Err(Reason::HeldCapacity)
+                };
+            };
+            at = next.input.target;
+        }
+        Err(Reason::BadTarget)
+    }
+
+    fn accept(&self, input: &AmendInput, target: Target, scratch: &mut Scratch) -> Result<AmendDecision, Reason> {
+        let (number, fresh) = match target {
+            Target::Trade { position, quantity_e8, date } => {
+                (position, Some(Root { hash: input.target, quantity_e8, date }))
+            }
+            Target::Amendment { position } => (position, None),
+            Target::Unknown | Target::Held => return Err(Reason::BadTarget),
+        };
+        let position = self.positions.get(number as usize).ok_or(Reason::BadTarget)?;
+        let repeats = |given, held| given == NO_NAME || given == held;
+        if !repeats(input.account, position.account) || !repeats(input.instrument, position.instrument) {
+            return Err(Reason::NotSupported);
+        }
+        let currency = self.instruments[position.instrument as usize].terms.currency;
+        if currency != NO_NAME && input.changes.currency().is_some_and(|named| named != currency) {
+            return Err(Reason::CurrencyMismatch);
+        }
+        self.amendments.admit(input.kind, input.target)?;
+        let root = self.amendments.root_of(input.target).or(fresh).ok_or(Reason::BadTarget)?;
+        let (before, after) = self.amendments.effect(&root, input);
+        let estimate = self.estimate(position, input, &root, &before, &after, scratch)?;
+        Ok(AmendDecision {
+            class: Class::Provisional,
+            reason: Reason::None,
+            position: number,
+            of: (position.account, position.instrument),
+            version: position.version + 1,
+            root,
+            estimate,
+            first: None,
+        })
+    }
+
+    fn estimate(
+        &self,
+        position: &Position,
+        input: &AmendInput,
+        root: &Root,
+        before: &Effective,
+        after: &Effective,
+        scratch: &mut Scratch,
+    ) -> Result<Estimate, Reason> {
+        let stood = match self.forwards.find(root.hash) {
+            Some(waiting) => Standing { booked_e8: 0, waiting_e8: waiting.input.signed_quantity_e8() },
+            None => self.standing(before),
+        };
+        let stands = self.standing(after);
+        let (waited, waits) = (stood.waiting_e8, stands.waiting_e8);
+        let sum = |sum: i64, less: i64, more: i64| sum.checked_sub(less)?.checked_add(more);
+        sum(position.forward_quantity_e8, waited, waits).ok_or(Reason::Overflow)?;
+        sum(position.forward_gross_e8, waited.abs(), waits.abs()).ok_or(Reason::Overflow)?;
+        let moved_e8 = stands.booked_e8.checked_sub(stood.booked_e8).ok_or(Reason::Overflow)?;
+        let still = Estimate { moved_e8, waiting_before_e8: waited, waiting_after_e8: waits, ..Estimate::default() };
+        if moved_e8 == 0 {
+            return Ok(still);
+        }
+        let magnitude_e8 = moved_e8.checked_abs().ok_or(Reason::Overflow)?;
+        let price_e8 = self.price_of_estimate(position);
+        // Where the price would leave a range, the quantity alone may still be right.
+        let booked = self
+            .book_estimate(position, input, moved_e8.signum() * magnitude_e8, price_e8, scratch)
+            .or_else(|_| self.book_estimate(position, input, moved_e8, 0, scratch))?;
+        Ok(Estimate {
+            closed_quantity_e8: booked.closed_quantity_e8,
+            opened_quantity_e8: booked.opened_quantity_e8,
+            opened_cost_e16: booked.opened_cost_e16,
+            opened_base_e16: booked.opened_base_e16,
+            lot_price_e8: booked.lot_price_e8,
+            closed_cost_e16: booked.closed_cost_e16,
+            closed_base_e16: booked.closed_base_e16,
+            ..still
+        })
+    }
+
+    fn book_estimate(
+        &self,
+        position: &Position,
+        input: &AmendInput,
+        moved_e8: i64,
+        price_e8: i64,
+        scratch: &mut Scratch,
+    ) -> Result<Booked, Reason> {
+        let synthetic = synthetic(position, input, moved_e8, price_e8);
+        let ground = self.ground(position);
+        let booked = at_cost(&ground.book(&NEWEST_FIRST, &synthetic, Legality::Carried, scratch)?);
+        sums_fit(position, &synthetic, &booked)?;
+        if booked.opened_quantity_e8 > 0 && !self.lots.can_open(&position.block) {
+            return Err(Reason::LotCapacity);
+        }
+        Ok(booked)
+    }
+
+    fn standing(&self, effective: &Effective) -> Standing {
+        let waits = self.business_date.is_some_and(|today| effective.date > today);
+        match (effective.is_in, waits) {
+            (false, _) => Standing { booked_e8: 0, waiting_e8: 0 },
+            (true, false) => Standing { booked_e8: effective.quantity_e8, waiting_e8: 0 },
+            (true, true) => Standing { booked_e8: 0, waiting_e8: effective.quantity_e8 },
+        }
+    }
+
+    /// The mean price of the open lots, else the instrument's mark, else zero: for a lot that the estimate opens.
+    fn price_of_estimate(&self, position: &Position) -> i64 {
+        let instrument = &self.instruments[position.instrument as usize];
+        let mark = || instrument.marks.on(self.business_date).waterfall().map_or(0, |mark| mark.price_e8);
+        if position.quantity_e8 == 0 {
+            return mark();
+        }
+        let quantity_e8 = position.quantity_e8.saturating_abs();
+        unit(position.cost_e16, quantity_e8, instrument.terms.multiplier_e8).map_or(0, |price| price.max(0))
+    }
+
+    /// Decides an operator's resolution.
+    #[must_use]
+    pub fn decide_resolve(&self, input: &ResolveInput, origin: &Origin) -> ResolvedEvent {
+        let number = self.find(input.account, input.instrument);
+        let position = number.map(|number| &self.positions[number as usize]);
+        let reason = match position {
+            None => Reason::NotPending,
+            Some(position) if input.version != 0 && input.version != position.version => Reason::VersionMoved,
+            Some(position) if position.reconciliation() != Reconciliation::Pending => Reason::NotPending,
+            Some(_) => Reason::None,
+        };
+        ResolvedEvent {
+            origin: *origin,
+            reason,
+            position: number.unwrap_or(NO_POSITION),
+            version: position.map_or(0, |p| p.version + u64::from(reason == Reason::None)),
+            breaks: position.map_or(0, |p| p.breaks),
+            break_set: position.map_or(0, |p| p.break_set),
+            input: *input,
+        }
+    }
+}
+
+/// Rules of an estimate: what goes is taken from the newest lots, which is exact for the newest trade.
+const NEWEST_FIRST: Rules = Rules { method: LotMethod::Lifo, ..Rules::DEFAULT };
+
+fn well_formed(input: &AmendInput) -> Result<(), Reason> {
+    if input.kind == AmendKind::Cancel && input.changes != Changes::NONE {
+        return Err(Reason::NotSupported);
+    }
+    input.changes.check()
+}
+
+/// The movement of an estimate as a trade: of nobody, at no time, so that it leaves no trace but its lots.
+fn synthetic(position: &Position, input: &AmendInput, moved_e8: i64, price_e8: i64) -> TradeInput {
+    TradeInput {
+        trade_id: input.amend_id,
+        hash: input.hash,
+        namespace: input.namespace,
+        account: position.account,
+        instrument: position.instrument,
+        side: if moved_e8 > 0 { Side::Buy } else { Side::Sell },
+        quantity_e8: moved_e8.saturating_abs(),
+        price_e8,
+        acquired: position.frontier.date,
+        ..TradeInput::EMPTY
+    }
+}
+
+fn at_cost(booked: &Booked) -> Booked {
+    Booked { realized_e16: 0, realized_long_e16: 0, realized_base_e16: 0, ..*booked }
+}
+
+/// The estimate of an event as the event of a trade that is booked at cost.
+pub(crate) fn movement<'a>(position: &Position, event: &AmendEvent<'a>) -> TradeEvent<'a> {
+    let estimate = &event.estimate;
+    let input = synthetic(position, &event.input, estimate.moved_e8, estimate.lot_price_e8);
+    let booked = Booked {
+        closed_quantity_e8: estimate.closed_quantity_e8,
+        opened_quantity_e8: estimate.opened_quantity_e8,
+        opened_cost_e16: estimate.opened_cost_e16,
+        opened_base_e16: estimate.opened_base_e16,
+        lot_price_e8: estimate.lot_price_e8,
+        closed_cost_e16: estimate.closed_cost_e16,
+        closed_base_e16: estimate.closed_base_e16,
+        ..Booked::NOTHING
+    };
+    let decision = Decision {
+        class: Class::Provisional,
+        reason: Reason::None,
+        position: event.position,
+        version: event.version,
+        on_provisional: true,
+        late: true,
+        backdated: false,
+        booked,
+        first: None,
+    };
+    decision.event_with(&input, &event.origin, event.runs)
+}
