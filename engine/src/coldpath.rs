@@ -20,7 +20,7 @@ use lotbook_core::id::TradeHash;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayError, replay_history};
 use lotbook_core::rules::ContractBook;
-use lotbook_wal::{Appender, Log, NO_ADDRESS, ReadError, RecordBuffer};
+use lotbook_wal::{Appender, Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
 use parking_lot::{Condvar, Mutex, RwLock};
 use rtrb::{Consumer, Producer};
 
@@ -80,6 +80,8 @@ pub struct DeadLetter {
     pub version: u64,
     /// Why.
     pub error: String,
+    /// Its history could not be read: it is tried again when an archive may be back.
+    pub unread: bool,
 }
 
 #[derive(Debug, Default)]
@@ -217,7 +219,25 @@ impl ColdQueue {
         }
     }
 
+    /// Tries the positions again whose history could not be read.
+    pub(crate) fn retry_unread(&self) {
+        let mut waiting = self.waiting.lock();
+        let Waiting { order, heads, dead, .. } = &mut *waiting;
+        for letter in dead.extract_if(.., |dead| dead.unread) {
+            if heads.contains_key(&letter.position) && !order.contains(&letter.position) {
+                order.push_back(letter.position);
+            }
+        }
+        self.changed.notify_all();
+    }
+
     fn bury(&self, position: u32, version: u64, error: String) {
+        self.bury_letter(DeadLetter { position, version, error, unread: false });
+    }
+
+    fn bury_letter(&self, letter: DeadLetter) {
+        let DeadLetter { position, version, error, .. } = &letter;
+        let (position, version) = (*position, *version);
         tracing::error!(position, version, error, "position cannot be reconciled");
         let mut waiting = self.waiting.lock();
         waiting.dead.retain(|dead| dead.position != position);
@@ -225,7 +245,7 @@ impl ColdQueue {
         if waiting.heads.get(&position).is_some_and(|head| head.version > version) {
             waiting.order.push_back(position);
         } else {
-            waiting.dead.push(DeadLetter { position, version, error });
+            waiting.dead.push(letter);
         }
     }
 }
@@ -234,6 +254,8 @@ impl ColdQueue {
 #[derive(Debug, Default)]
 struct Stream {
     version: u64,
+    /// The newest record of it.
+    read_sequence: u64,
     history: History,
     /// What made the position wait since the last correction: the first by arrival.
     cause: Option<(TradeHash, u64)>,
@@ -305,7 +327,9 @@ impl Worker {
         for _ in 0..RECONCILE_TRIES {
             let Some(head) = self.queue.head(position) else { return };
             if let Err(error) = self.catch_up(position, stream, &head) {
-                self.queue.bury(position, head.version, error.to_string());
+                let unread = matches!(error, StreamError::Read(ReadError::Disk(_) | ReadError::Gone { .. }));
+                let (version, error) = (head.version, error.to_string());
+                self.queue.bury_letter(DeadLetter { position, version, error, unread });
                 return;
             }
             let Some((cause, cause_sequence)) = stream.cause else {
@@ -332,6 +356,9 @@ impl Worker {
             };
             let base_version = head.version;
             let proposal = Proposal { position, base_version, cause, cause_sequence, body, outcome };
+            if !self.await_durable(stream.read_sequence) {
+                return;
+            }
             match self.propose(proposal) {
                 None => return,
                 Some(verdict) if verdict.accepted => {
@@ -355,9 +382,11 @@ impl Worker {
         let mut address = head.address;
         let mut fresh: Vec<(u64, Addition)> = Vec::new();
         while address != NO_ADDRESS {
-            self.log.read_at(address, &mut self.buffer)?;
+            // From the tail, a segment, or an archive, whichever has it. Applied is enough here: see `await_durable`.
+            self.log.read_at(address, Limit::Applied, &mut self.buffer)?;
             let record = self.buffer.record();
             let header = record.header;
+            stream.read_sequence = stream.read_sequence.max(header.sequence);
             address = header.previous;
             let event = self.decoder.decode(header.kind, header.version, record.payload).map_err(StreamError::Codec)?;
             let place = Place { sequence: header.sequence, address: header.address };
@@ -378,6 +407,18 @@ impl Worker {
         }
         stream.version = head.version;
         Ok(())
+    }
+
+    /// Waits until what was replayed is durable; false when the log or the host stops. Nothing leaves before it is durable, and a
+    /// proposal leaves this thread. The flush of the events ran beside that of the body, so this waits for little or nothing.
+    fn await_durable(&self, sequence: u64) -> bool {
+        loop {
+            match self.log.wait_durable(sequence, Duration::from_millis(100)) {
+                Ok(true) => return true,
+                Ok(false) if !self.queue.stopped() => {}
+                _ => return false,
+            }
+        }
     }
 
     /// Proposes and waits for the verdict; `None` when the shard is gone.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use lotbook_core::Limits;
+use lotbook_wal::Retention;
 
 use crate::fault::Fault;
 use crate::wait::WaitKind;
@@ -16,6 +17,8 @@ pub enum Role {
     Follower,
     /// The coldpath worker.
     Coldpath,
+    /// Retention: moves cursors, asks the archive.
+    Retention,
 }
 
 /// How a host runs.
@@ -41,6 +44,9 @@ pub struct EngineConfig {
     pub trade_ids_max: usize,
     /// Records between two checkpoints; 0: only at a clean stop.
     pub checkpoint_records: u64,
+    /// What the logs keep here, where sealed segments go, and what is dropped when space runs short. The budget is that of the shard's
+    /// log alone.
+    pub retention: Retention,
     /// Whether the coldpath runs from the start. `replay` lets it begin when the input has ended.
     pub coldpath: bool,
     /// Called first on each engine thread. For tests that count what a thread does.
@@ -64,6 +70,7 @@ impl EngineConfig {
             limits: Limits::HOST,
             trade_ids_max: 1 << 22,
             checkpoint_records: 2_000_000,
+            retention: Retention::default(),
             coldpath: true,
             on_thread: None,
             fault: None,

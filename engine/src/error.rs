@@ -39,6 +39,27 @@ pub enum StartError {
         /// First sequence in the log.
         first: u64,
     },
+    /// What the start needs is in archived segments that are neither here nor where archives are.
+    #[error(
+        "{source}: {segments} archived segments of {}, records {} to {}, are neither here nor in an archive within reach ({place}); \
+         bring the archive back, or name it",
+        dir.display(), sequences.0, sequences.1
+    )]
+    Missing {
+        /// The log's directory.
+        dir: PathBuf,
+        /// How many segments.
+        segments: usize,
+        /// First and last sequence in them.
+        sequences: (u64, u64),
+        /// Where they were looked for, in words.
+        place: String,
+        /// What failed for want of them.
+        source: Box<StartError>,
+    },
+    /// The host's own cursor cannot be used.
+    #[error("retention: {0}")]
+    Cursor(#[from] lotbook_wal::CursorError),
     /// A checkpoint holds more than the limits allow.
     #[error("the checkpoint {path} {source}; raise the limits")]
     Checkpoint {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use lotbook_core::Book;
@@ -27,6 +28,7 @@ use crate::limits::{FOLLOWER_BATCH, PUBLISH_BEHIND_MS};
 use crate::phase::{Phase, Phases};
 use crate::read_model::{BreakView, HeldView, LotView, PositionView, ReadModel, ResolutionView};
 use crate::recovery::{self, is_log_record};
+use crate::retention::holders::Checkpointed;
 use crate::side_log;
 use crate::wait::{WaitKind, Waiter};
 
@@ -62,6 +64,10 @@ pub(crate) struct Follower {
     pub error: Arc<Mutex<Option<HostError>>>,
     pub dirty: Dirty,
     pub checkpointed: u64,
+    /// Told of each checkpoint.
+    pub retention: Sender<Checkpointed>,
+    /// Sequence in the side log of the newest body read.
+    pub body: Option<u64>,
 }
 
 /// Positions and instruments that changed since they were published.
@@ -184,6 +190,7 @@ impl Follower {
                 .map_err(|error| diverged(error.to_string()))?;
             let outcome = match &event {
                 Event::Corrected(corrected) => {
+                    self.body = Some(corrected.body_sequence);
                     Some(side_log::read(&self.side, corrected).map_err(|error| diverged(error.to_string()))?)
                 }
                 _ => None,
@@ -254,6 +261,8 @@ impl Follower {
         match written {
             Ok(_) => {
                 self.model.checkpointed(self.state.sequence);
+                // It ends after this thread; were it gone, more would be held than must be.
+                let _ = self.retention.send(Checkpointed { sequence: self.state.sequence, body: self.body });
                 // A warning that an earlier one left has come to its end; any other error has not.
                 self.error.lock().take_if(|error| matches!(error, HostError::Checkpoint(_)));
             }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::mpsc::channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,9 @@ use crate::limits::{DIGEST_EVERY, DOORS_MAX, PROPOSALS_MAX};
 use crate::phase::{Phase, Phases};
 use crate::read_model::ReadModel;
 use crate::recovery::{self, Recovered};
+use crate::retention::holders::Holders;
+use crate::retention::watch::Watch;
+use crate::retention::{Outlook, reach};
 use crate::shard::{Counters, Journal, Planted, Shard, Stop};
 
 /// What a start found and did.
@@ -66,6 +70,8 @@ pub struct Host {
     shard: Option<JoinHandle<Appender>>,
     follower: Option<JoinHandle<Option<Box<dyn Observer>>>>,
     coldpath: Option<JoinHandle<Appender>>,
+    retention: Option<JoinHandle<()>>,
+    outlook: Arc<Outlook>,
     report: StartReport,
     data_dir: PathBuf,
 }
@@ -96,7 +102,10 @@ impl Host {
         phases.enter(Phase::Recovery);
         let main = open_log(config, &dirs.log, "log", config.tail_blocks, Some(&phases))?;
         let side = open_log(config, &dirs.side, "side", 64, None)?;
-        let recovered = recovery::recover(config, &dirs.log, &dirs.checkpoints, &main.log, &side.log)?;
+        let logs = [&main.log, &side.log];
+        let mut recovered = recovery::recover(config, &dirs.log, &dirs.checkpoints, &main.log, &side.log)
+            .map_err(|error| reach::explain(error, logs))?;
+        recovered.notes.extend(reach::notes(logs));
         phases.leave(Phase::Recovery);
         Self::spawn(config, dirs, phases, main, side, recovered, observer, began)
     }
@@ -132,6 +141,17 @@ impl Host {
         let error = Arc::new(Mutex::new(None));
         let on_thread = config.on_thread;
 
+        let (checkpointed_in, checkpointed) = channel();
+        let outlook = Arc::new(Outlook::default());
+        let watching = Watch {
+            holders: Holders::register(&main.log, &side.log, dirs.checkpoints.clone())?,
+            checkpointed,
+            logs: [("log", main.log.clone()), ("side log", side.log.clone())],
+            queue: queue.clone(),
+            outlook: outlook.clone(),
+            every: Duration::from_millis(config.retention.check_ms),
+            crash: crash.clone(),
+        };
         let reader = main
             .log
             .reader(From::Sequence(follower.sequence + 1))
@@ -152,6 +172,8 @@ impl Host {
             error: error.clone(),
             dirty: Dirty::default(),
             checkpointed: 0,
+            retention: checkpointed_in,
+            body: None,
         };
         following.begin();
 
@@ -201,6 +223,7 @@ impl Host {
         })?;
         let follower = thread("lb-follower", on_thread, Role::Follower, move || following.run())?;
         let coldpath = thread("lb-coldpath", on_thread, Role::Coldpath, move || worker.run())?;
+        let retention = thread("lb-retention", on_thread, Role::Retention, move || watching.run())?;
         let report = StartReport {
             log: main.report,
             side: side.report,
@@ -226,6 +249,8 @@ impl Host {
             shard: Some(shard),
             follower: Some(follower),
             coldpath: Some(coldpath),
+            retention: Some(retention),
+            outlook,
             report,
             data_dir: config.data_dir.clone(),
         })
@@ -279,6 +304,12 @@ impl Host {
     #[must_use]
     pub fn coldpath(&self) -> &Arc<ColdQueue> {
         &self.queue
+    }
+
+    /// What retention wants an operator to know, beyond the logs' own reports ([`Log::retention`]).
+    #[must_use]
+    pub fn outlook(&self) -> &Arc<Outlook> {
+        &self.outlook
     }
 
     /// What the start found.
@@ -380,6 +411,8 @@ impl Host {
         let side_appender = self.coldpath.take().map(JoinHandle::join);
         self.finish.store(true, Ordering::Release);
         let observer = self.follower.take().map(JoinHandle::join);
+        // It ends with the follower. A panic there cost room, and no record.
+        let _ = self.retention.take().map(JoinHandle::join);
         let mut closed = Ok(());
         for (appender, name) in [(appender, "shard"), (side_appender, "coldpath")] {
             match appender {
@@ -447,11 +480,13 @@ fn open_log(
     wanted.tail_dir.clone_from(&config.tail_dir);
     wanted.segment_bytes = config.segment_bytes;
     wanted.tail_blocks = tail_blocks;
+    wanted.retention = config.retention.clone();
     wanted.log_core = config.log_core;
     wanted.name = name;
     if phases.is_none() {
-        // The side log: nobody but the coldpath waits for it.
+        // The side log: nobody but the coldpath waits for it. The budget is the main log's.
         wanted.idle_sleep_us = 200;
+        wanted.retention.budget_bytes = None;
     }
     wanted.on_activity = phases.cloned().map(|phases| {
         ActivityHook(Arc::new(move |activity| {

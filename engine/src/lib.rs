@@ -25,6 +25,7 @@ pub mod limits;
 pub mod phase;
 pub mod read_model;
 pub mod recovery;
+pub mod retention;
 pub mod shard;
 pub mod side_log;
 pub mod wait;

@@ -3,7 +3,7 @@
 use std::io;
 
 use lotbook_engine::{HostError, StartError};
-use lotbook_wal::{LatchedError, OpenError, ReadError};
+use lotbook_wal::{CursorError, LatchedError, OpenError, ReadError};
 
 use crate::cli::ExitCode;
 
@@ -15,6 +15,10 @@ pub fn exit_code_of(error: &StartError) -> ExitCode {
         StartError::Read { source, .. } => of_read(source),
         StartError::Event { .. } | StartError::Gap { .. } => ExitCode::Damaged,
         // The directory is whole; the configured limits are too small for it.
+        // Nothing is damaged: what is needed lies elsewhere.
+        StartError::Missing { .. } => ExitCode::Io,
+        StartError::Cursor(CursorError::Disk(disk)) => of_io(&disk.source),
+        StartError::Cursor(_) => ExitCode::Damaged,
         StartError::Checkpoint { .. } => ExitCode::BadConfig,
         StartError::Io { source, .. } => of_io(source),
     }

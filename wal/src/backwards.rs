@@ -44,7 +44,7 @@ impl Backwards {
                 let first = self.log.first_sequence(self.log.first_address())?;
                 return Err(ReadError::Gone { wanted: self.sequence.saturating_sub(1), first });
             }
-            self.log.read_at(address, &mut self.buffer)?;
+            self.log.read_at(address, Limit::Applied, &mut self.buffer)?;
             let header = *self.buffer.header();
             let back = header.previous == NO_ADDRESS || header.previous < address;
             if !back || header.sequence >= self.sequence {

@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskError, DiskFile};
 use crate::durability::Durability;
 use crate::error::{LatchedError, ReadError};
 use crate::padded::CachePadded;
-use crate::reader::{From, Reader, RecordBuffer};
+use crate::reader::{From, Limit, Reader, RecordBuffer};
 use crate::retention::keeper::KeeperState;
 use crate::retention::settings::Retention;
 use crate::room::Room;
@@ -179,9 +179,20 @@ impl Log {
         Reader::open(Arc::clone(self), from)
     }
 
-    /// Copies the record at `address` out, from the tail or from its segment, verified. The record must be published.
-    pub fn read_at(&self, address: u64, buffer: &mut RecordBuffer) -> Result<(), ReadError> {
-        crate::reader::read_at(self, address, buffer)
+    /// Copies the record at `address` out, verified: from the tail, its segment, or its archive, here or in the target. The record must
+    /// be within `limit`. May block on the disk, and where only the target has it for as long as that takes.
+    ///
+    /// # Errors
+    /// [`ReadError::Beyond`] for a record that is there and not durable yet; [`ReadError::NoRecord`]; [`ReadError::Gone`] for a
+    /// segment that was dropped here, without a target to ask; [`ReadError::Disk`], also of the target. The buffer holds no record then.
+    pub fn read_at(&self, address: u64, limit: Limit, buffer: &mut RecordBuffer) -> Result<(), ReadError> {
+        crate::reader::read_at(self, address, buffer)?;
+        let (wanted, last) = (buffer.header().sequence, self.durable_sequence());
+        if limit == Limit::Durable && wanted > last {
+            buffer.forget();
+            return Err(ReadError::Beyond { wanted, last });
+        }
+        Ok(())
     }
 
     /// Counters since the log was opened.

@@ -361,6 +361,11 @@ impl RecordBuffer {
         &self.header
     }
 
+    /// Holds no record from here on.
+    pub(crate) fn forget(&mut self) {
+        self.header = RecordHeader::decode(&[0; HEADER_BYTES]);
+    }
+
     /// The record read last. Panics before the first successful read.
     pub fn record(&self) -> Record<'_> {
         assert!(self.header.length as usize >= HEADER_BYTES, "nothing was read yet");

@@ -16,7 +16,11 @@ use crate::error::ReadError;
 use crate::limits::{CHUNK_BYTES, HEAD_BYTES, SEGMENT_HANDLES_MAX};
 use crate::log::{Log, lock};
 use crate::planted::{self, Bug};
+use crate::reader::Limit;
 use crate::segment::{archive_path, segment_path};
+
+/// A form of a segment can go away while it is opened: the segment file, then the archive here.
+const OPEN_TRIES: u32 = 4;
 
 /// One segment, in every form it has.
 #[derive(Clone, Debug, Default)]
@@ -205,26 +209,60 @@ impl Log {
     /// The segment that holds `address`, opened for reading: past the page cache while it is being written, its archive once it has no
     /// file any more.
     pub(crate) fn read_handle(&self, address: u64) -> Result<(u64, Arc<dyn DiskFile>), ReadError> {
-        let sealed_below = self.durable_address();
         let none = || ReadError::NoRecord { address, what: What::Gap };
+        let mut tries = OPEN_TRIES;
+        loop {
+            let sealed_below = self.durable_address();
+            let (first, seen) = {
+                let entries = self.segments.entries();
+                let Some((first, entry)) = entries.range(..=address).next_back() else { return Err(none()) };
+                (*first, entry.clone())
+            };
+            if address >= first + self.segment_bytes {
+                return Err(none());
+            }
+            let sealed = first + self.segment_bytes <= sealed_below;
+            if let Some(handle) = &seen.handle
+                && !(sealed && seen.direct)
+            {
+                return Ok((first, Arc::clone(handle)));
+            }
+            // Not under the lock: a target may take its time, and who makes the next segment waits for nobody's archive.
+            let opened = if seen.plain {
+                let access = if sealed { Access::Read } else { Access::ReadDirect };
+                self.disk.open(&segment_path(&self.dir, first), access).map(Some)
+            } else {
+                self.open_archive(&seen)
+            };
+            match opened {
+                Ok(Some(handle)) => {
+                    self.keep_handle(first, &seen, &handle, !sealed);
+                    return Ok((first, handle));
+                }
+                Ok(None) => return Err(self.gone(&seen).unwrap_or_else(none)),
+                // The keeper took this form away meanwhile: the next one is there.
+                Err(e) if e.is_missing() && seen.is_local() && tries > 0 => tries -= 1,
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// For an archived segment that is not here, where there is no target to ask.
+    fn gone(&self, seen: &SegmentEntry) -> Option<ReadError> {
+        let wanted = seen.archived?.first_sequence;
+        let entries = self.segments.entries();
+        let last = entries.values().rev().find(|e| !e.is_local()).and_then(|e| e.archived)?;
+        Some(ReadError::Gone { wanted, first: last.last_sequence + 1 })
+    }
+
+    /// Keeps an opened file for the next reader, unless the form it is of was taken away: it would hold the room of a file that is gone.
+    fn keep_handle(&self, first: u64, seen: &SegmentEntry, handle: &Arc<dyn DiskFile>, direct: bool) {
         let mut entries = self.segments.entries();
-        let Some((&first, entry)) = entries.range_mut(..=address).next_back() else { return Err(none()) };
-        if address >= first + self.segment_bytes {
-            return Err(none());
+        let Some(entry) = entries.get_mut(&first) else { return };
+        if (entry.plain, entry.packed_bytes) != (seen.plain, seen.packed_bytes) {
+            return;
         }
-        let sealed = first + self.segment_bytes <= sealed_below;
-        if let Some(handle) = &entry.handle
-            && !(sealed && entry.direct)
-        {
-            return Ok((first, Arc::clone(handle)));
-        }
-        let handle = if entry.plain {
-            let access = if sealed { Access::Read } else { Access::ReadDirect };
-            self.disk.open(&segment_path(&self.dir, first), access)?
-        } else {
-            self.open_archive(entry)?.ok_or_else(none)?
-        };
-        (entry.handle, entry.direct) = (Some(Arc::clone(&handle)), !sealed);
+        (entry.handle, entry.direct) = (Some(Arc::clone(handle)), direct);
         // A scan from the oldest record opens every segment there is; those behind it are closed again.
         let open: Vec<u64> = entries.iter().filter(|(_, e)| e.handle.is_some()).map(|(first, _)| *first).collect();
         if open.len() > SEGMENT_HANDLES_MAX
@@ -233,7 +271,6 @@ impl Log {
         {
             entry.handle = None;
         }
-        Ok((first, handle))
     }
 
     /// Opens the archive of a segment, here or in the target; `None` when there is none within reach.
@@ -256,7 +293,7 @@ impl Log {
             return Ok(sequence);
         }
         let mut probe = crate::reader::RecordBuffer::new();
-        self.read_at(first, &mut probe)?;
+        self.read_at(first, Limit::Applied, &mut probe)?;
         let sequence = probe.header().sequence;
         if let Some(entry) = self.segments.entries().get_mut(&first) {
             entry.first_sequence = Some(sequence);

@@ -184,7 +184,7 @@ fn chains(path: &Path, last: u64) {
         for &head in &heads {
             let mut address = head;
             while address != NO_ADDRESS {
-                log.read_at(address, &mut buffer).expect("a record");
+                log.read_at(address, Limit::Applied, &mut buffer).expect("a record");
                 if round == 0 {
                     places.push(address);
                 }

@@ -3,10 +3,12 @@
 //! - [`settings`]: what an operator says.
 //! - [`ladder`]: one table that says what to do next.
 //! - [`keeper`]: the thread that does it, one step at a time.
+//! - [`missing`]: what was archived and is not within reach.
 //! - [`report`]: who holds what, what it takes, and when the disk is full.
 
 pub(crate) mod growth;
 pub(crate) mod keeper;
 pub(crate) mod ladder;
+pub(crate) mod missing;
 pub(crate) mod report;
 pub(crate) mod settings;

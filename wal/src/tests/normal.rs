@@ -45,14 +45,14 @@ fn segments_roll_and_random_access_finds_every_record() {
     assert!(opened.log.stats().rolls >= 3, "{:?}", opened.log.stats());
     let mut buffer = RecordBuffer::new();
     for place in places.iter().rev().step_by(7) {
-        opened.log.read_at(place.address, &mut buffer).unwrap();
+        opened.log.read_at(place.address, Limit::Applied, &mut buffer).unwrap();
         let record = buffer.record();
         assert_eq!(record.header.sequence, place.sequence);
         assert_eq!(record.payload, payload(place.sequence));
         assert_eq!(record.payload.as_ptr() as usize % 16, 0);
     }
     for address in [places[5].address + 8, places[5].address + 1, u64::MAX, 1 << 40] {
-        assert!(matches!(opened.log.read_at(address, &mut buffer), Err(ReadError::NoRecord { .. })));
+        assert!(matches!(opened.log.read_at(address, Limit::Applied, &mut buffer), Err(ReadError::NoRecord { .. })));
     }
     opened.appender.close().unwrap();
 }
@@ -141,7 +141,7 @@ fn back_links_lead_through_tail_and_segments() {
     let mut at = previous;
     while at != NO_ADDRESS {
         assert_eq!(chain.pop(), Some(at));
-        opened.log.read_at(at, &mut buffer).unwrap();
+        opened.log.read_at(at, Limit::Applied, &mut buffer).unwrap();
         assert_eq!(buffer.header().partition, 3);
         at = buffer.header().previous;
     }
@@ -171,13 +171,13 @@ fn records_of_every_size_fit_and_larger_ones_are_refused() {
     settle(&opened.log);
     let mut buffer = RecordBuffer::new();
     for (place, bytes) in &places {
-        opened.log.read_at(place.address, &mut buffer).unwrap();
+        opened.log.read_at(place.address, Limit::Applied, &mut buffer).unwrap();
         assert_eq!(buffer.record().payload, bytes);
     }
     opened.appender.close().unwrap();
     let opened = bench.open();
     for (place, bytes) in &places {
-        opened.log.read_at(place.address, &mut buffer).unwrap();
+        opened.log.read_at(place.address, Limit::Applied, &mut buffer).unwrap();
         assert_eq!(buffer.record().payload, bytes);
     }
 }

@@ -55,7 +55,7 @@ fn every_form_is_read_by_the_same_reader_from_anywhere() {
         check(&record);
         let address = record.header.address;
         let mut buffer = RecordBuffer::new();
-        log.read_at(address, &mut buffer).unwrap();
+        log.read_at(address, Limit::Applied, &mut buffer).unwrap();
         assert_eq!(buffer.header().sequence, *start);
         check(&buffer.record());
     }

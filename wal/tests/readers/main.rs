@@ -5,6 +5,7 @@
 mod archives;
 mod cursors;
 mod forms;
+mod reach;
 mod shelf;
 #[path = "../support/mod.rs"]
 mod support;

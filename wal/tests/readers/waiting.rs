@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use lotbook_wal::sim::{SimDisk, Step, open_stepped};
-use lotbook_wal::{From, Limit, LogConfig, RecordMeta};
+use lotbook_wal::{From, Limit, LogConfig, ReadError, RecordBuffer, RecordMeta};
 
 use crate::shelf::{Shelf, Writer, check};
 use crate::support::PATIENCE;
@@ -74,6 +74,7 @@ fn a_durable_reader_never_passes_the_durable_sequence() {
     let mut applied = log.log.reader(From::Start).unwrap();
     let (mut seen, mut ahead, mut now_ns) = (0, 0, 0);
     let mut head = None;
+    let (mut buffer, mut refused) = (RecordBuffer::new(), 0);
     for round in 0..300u64 {
         for _ in 0..round % 5 {
             let previous = head.unwrap_or(lotbook_wal::NO_ADDRESS);
@@ -93,6 +94,16 @@ fn a_durable_reader_never_passes_the_durable_sequence() {
             let mut back = log.log.backwards(head, Limit::Durable);
             let newest = back.next().unwrap().map_or(0, |record| record.header.sequence);
             assert!(newest <= log.log.durable_sequence());
+            match log.log.read_at(head, Limit::Durable, &mut buffer) {
+                Ok(()) => assert!(buffer.header().sequence <= log.log.durable_sequence()),
+                Err(ReadError::Beyond { wanted, last }) => {
+                    refused += 1;
+                    assert_eq!((last, buffer.header().sequence), (log.log.durable_sequence(), 0));
+                    assert!(wanted > last);
+                }
+                Err(other) => panic!("{other}"),
+            }
+            log.log.read_at(head, Limit::Applied, &mut buffer).unwrap();
         }
         assert!(!durable.wait(Limit::Durable, Duration::ZERO).unwrap());
         if round % 3 == 0 {
@@ -102,4 +113,5 @@ fn a_durable_reader_never_passes_the_durable_sequence() {
         }
     }
     assert!(ahead > 100, "the applied reader was ahead {ahead} times");
+    assert!(refused > 100, "a single record was refused {refused} times");
 }

@@ -398,7 +398,7 @@ impl Life {
             }
             truth.entries[self.random.borrow_mut().within(truth.dropped as u64, published as u64 - 1) as usize]
         };
-        match self.log.read_at(entry.address, &mut buffer) {
+        match self.log.read_at(entry.address, Limit::Applied, &mut buffer) {
             Ok(()) => {
                 let record = buffer.record();
                 if record.header.sequence != entry.sequence || !is_filled(entry.serial, record.payload) {

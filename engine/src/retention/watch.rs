@@ -1,0 +1,88 @@
+//! The thread `lb-retention`: moves the host's cursors, tells of space that runs short, looks for archives that were out of reach.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use lotbook_wal::{Log, RetentionReport, SpaceAlert};
+
+use super::Outlook;
+use super::holders::{Checkpointed, Holders};
+use super::reach::{Missing, unasked};
+use crate::coldpath::ColdQueue;
+
+/// Looks between two questions to the archive.
+const LOOKS_AN_ARCHIVE: u32 = 10;
+
+/// The thread's state. It ends when the follower has ended and everything it said is done.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub holders: Holders,
+    pub checkpointed: Receiver<Checkpointed>,
+    /// The shard's log and the side log, by the names that an operator knows.
+    pub logs: [(&'static str, Arc<Log>); 2],
+    pub queue: Arc<ColdQueue>,
+    pub outlook: Arc<Outlook>,
+    /// Time between two looks.
+    pub every: Duration,
+    /// Ends at once, as a killed process does.
+    pub crash: Arc<AtomicBool>,
+}
+
+impl Watch {
+    /// Until the follower is gone.
+    pub(crate) fn run(mut self) {
+        self.settle(None);
+        for look in 0.. {
+            match self.checkpointed.recv_timeout(self.every) {
+                _ if self.crash.load(Ordering::Acquire) => return,
+                Ok(newest) => self.settle(Some(newest)),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look();
+                    if look % LOOKS_AN_ARCHIVE == 0 {
+                        self.ask_archive();
+                    }
+                }
+            }
+        }
+    }
+
+    fn settle(&mut self, newest: Option<Checkpointed>) {
+        // What is held longer than it must be costs room and nothing else: the next checkpoint tries again.
+        let failed = self.holders.settle(newest).err();
+        self.outlook.say("cursors", failed.map(|error| format!("a checkpoint's cursor was not moved: {error}")));
+    }
+
+    fn look(&self) {
+        for (name, log) in &self.logs {
+            let report = log.retention();
+            self.outlook.say(&format!("{name}: space"), short(name, &report));
+            let failed = report.problems.iter().map(|(what, why)| format!("{what}: {why}")).collect::<Vec<_>>();
+            let words = (!failed.is_empty()).then(|| format!("retention of the {name}: {}", failed.join("; ")));
+            self.outlook.say(&format!("{name}: keeper"), words);
+        }
+    }
+
+    fn ask_archive(&self) {
+        for (name, log) in &self.logs {
+            let words = match Missing::of(log) {
+                Ok(missing) => missing.map(|missing| missing.words()),
+                Err(error) => Some(unasked(log.dir(), &error)),
+            };
+            self.outlook.say(&format!("{name}: archive"), words);
+        }
+        self.queue.retry_unread();
+    }
+}
+
+/// What is said when the disk is full within a day.
+fn short(name: &str, report: &RetentionReport) -> Option<String> {
+    let hours = match report.alert {
+        SpaceAlert::None => return None,
+        SpaceAlert::Within24Hours => 24,
+        SpaceAlert::Within4Hours => 4,
+    };
+    Some(format!("the disk of the {name} is full within {hours} hours at the pace of the last ten minutes"))
+}
