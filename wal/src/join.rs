@@ -214,7 +214,8 @@ fn extend(image: &TailImage, joined: &mut Joined, mut chunk_address: u64) -> Opt
 /// The first chunk where tail and disk hold different bytes below the end of the disk.
 fn first_difference(image: &TailImage, end: u64, stream: &mut Stream<'_>) -> DiskResult<Option<u64>> {
     let (first, _) = stream.range();
-    for (&address, _) in image.blocks.range(first..end) {
+    // The disk may end before its first segment: what was kept behind the beginning is gone, and there is nothing to compare.
+    for (&address, _) in image.blocks.range(first.min(end)..end) {
         let length = (end - address).min(CHUNK_BYTES as u64) as usize;
         let (Some(tail), Some(disk)) = (image.chunk(address), stream.chunk(address)?) else {
             continue;

@@ -24,6 +24,9 @@ pub const SLOT_HEADER_BYTES: usize = 64;
 
 /// Version of the files. A reader refuses what it does not know.
 pub const FORMAT_VERSION: u32 = 1;
+/// Version of the segment files that are made; all from 1 on are read. From 2 on a tail slot that was never written is sealed and says so;
+/// before, it was zeros.
+pub const SEGMENT_VERSION: u32 = 2;
 
 /// Smallest segment: tests roll often.
 pub const MIN_SEGMENT_BYTES: u64 = 2 * CHUNK_BYTES as u64;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::aligned::all_zero;
 use crate::appender::Appender;
 use crate::archive::manifest::MANIFEST_NEW;
 use crate::chain::{Chain, End};
@@ -11,7 +12,7 @@ use crate::disk::{Access, DirLock, Disk, DiskResult, HeldLock};
 use crate::epoch::{Begun, begin_epoch, make_tail};
 use crate::error::OpenError;
 use crate::join::{Joined, TailFile, TailImage, join};
-use crate::limits::chunk_ceil;
+use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil};
 use crate::log::Log;
 use crate::meta::{META_NAME, Meta};
 use crate::past::Past;
@@ -202,7 +203,13 @@ fn load_or_create(disk: &dyn Disk, config: &LogConfig) -> Result<(Meta, bool), O
     }
     let created_ns = disk.wall_clock_ns();
     let meta = Meta { log_id: disk.random_id(), segment_bytes: config.segment_bytes, created_ns };
-    let header = SegmentHeader { log_id: meta.log_id, first_address: 0, stream_bytes: meta.segment_bytes, created_ns };
+    let header = SegmentHeader {
+        version: SEGMENT_VERSION,
+        log_id: meta.log_id,
+        first_address: 0,
+        stream_bytes: meta.segment_bytes,
+        created_ns,
+    };
     make_segment(disk, dir, &header).map_err(|e| space(e.into(), dir, meta.segment_bytes))?;
     sync_parents(disk, dir)?;
     meta.store(disk, dir).map_err(|e| space(e, dir, meta.segment_bytes))?;
@@ -211,9 +218,11 @@ fn load_or_create(disk: &dyn Disk, config: &LogConfig) -> Result<(Meta, bool), O
 
 fn never_begun(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
     let file = disk.open(&segment_path(dir, 0), Access::Read)?;
-    let mut head = vec![0u8; crate::limits::HEAD_BYTES + crate::limits::BLOCK_BYTES];
+    let mut head = vec![0u8; HEAD_BYTES + BLOCK_BYTES];
     file.read_at(0, &mut head)?;
-    Ok(crate::aligned::all_zero(&head[crate::limits::BLOCK_BYTES..]))
+    let Ok(header) = SegmentHeader::decode(&head) else { return Ok(false) };
+    let unwritten = |at: u64| SlotFound::decode(&head[at as usize..], &header) == SlotFound::Empty;
+    Ok(SLOT_OFFSETS.into_iter().all(unwritten) && all_zero(&head[SLOT_OFFSETS[1] as usize + SLOT_BYTES..]))
 }
 
 fn space(error: crate::disk::DiskError, dir: &Path, needed_bytes: u64) -> OpenError {

@@ -86,6 +86,8 @@ bugs! {
     TornSlotLeft,
     /// Recovery trusts a torn pair of slots.
     BothSlotsTornAccepted,
+    /// A slot of zeros passes for one that was never written.
+    ZerosPassForUnwritten,
     /// Recovery forgets a loss that an earlier, killed recovery found.
     LossNotInherited,
     /// Retention takes the newest of the segments first.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::aligned::AlignedBuffer;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
-use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENTS_AHEAD, SPACE_RETRY_MS};
+use crate::limits::{HEAD_BYTES, SEGMENT_VERSION, SEGMENTS_AHEAD, SLOT_BYTES, SLOT_OFFSETS, SPACE_RETRY_MS};
 use crate::log::Log;
 use crate::planted::{self, Bug};
 use crate::segment::{SegmentHeader, segment_path};
@@ -30,13 +30,20 @@ pub(crate) enum Prepared {
     Latched,
 }
 
-/// Why there is no new segment.
+/// Why there is no new segment, or no new manifest.
 #[derive(Debug)]
 pub(crate) enum Unmade {
     /// No room, and nothing depends on what was begun: to be tried again.
     NoRoom(DiskError),
     /// A failed call. That includes a sync that fails for lack of room: what it left undone cannot be known, so it is not repeated.
     Failed(DiskError),
+}
+
+impl Unmade {
+    /// Of a call that came before anything was synced or named.
+    pub(crate) fn before_sync(error: DiskError) -> Self {
+        if error.is_out_of_space() { Unmade::NoRoom(error) } else { Unmade::Failed(error) }
+    }
 }
 
 impl From<Unmade> for DiskError {
@@ -51,8 +58,7 @@ impl From<Unmade> for DiskError {
 pub(crate) fn make_segment(disk: &dyn Disk, dir: &Path, header: &SegmentHeader) -> Result<Arc<dyn DiskFile>, Unmade> {
     let path = segment_path(dir, header.first_address);
     let new = path.with_extension("lotlog.new");
-    let filled = fill_segment(disk, header, &new)
-        .map_err(|error| if error.is_out_of_space() { Unmade::NoRoom(error) } else { Unmade::Failed(error) });
+    let filled = fill_segment(disk, header, &new).map_err(Unmade::before_sync);
     let made = filled.and_then(|file| name_segment(disk, dir, file, &new, &path).map_err(Unmade::Failed));
     if made.is_err() {
         // What is half made only takes room.
@@ -67,15 +73,18 @@ fn fill_segment(disk: &dyn Disk, header: &SegmentHeader, new: &Path) -> DiskResu
     let bytes = HEAD_BYTES as u64 + header.stream_bytes;
     file.preallocate(bytes)?;
     let zeros = AlignedBuffer::new(ZERO_BYTES.min(bytes as usize));
-    let mut at = BLOCK_BYTES as u64;
+    let mut head = AlignedBuffer::new(SLOT_OFFSETS[1] as usize + SLOT_BYTES);
+    let mut at = head.len() as u64;
     while at < bytes {
         let part = (bytes - at).min(ZERO_BYTES as u64) as usize;
         file.write_at(at, &zeros[..part])?;
         at += part as u64;
     }
-    let mut block = AlignedBuffer::new(BLOCK_BYTES);
-    header.encode(&mut block);
-    file.write_at(0, &block)?;
+    header.encode(&mut head);
+    for slot in SLOT_OFFSETS {
+        header.unwritten_slot(&mut head[slot as usize..]);
+    }
+    file.write_at(0, &head)?;
     Ok(file)
 }
 
@@ -134,6 +143,7 @@ impl Preparer {
     pub(crate) fn make_one(&self) -> Prepared {
         let first_address = self.log.room.end();
         let header = SegmentHeader {
+            version: SEGMENT_VERSION,
             log_id: self.log.log_id,
             first_address,
             stream_bytes: self.log.segment_bytes,

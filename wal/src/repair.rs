@@ -8,7 +8,9 @@ use crate::aligned::AlignedBuffer;
 use crate::chain::End;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
 use crate::join::TailImage;
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil, chunk_floor};
+use crate::limits::{
+    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil, chunk_floor,
+};
 use crate::planted::{self, Bug};
 use crate::preparer::make_segment;
 use crate::scan::{DiskSegment, Stream};
@@ -82,10 +84,12 @@ impl Repair<'_> {
             let file = self.disk.open(&segment_path(self.dir, segment.first), Access::Write)?;
             let used = self.cut_until().clamp(segment.first + 1, segment.first + self.segment_bytes) - segment.first;
             let zeros = AlignedBuffer::new(CHUNK_BYTES);
+            let mut unwritten = AlignedBuffer::new(SLOT_BYTES);
+            segment.header.unwritten_slot(&mut unwritten);
             // One slot at a time, as ever.
-            file.write_at(SLOT_OFFSETS[0], &zeros[..SLOT_BYTES])?;
+            file.write_at(SLOT_OFFSETS[0], &unwritten)?;
             file.sync_data()?;
-            file.write_at(SLOT_OFFSETS[1], &zeros[..SLOT_BYTES])?;
+            file.write_at(SLOT_OFFSETS[1], &unwritten)?;
             for at in (0..used).step_by(CHUNK_BYTES) {
                 file.write_at(HEAD_BYTES as u64 + at, &zeros)?;
             }
@@ -202,6 +206,7 @@ impl Repair<'_> {
 
     fn new_segment(&self, first: u64) -> DiskResult<DiskSegment> {
         let header = SegmentHeader {
+            version: SEGMENT_VERSION,
             log_id: self.log_id,
             first_address: first,
             stream_bytes: self.segment_bytes,

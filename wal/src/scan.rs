@@ -106,7 +106,7 @@ fn load_segment(
     if !all_zero(&head[rest]) {
         return Err(wrong(What::HeadArea.to_string()));
     }
-    let slots = SLOT_OFFSETS.map(|at| SlotFound::decode(&head[at as usize..], log_id));
+    let slots = SLOT_OFFSETS.map(|at| SlotFound::decode(&head[at as usize..], &header));
     for slot in slots.iter().filter_map(SlotFound::valid) {
         if !(first..=first + segment_bytes).contains(&slot.address) {
             return Err(wrong(format!("holds a tail slot of address {:#x}", slot.address)));
@@ -291,8 +291,9 @@ pub(crate) fn scan(
     let next = chain.next_sequence();
     let later_begun = stream.segments.iter().any(|s| s.begun && s.first > chunk_address);
     // Zeros up to here are where the next record should be, or the end of a chunk in order. Where a later segment was begun and this
-    // one holds not even its first record, it is this one that was lost.
-    let blank_segment = later_begun && chunk_address.is_multiple_of(stream.segment_bytes);
+    // one holds not even its first record, it is this one that was lost; and so it is where the record before has no file any more.
+    let blank_segment =
+        (later_begun || chain.end.address < first) && chunk_address.is_multiple_of(stream.segment_bytes);
     let ends_in_zeros = rest_is_zero && !blank_segment;
     let stop_address = if ends_in_zeros { chain.end.address } else { chain.end.address.max(chunk_address) };
     let below = watermark >= next || later_begun || beyond.proves_the_end;

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::limits::{BLOCK_BYTES, FORMAT_VERSION, SLOT_BYTES, SLOT_HEADER_BYTES};
+use crate::limits::{BLOCK_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_HEADER_BYTES};
+use crate::planted::{self, Bug};
 use crate::record::{u32_at, u64_at};
 
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"LOTSEG\x00\x01");
@@ -13,7 +14,7 @@ const SLOT_MAGIC: u32 = u32::from_le_bytes(*b"LSLT");
 /// ```text
 /// offset  bytes  field
 ///      0      8  magic           "LOTSEG", 0, 1
-///      8      4  format_version
+///      8      4  format_version  2; in segments of version 1 a slot that was never written is zeros
 ///     12      4  checksum        CRC32C of the block with these four bytes zero
 ///     16      8  log_id
 ///     24      8  first_address   of the stream bytes held here
@@ -23,6 +24,8 @@ const SLOT_MAGIC: u32 = u32::from_le_bytes(*b"LSLT");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
+    /// Of the file: [`SEGMENT_VERSION`], or an older one.
+    pub version: u32,
     /// The log.
     pub log_id: u64,
     /// Address of the first stream byte.
@@ -38,7 +41,7 @@ impl SegmentHeader {
         let block = &mut block[..BLOCK_BYTES];
         block.fill(0);
         block[0..8].copy_from_slice(&SEGMENT_MAGIC.to_le_bytes());
-        block[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        block[8..12].copy_from_slice(&self.version.to_le_bytes());
         block[16..24].copy_from_slice(&self.log_id.to_le_bytes());
         block[24..32].copy_from_slice(&self.first_address.to_le_bytes());
         block[32..40].copy_from_slice(&self.stream_bytes.to_le_bytes());
@@ -60,19 +63,41 @@ impl SegmentHeader {
             return Err("segment header checksum mismatch".into());
         }
         let version = u32_at(block, 8);
-        if version != FORMAT_VERSION {
-            return Err(format!("format version {version}, this build knows {FORMAT_VERSION}"));
+        if !(1..=SEGMENT_VERSION).contains(&version) {
+            return Err(format!("format version {version}, this build knows {SEGMENT_VERSION}"));
         }
         Ok(Self {
+            version,
             log_id: u64_at(block, 16),
             first_address: u64_at(block, 24),
             stream_bytes: u64_at(block, 32),
             created_ns: u64_at(block, 40),
         })
     }
+
+    /// A slot of this segment that was never written.
+    pub(crate) fn unwritten_slot(&self, slot: &mut [u8]) {
+        if self.version == 1 {
+            return slot[..SLOT_BYTES].fill(0);
+        }
+        SlotHead {
+            log_id: self.log_id,
+            epoch: 0,
+            generation: 0,
+            address: self.first_address,
+            length: 0,
+            durable_sequence: 0,
+            durable_address: 0,
+            segments_end: 0,
+        }
+        .seal(slot);
+    }
 }
 
 /// One of the two alternating tail slots: the partial last block and the watermark.
+///
+/// One that was never written has epoch and generation zero, the segment's first address, no bytes, and is sealed like any other: so a
+/// write of zeros that went astray never passes for it.
 ///
 /// ```text
 /// offset  bytes  field
@@ -138,7 +163,7 @@ impl SlotHead {
 /// What lies in a slot's place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SlotFound {
-    /// Never written.
+    /// Sealed when the segment was made, and never written since.
     Empty,
     /// Torn or damaged.
     Bad,
@@ -147,10 +172,12 @@ pub(crate) enum SlotFound {
 }
 
 impl SlotFound {
-    pub(crate) fn decode(slot: &[u8], log_id: u64) -> Self {
+    /// Of the segment with that header.
+    pub(crate) fn decode(slot: &[u8], segment: &SegmentHeader) -> Self {
         let slot = &slot[..SLOT_BYTES];
         if crate::aligned::all_zero(slot) {
-            return SlotFound::Empty;
+            let unwritten = segment.version == 1 || planted::is(Bug::ZerosPassForUnwritten);
+            return if unwritten { SlotFound::Empty } else { SlotFound::Bad };
         }
         let sum = crc32c::crc32c(&slot[..4]);
         let sum = crc32c::crc32c_append(sum, &[0; 4]);
@@ -159,16 +186,21 @@ impl SlotFound {
         let address = u64_at(slot, 32);
         let sound = u32_at(slot, 0) == SLOT_MAGIC
             && u32_at(slot, 4) == sum
-            && u64_at(slot, 8) == log_id
+            && u64_at(slot, 8) == segment.log_id
             && length < BLOCK_BYTES
             && address.is_multiple_of(BLOCK_BYTES as u64);
         if !sound {
             return SlotFound::Bad;
         }
+        let (epoch, generation) = (u32_at(slot, 16), u64_at(slot, 24));
+        if (epoch, generation) == (0, 0) {
+            let unwritten = segment.version > 1 && length == 0 && address == segment.first_address;
+            return if unwritten { SlotFound::Empty } else { SlotFound::Bad };
+        }
         SlotFound::Valid(Slot {
-            log_id,
-            epoch: u32_at(slot, 16),
-            generation: u64_at(slot, 24),
+            log_id: segment.log_id,
+            epoch,
+            generation,
             address,
             durable_sequence: u64_at(slot, 40),
             durable_address: u64_at(slot, 48),
@@ -224,6 +256,10 @@ pub(crate) fn parse_segment_name(name: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn header() -> SegmentHeader {
+        SegmentHeader { version: SEGMENT_VERSION, log_id: 5, first_address: 0, stream_bytes: 1 << 20, created_ns: 3 }
+    }
+
     #[test]
     fn names_go_both_ways_and_strangers_are_no_segments() {
         for (name, want) in [
@@ -243,7 +279,7 @@ mod tests {
 
     #[test]
     fn every_bit_of_header_and_slot_is_guarded() {
-        let header = SegmentHeader { log_id: 5, first_address: 0, stream_bytes: 1 << 20, created_ns: 3 };
+        let header = header();
         let mut block = vec![0u8; BLOCK_BYTES];
         header.encode(&mut block);
         assert_eq!(SegmentHeader::decode(&block), Ok(header));
@@ -264,11 +300,44 @@ mod tests {
             segments_end: 1 << 20,
         };
         head.seal(&mut slot);
-        assert!(SlotFound::decode(&slot, 5).valid().is_some_and(|s| s.bytes == [0xAA; 100]));
+        assert!(SlotFound::decode(&slot, &header).valid().is_some_and(|s| s.bytes == [0xAA; 100]));
         for bit in 0..slot.len() * 8 {
             slot[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SlotFound::decode(&slot, 5), SlotFound::Bad, "slot bit {bit}");
+            assert_eq!(SlotFound::decode(&slot, &header), SlotFound::Bad, "slot bit {bit}");
             slot[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+
+    /// Zeros were how an unwritten slot looked, and are what a write that goes astray brings along: the two must differ.
+    #[test]
+    fn only_a_sealed_slot_of_this_segment_was_never_written() {
+        let header = header();
+        let zeros = vec![0u8; SLOT_BYTES];
+        assert_eq!(SlotFound::decode(&zeros, &header), SlotFound::Bad);
+        let mut slot = vec![0xAAu8; SLOT_BYTES];
+        header.unwritten_slot(&mut slot);
+        assert_eq!(SlotFound::decode(&slot, &header), SlotFound::Empty);
+        let strangers = [
+            SegmentHeader { log_id: 6, ..header },
+            SegmentHeader { first_address: 1 << 20, ..header },
+            SegmentHeader { version: 1, ..header },
+        ];
+        for stranger in strangers {
+            assert_eq!(SlotFound::decode(&slot, &stranger), SlotFound::Bad, "{stranger:?}");
+        }
+        let old = SegmentHeader { version: 1, ..header };
+        old.unwritten_slot(&mut slot);
+        assert_eq!(slot, zeros);
+        assert_eq!(SlotFound::decode(&zeros, &old), SlotFound::Empty);
+    }
+
+    #[test]
+    fn a_version_that_nobody_knows_is_refused() {
+        for (version, known) in [(0, false), (1, true), (SEGMENT_VERSION, true), (SEGMENT_VERSION + 1, false)] {
+            let mut block = vec![0u8; BLOCK_BYTES];
+            let header = SegmentHeader { version, ..header() };
+            header.encode(&mut block);
+            assert_eq!(SegmentHeader::decode(&block).is_ok(), known, "{version}");
         }
     }
 }

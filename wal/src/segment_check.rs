@@ -70,7 +70,7 @@ impl SegmentCheck {
             return Err(self.corrupt(0, self.first, What::SegmentHeader));
         }
         for at in SLOT_OFFSETS {
-            if SlotFound::decode(&head[at as usize..], self.log_id) == SlotFound::Bad {
+            if SlotFound::decode(&head[at as usize..], &header) == SlotFound::Bad {
                 return Err(self.corrupt(at, self.first, What::Slot));
             }
         }

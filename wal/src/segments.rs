@@ -16,6 +16,7 @@ use crate::error::ReadError;
 use crate::limits::{CHUNK_BYTES, HEAD_BYTES, SEGMENT_HANDLES_MAX};
 use crate::log::{Log, lock};
 use crate::planted::{self, Bug};
+use crate::preparer::Unmade;
 use crate::reader::Limit;
 use crate::segment::{archive_path, segment_path};
 
@@ -123,6 +124,9 @@ impl Log {
     /// Drops sealed segments that lie wholly below `address` (of a durable record) for good, oldest first: segment files and local
     /// archives; what was shipped stays where it is and is no part of this log any more. Returns how many. Readers inside them go on
     /// reading what they have open. What a cursor still needs stays, and so does at least one durable record.
+    ///
+    /// The beginning is written down first, which takes a block of the disk: without room for it (`ENOSPC`, `EDQUOT`) nothing is dropped
+    /// and nothing latches. Any other failure latches.
     pub fn retain_from(&self, address: u64) -> io::Result<usize> {
         let durable = self.durable_address();
         let address = address.min(self.cursors.floor().unwrap_or(u64::MAX));
@@ -163,10 +167,15 @@ impl Log {
             let mut manifest = self.segments.manifest();
             let mut next = manifest.clone();
             next.forget_below(first + self.segment_bytes, chain);
-            next.store(&*self.disk, &self.dir).inspect_err(|error| {
-                self.latch(error);
-            })?;
-            *manifest = next;
+            match next.store(&*self.disk, &self.dir) {
+                Ok(()) => *manifest = next,
+                // Foreseen, and nothing has changed: who makes room tries again.
+                Err(Unmade::NoRoom(error)) => return Err(error),
+                Err(Unmade::Failed(error)) => {
+                    self.latch(&error);
+                    return Err(error);
+                }
+            }
         }
         let Some(entry) = self.segments.entries().remove(&first) else { return Ok(()) };
         if entry.plain {

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::entry::{ArchiveEntry, ENTRY_BYTES};
 use crate::chain::{Chain, End};
-use crate::disk::{Access, Disk, DiskResult};
+use crate::disk::{Access, Disk};
 use crate::error::OpenError;
 use crate::limits::{FORMAT_VERSION, MANIFEST_ENTRIES_MAX};
+use crate::preparer::Unmade;
 use crate::record::{u32_at, u64_at};
 
 const MANIFEST_MAGIC: u64 = u64::from_le_bytes(*b"LOTARCH\x01");
@@ -186,14 +187,23 @@ impl Manifest {
         Ok(Some(manifest))
     }
 
-    /// Replaces the file; durable when this returns.
-    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
+    /// Replaces the file; durable when this returns. Without room for the new one nothing has changed.
+    pub(crate) fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<(), Unmade> {
         let new: PathBuf = dir.join(MANIFEST_NEW);
-        let file = disk.open(&new, Access::CreateSmall)?;
-        file.write_at(0, &self.encode())?;
-        file.sync_data()?;
-        disk.rename(&new, &dir.join(MANIFEST_NAME))?;
-        disk.sync_dir(dir)
+        let written = disk.open(&new, Access::CreateSmall).and_then(|file| {
+            file.write_at(0, &self.encode())?;
+            Ok(file)
+        });
+        let file = written.map_err(|error| {
+            // What is half made only takes room.
+            let _ = disk.unlink(&new);
+            Unmade::before_sync(error)
+        })?;
+        let named = file.sync_data().and_then(|()| {
+            disk.rename(&new, &dir.join(MANIFEST_NAME))?;
+            disk.sync_dir(dir)
+        });
+        named.map_err(Unmade::Failed)
     }
 }
 

@@ -330,7 +330,11 @@ fn misplace_one(state: &mut State) {
     if !ids.is_empty() {
         let id = state.random.pick(&ids);
         let file = state.files.get_mut(&id).expect("listed above");
-        file.misplace(&mut state.random);
+        let moved = file.misplace(&mut state.random);
+        if let (Some(trace), Some((offset, length, target))) = (&mut state.trace, moved) {
+            let path = state.names.files().find(|(_, file)| *file == id).map(|(path, _)| path.display().to_string());
+            trace.push(format!("       {} {offset}+{length} arrives at {target}", path.unwrap_or_default()));
+        }
     }
 }
 

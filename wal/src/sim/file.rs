@@ -264,12 +264,12 @@ impl File {
         self.dropped = false;
     }
 
-    /// One of the writes on their way arrives at another place: `true` when there was one.
-    pub(super) fn misplace(&mut self, random: &mut Random) -> bool {
+    /// One of the writes on their way arrives at another place: its offset, its length, and where it went; `None` when there was none.
+    pub(super) fn misplace(&mut self, random: &mut Random) -> Option<(u64, usize, u64)> {
         let writes: Vec<usize> =
             (0..self.changes.len()).filter(|n| !matches!(self.changes[*n], Change::Length(_))).collect();
         if writes.is_empty() {
-            return false;
+            return None;
         }
         let change = self.changes.remove(random.pick(&writes));
         let (offset, length) = change.span();
@@ -278,7 +278,7 @@ impl File {
         let before = self.durable.len();
         change.apply_sectors(&mut self.durable, target as i64 - offset as i64, |_| true);
         self.durable.set_len(before);
-        target != offset
+        Some((offset, length, target))
     }
 }
 

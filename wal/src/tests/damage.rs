@@ -1,6 +1,7 @@
 //! Bytes that were durable and are no longer what was written: refused, by place, files untouched.
 
 use super::*;
+use crate::segment::SegmentHeader;
 
 fn refused(bench: &Bench) -> OpenError {
     let before = bench.snapshot();
@@ -180,10 +181,19 @@ fn a_blank_segment_is_refused_by_its_own_name() {
     let bench = Bench::new();
     bench.killed_after(8_000);
     let blank = bench.segment(256 << 10);
-    poke(&blank, 4_096, &vec![0; HEAD_BYTES - 4_096 + (256 << 10)]);
-    match refused(&bench) {
-        OpenError::Corrupt(corrupt) => assert_eq!((corrupt.segment, corrupt.offset), (blank, HEAD_BYTES as u64)),
-        other => panic!("{other}"),
+    let mut bytes = std::fs::read(&blank).unwrap();
+    let header = SegmentHeader::decode(&bytes).unwrap();
+    bytes[4_096..].fill(0);
+    // All zeros behind the header, and as it was when it was made.
+    for (unwritten, offset) in [(false, SLOT_OFFSETS[0]), (true, HEAD_BYTES as u64)] {
+        for slot in SLOT_OFFSETS.into_iter().filter(|_| unwritten) {
+            header.unwritten_slot(&mut bytes[slot as usize..]);
+        }
+        std::fs::write(&blank, &bytes).unwrap();
+        match refused(&bench) {
+            OpenError::Corrupt(corrupt) => assert_eq!((&corrupt.segment, corrupt.offset), (&blank, offset)),
+            other => panic!("{other}"),
+        }
     }
 }
 

@@ -166,10 +166,11 @@ fn every_bit_of_a_segment_is_guarded() {
         assert_eq!(flips, SEGMENT_BYTES * 8);
         let mut head = peek(&bench.segment_of(0, SEGMENT_BYTES), 0, HEAD_BYTES);
         flips += every_bit("header block", &mut head[..BLOCK_BYTES], |b, _| SegmentHeader::decode(b).is_err());
+        let header = SegmentHeader::decode(&head).unwrap();
         for from in SLOT_OFFSETS.map(|at| at as usize) {
             let slot = &mut head[from..from + SLOT_BYTES];
-            assert!(SlotFound::decode(slot, log_id).valid().is_some(), "both slots were written");
-            flips += every_bit("slot", slot, |b, _| SlotFound::decode(b, log_id) == SlotFound::Bad);
+            assert!(SlotFound::decode(slot, &header).valid().is_some(), "both slots were written");
+            flips += every_bit("slot", slot, |b, _| SlotFound::decode(b, &header) == SlotFound::Bad);
         }
         let rest = SLOT_OFFSETS[1] as usize + SLOT_BYTES;
         flips += every_bit("head area", &mut head[rest..], |b, at| !all_zero(&b[at / 64 * 64..][..64]));

@@ -8,13 +8,15 @@ use super::*;
 use crate::checksum::seal;
 use crate::limits::SLOT_HEADER_BYTES;
 use crate::meta::Meta;
-use crate::segment::SlotHead;
+use crate::segment::{SegmentHeader, SlotFound, SlotHead};
 use crate::tail::{
     DIRECTORY_OFFSET, PUBLISHED_ADDRESS_OFFSET, PUBLISHED_SEQUENCE_OFFSET, TailIdentity, blocks_offset, tail_bytes,
     tail_name,
 };
 
 const GOLDEN: &str = include_str!("golden/log_v1.hex");
+/// What version 2 of the segment file changed.
+const GOLDEN_SEGMENT: &str = include_str!("golden/segment_v2.hex");
 const LOG_ID: u64 = 0x0123_4567_89ab_cdef;
 const SEGMENT_BYTES: u64 = 256 << 10;
 const TAIL_BLOCKS: u32 = 4;
@@ -88,7 +90,7 @@ fn parts() -> Vec<Part> {
         parts.push(Part { what: what.to_owned(), offset, bytes: bytes[..used].to_vec() });
     };
     part("log.meta", 0, &Meta { log_id: LOG_ID, segment_bytes: SEGMENT_BYTES, created_ns: 42 }.encode());
-    let header = SegmentHeader { log_id: LOG_ID, first_address: 0, stream_bytes: SEGMENT_BYTES, created_ns: 43 };
+    let header = header(1);
     let mut block = vec![0; BLOCK_BYTES];
     header.encode(&mut block);
     part("segment", 0, &block);
@@ -132,10 +134,31 @@ fn parts() -> Vec<Part> {
     parts
 }
 
-fn as_text(parts: &[Part]) -> String {
-    let mut text = String::from(
-        "# The files of a log, format version 1: what and where, then bytes; zeros behind them are left out.\n",
-    );
+fn header(version: u32) -> SegmentHeader {
+    SegmentHeader { version, log_id: LOG_ID, first_address: 0, stream_bytes: SEGMENT_BYTES, created_ns: 43 }
+}
+
+/// The head of a segment file of version 2 that was just made.
+fn segment_parts() -> Vec<Part> {
+    let mut head = vec![0; HEAD_BYTES];
+    header(2).encode(&mut head);
+    for slot in SLOT_OFFSETS {
+        header(2).unwritten_slot(&mut head[slot as usize..]);
+    }
+    let part = |what: &str, offset: u64| {
+        let bytes = &head[offset as usize..offset as usize + 64];
+        let used = bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+        Part { what: what.to_owned(), offset, bytes: bytes[..used].to_vec() }
+    };
+    vec![
+        part("segment", 0),
+        part("slot A, never written", SLOT_OFFSETS[0]),
+        part("slot B, never written", SLOT_OFFSETS[1]),
+    ]
+}
+
+fn as_text(what: &str, parts: &[Part]) -> String {
+    let mut text = format!("# {what}: what and where, then bytes; zeros behind them are left out.\n");
     for part in parts {
         let _ = writeln!(text, "\n@{} {}", part.offset, part.what);
         for line in part.bytes.chunks(32) {
@@ -184,13 +207,33 @@ fn lay(bench: &Bench, state: &str) {
 
 #[test]
 fn every_part_is_written_as_it_was_once() {
-    let text = as_text(&parts());
-    if std::env::var_os("LOTBOOK_BLESS").is_some() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/src/tests/golden/log_v1.hex"), &text).unwrap();
-        return;
+    let files = [
+        ("log_v1.hex", "The files of a log, format version 1", parts(), GOLDEN),
+        ("segment_v2.hex", "The head of a segment file, format version 2", segment_parts(), GOLDEN_SEGMENT),
+    ];
+    for (name, what, parts, golden) in files {
+        let text = as_text(what, &parts);
+        if std::env::var_os("LOTBOOK_BLESS").is_some() {
+            std::fs::write(format!("{}/src/tests/golden/{name}", env!("CARGO_MANIFEST_DIR")), &text).unwrap();
+            continue;
+        }
+        assert_eq!(text, golden, "the format changed: nothing that was released may");
+        assert_eq!(from_text(golden), parts);
     }
-    assert_eq!(text, GOLDEN, "the format changed: nothing that was released may");
-    assert_eq!(from_text(GOLDEN), parts());
+}
+
+/// Version 1 is read by the test below, as the whole log that was written down.
+#[test]
+fn a_segment_of_version_2_is_read_as_one_that_was_never_begun() {
+    let mut head = vec![0; HEAD_BYTES];
+    for part in from_text(GOLDEN_SEGMENT) {
+        head[part.offset as usize..part.offset as usize + part.bytes.len()].copy_from_slice(&part.bytes);
+    }
+    let found = SegmentHeader::decode(&head).unwrap();
+    assert_eq!(found, header(2));
+    for slot in SLOT_OFFSETS {
+        assert_eq!(SlotFound::decode(&head[slot as usize..], &found), SlotFound::Empty);
+    }
 }
 
 #[test]

@@ -188,8 +188,11 @@ pub(crate) fn flip(path: &Path, offset: u64, bit: u8) {
 
 /// Clears both tail slots of a segment.
 pub(crate) fn wipe_slots(path: &Path) {
+    let header = crate::segment::SegmentHeader::decode(&peek(path, 0, HEAD_BYTES)).unwrap();
+    let mut unwritten = [0; SLOT_BYTES];
+    header.unwritten_slot(&mut unwritten);
     for at in SLOT_OFFSETS {
-        poke(path, at, &[0; SLOT_BYTES]);
+        poke(path, at, &unwritten);
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use lotbook_wal::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, Limit, OpenError, RecordHeader};
 
 use crate::support::{
-    Files, Place, Random, SEGMENT_BYTES, count, file_offset, killed_after, payload, peek, poke, read_back,
+    Files, Place, Random, SEGMENT_BYTES, SLOTS, count, file_offset, killed_after, payload, peek, poke, read_back,
+    unwritten_slot,
 };
 
 /// Short form, long form.
@@ -167,7 +168,7 @@ impl Scene<'_> {
                 // With the old slots or without them.
                 let from = if random.below(2) == 0 { BLOCK_BYTES } else { HEAD_BYTES };
                 if from == HEAD_BYTES {
-                    poke(&self.segments[newer], BLOCK_BYTES as u64, &vec![0; HEAD_BYTES - BLOCK_BYTES]);
+                    blank_slots(&self.segments[newer]);
                 }
                 poke(&self.segments[newer], from as u64, &bytes[from..]);
             }
@@ -179,10 +180,18 @@ impl Scene<'_> {
             Wrong::SegmentBlank => {
                 // The one written last holds all the witnesses of its own records: blank, it is one that was never begun.
                 let path = random.pick(&self.segments[..self.segments.len() - 1]);
-                poke(path, BLOCK_BYTES as u64, &vec![0; HEAD_BYTES - BLOCK_BYTES + SEGMENT_BYTES as usize]);
+                poke(path, HEAD_BYTES as u64, &vec![0; SEGMENT_BYTES as usize]);
+                blank_slots(path);
             }
         }
         true
+    }
+}
+
+/// The tail slots as they were when the segment was made.
+fn blank_slots(segment: &Path) {
+    for slot in SLOTS {
+        poke(segment, slot, &unwritten_slot(segment));
     }
 }
 

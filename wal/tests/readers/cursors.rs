@@ -6,7 +6,7 @@ use lotbook_wal::{
 };
 
 use crate::shelf::{Shelf, Writer, all_sealed_are, durable, sealed};
-use crate::support::{Place, SEGMENT_BYTES, file_offset, flip, poke, settle, until};
+use crate::support::{Place, SEGMENT_BYTES, SLOTS, file_offset, flip, poke, settle, until, unwritten_slot};
 
 fn sequence_of(cursor: &Cursor) -> Option<u64> {
     cursor.position().map(|p| p.sequence)
@@ -95,7 +95,9 @@ fn cut_below(place: &Place, class: CursorClass) -> (LogPosition, LogPosition) {
     let length = std::fs::metadata(&segment).unwrap().len();
     poke(&segment, file_offset(cut.address), &vec![0; (length - file_offset(cut.address)) as usize]);
     // Slots and tail would bear witness.
-    poke(&segment, 4_096, &[0; 16_384]);
+    for slot in SLOTS {
+        poke(&segment, slot, &unwritten_slot(&segment));
+    }
     place.lose_tail();
     (named, end)
 }

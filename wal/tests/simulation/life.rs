@@ -437,6 +437,13 @@ impl Life {
         match result {
             Ok(dropped) => self.tally.borrow_mut().dropped_segments += dropped as u64,
             Err(_) if self.disk.stopped() => {}
+            // The manifest takes room: foreseen, and nothing is dropped.
+            Err(error) if self.full.get() && error.raw_os_error() == Some(libc::ENOSPC) => {
+                if self.disk.failed().is_empty() && self.log.latched().is_some() {
+                    self.wrong(format!("a full disk is not a failed one, and retention latched: {error}"));
+                }
+                self.check_latch();
+            }
             Err(error) if self.disk.failed().is_empty() => self.wrong(format!("retention: {error}")),
             Err(_) => self.check_latch(),
         }

@@ -261,9 +261,15 @@ enum Slot {
 }
 
 impl Slot {
-    fn read(bytes: &[u8], log_id: u64) -> Self {
+    /// The slots of a segment, which begins with `head`.
+    fn both(head: &[u8]) -> [Self; 2] {
+        SLOTS.map(|at| Slot::read(&head[at..at + SLOT], head))
+    }
+
+    fn read(bytes: &[u8], head: &[u8]) -> Self {
+        let (version, log_id, first) = (u32_at(head, 8), u64_at(head, 16), u64_at(head, 24));
         if is_zero(bytes) {
-            return Slot::Empty;
+            return if version == 1 { Slot::Empty } else { Slot::Torn };
         }
         let mut blank = bytes.to_vec();
         blank[4..8].fill(0);
@@ -277,9 +283,13 @@ impl Slot {
         if !sound {
             return Slot::Torn;
         }
+        let (epoch, generation) = (u32_at(bytes, 16), u64_at(bytes, 24));
+        if epoch == 0 && generation == 0 {
+            return if version > 1 && length == 0 && address == first { Slot::Empty } else { Slot::Torn };
+        }
         Slot::Whole {
-            epoch: u32_at(bytes, 16),
-            generation: u64_at(bytes, 24),
+            epoch,
+            generation,
             address,
             durable: u64_at(bytes, 40),
             segments_end: u64_at(bytes, 56),
@@ -308,7 +318,10 @@ pub(crate) fn foretell(disk: &SimDisk, dir: &Path, tail_dir: &Path, boot_id: [u8
         }
     }
     let Some(meta) = hand.read(&dir.join("log.meta")) else {
-        let blank = |path: &PathBuf| is_zero(&padded(hand.read(path).unwrap())[BLOCK..HEAD + BLOCK]);
+        let blank = |path: &PathBuf| {
+            let bytes = padded(hand.read(path).unwrap());
+            Slot::both(&bytes) == [Slot::Empty, Slot::Empty] && is_zero(&bytes[SLOTS[1] + SLOT..HEAD + BLOCK])
+        };
         return match segments.iter().next() {
             None => Foretold::Made,
             Some((0, path)) if segments.len() == 1 && blank(path) => Foretold::Made,
@@ -367,7 +380,7 @@ fn read_segments(files: Vec<(u64, Vec<u8>)>, log_id: u64, segment_bytes: u64) ->
         let mut head = bytes[..BLOCK].to_vec();
         head[12..16].fill(0);
         let sound = &bytes[0..8] == b"LOTSEG\x00\x01"
-            && u32_at(&bytes, 8) == 1
+            && matches!(u32_at(&bytes, 8), 1 | 2)
             && crc32c::crc32c(&head) == u32_at(&bytes, 12)
             && u64_at(&bytes, 16) == log_id
             && u64_at(&bytes, 24) == first
@@ -376,7 +389,7 @@ fn read_segments(files: Vec<(u64, Vec<u8>)>, log_id: u64, segment_bytes: u64) ->
         if !sound {
             return Err("wrong".into());
         }
-        let slots = SLOTS.map(|at| Slot::read(&bytes[at..at + SLOT], log_id));
+        let slots = Slot::both(&bytes);
         let outside = |slot: &Slot| match slot {
             Slot::Whole { address, .. } => !(first..=first + segment_bytes).contains(address),
             _ => false,

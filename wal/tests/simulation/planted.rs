@@ -55,6 +55,7 @@ fn suite(bug: Bug) -> Suite {
         Bug::NoParentSync => story!(the_directories_above_a_new_log_are_durable_before_the_log_exists),
         Bug::RecoveredNotRewritten => story!(what_a_failed_sync_left_in_the_page_cache_is_written_again),
         Bug::TornSlotLeft => story!(a_torn_slot_is_not_left_behind_when_the_log_goes_on_in_the_next_segment),
+        Bug::ZerosPassForUnwritten => story!(zeros_that_went_astray_do_not_pass_for_a_slot_that_was_never_written),
         Bug::BothSlotsTornAccepted => story!(a_segment_with_both_slots_torn_is_damaged),
         Bug::LastSegmentNotMissed => story!(the_last_segment_is_missed_when_it_is_gone),
         Bug::CutNotCleared => story!(nothing_of_a_group_that_was_cut_stays_behind_the_end),
