@@ -47,6 +47,7 @@ pub mod rules;
 pub mod select;
 mod sums;
 pub mod values;
+pub mod wash;
 
 #[cfg(test)]
 mod edge_tests;
