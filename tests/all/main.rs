@@ -6,6 +6,7 @@ mod coldpath;
 mod command_line;
 mod correlation;
 mod crash;
+mod differential;
 mod exact;
 mod fix_peer;
 mod forward;
