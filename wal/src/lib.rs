@@ -56,8 +56,10 @@ mod log;
 mod machine;
 mod mapped;
 mod mapping;
+mod mend;
 mod meta;
 mod open;
+mod overlay;
 mod padded;
 mod past;
 mod planted;
@@ -105,6 +107,9 @@ pub use limits::{
 pub use log::Log;
 pub use mapped::{MappedBytes, SealedRecords, SealedSegment};
 pub use mapping::Mapping;
+pub use mend::{
+    RepairError, RepairPlaces, RepairPlan, RepairStep, Repairer, TailRefusal, open_for_repair, open_for_repair_on,
+};
 pub use open::{OpenReport, Opened, open, open_on};
 pub use read_only::{ReadOnlyLog, SegmentForm, SegmentInfo, open_read_only, open_read_only_on};
 pub use reader::{From, Limit, Reader, RecordBuffer};

@@ -352,7 +352,8 @@ fn recover(
     })
 }
 
-fn join_tail(
+/// What the tail adds to what the disk holds.
+pub(crate) fn join_tail(
     tail: &TailFile,
     scan: &Scan,
     stream: &mut Stream<'_>,
@@ -399,7 +400,7 @@ fn lost_from(verdict: Verdict, end: End, scan: &Scan, tail: Option<&TailImage>) 
 }
 
 /// Above every epoch that left a trace.
-fn next_epoch(segments: &[DiskSegment], chain: &Chain, tail: Option<&TailImage>) -> u32 {
+pub(crate) fn next_epoch(segments: &[DiskSegment], chain: &Chain, tail: Option<&TailImage>) -> u32 {
     let slots = segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
     let in_slots = slots.map(|s| s.epoch).max().unwrap_or(0);
     let in_tail = tail.map_or(0, |t| t.identity.epoch);

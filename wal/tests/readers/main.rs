@@ -5,6 +5,7 @@
 mod archives;
 mod cursors;
 mod forms;
+mod mended;
 mod reach;
 mod shelf;
 #[path = "../support/mod.rs"]
