@@ -22,6 +22,8 @@ use crate::input_bytes::BadInput;
 use crate::limits::AMENDMENTS_PER_TRADE_MAX;
 
 const NONE: u32 = u32::MAX;
+/// Stands in the digest for a root that waits.
+const WAITS: u64 = 1;
 
 /// A trade as its first amendment found it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ struct Record {
     newest: u32,
     count: u32,
     live_cancels: u32,
+    /// Of a root: counted among what waits for its date since its last amendment, until the replay has decided.
+    waits: bool,
 }
 
 /// The accepted amendments. Nothing here allocates after `new`.
@@ -114,6 +118,23 @@ impl Amendments {
         let root = &self.records[self.records[self.find(hash)? as usize].root as usize];
         let What::Root { quantity_e8, date } = root.what else { unreachable!("a root is a root") };
         Some(Root { hash: root.hash, quantity_e8, date })
+    }
+
+    /// Whether the estimate counts this trade among what waits for its date.
+    pub(crate) fn waits(&self, trade: TradeHash) -> bool {
+        self.find(trade).is_some_and(|at| self.records[at as usize].waits)
+    }
+
+    /// Keeps how the estimate, or the replay, counts an amended trade.
+    pub(crate) fn set_waits(&mut self, trade: TradeHash, waits: bool) {
+        let Some(at) = self.find(trade) else { return };
+        let record = &mut self.records[at as usize];
+        if record.waits != waits {
+            record.waits = waits;
+            let own = digest::mix(trade.0 as u64, (trade.0 >> 64) as u64);
+            let own = digest::mix(own, WAITS);
+            self.digest = if waits { self.digest.wrapping_add(own) } else { self.digest.wrapping_sub(own) };
+        }
     }
 
     /// Whether an amendment of this kind may join the others of its root.
@@ -244,6 +265,7 @@ impl Amendments {
             newest: NONE,
             count: 0,
             live_cancels: 0,
+            waits: false,
         };
         if let Some(target) = target {
             let Record { hash: target_hash, root: root_at, .. } = self.records[target as usize];
@@ -292,11 +314,11 @@ impl Amendments {
             out.u64(source_order);
             out.text(amend_id.as_bytes());
             let (kind, side, quantity_e8, date) = match record.what {
-                What::Root { quantity_e8, date } => (0, None, Some(quantity_e8), Some(date)),
-                What::Cancel => (1, None, None, None),
-                What::Correct { side, quantity_e8, date } => (2, side, quantity_e8, date),
+                What::Root { quantity_e8, date } => (0, u8::from(record.waits), Some(quantity_e8), Some(date)),
+                What::Cancel => (1, 0, None, None),
+                What::Correct { side, quantity_e8, date } => (2, side.map_or(0, |side| side as u8), quantity_e8, date),
             };
-            out.slice(&[kind, side.map_or(0, |side| side as u8), quantity_e8.is_some().into(), date.is_some().into()]);
+            out.slice(&[kind, side, quantity_e8.is_some().into(), date.is_some().into()]);
             out.i64(quantity_e8.unwrap_or(0));
             out.u32(date.map_or(0, |date| date.0 as u32));
         }
@@ -325,6 +347,7 @@ impl Amendments {
                 return Err(BadInput);
             }
             self.push(hash, what, target, AmendKey { executed_at_ns, source_order, amend_id, hash });
+            self.set_waits(hash, is_root && side != 0);
         }
         Ok(true)
     }

@@ -67,6 +67,7 @@ impl Book {
         position.version = event.version;
         position.provisional += 1;
         self.amendments.insert(input, root);
+        self.amendments.set_waits(root.hash, after != 0);
         self.sums.refresh(position);
         Ok(())
     }
@@ -113,6 +114,7 @@ impl Book {
         // Trades that nothing amended wait where they are.
         for (trade, _) in &outcome.amended {
             position.forwards -= u32::from(self.forwards.take(*trade).is_some());
+            self.amendments.set_waits(*trade, false);
         }
         for waiting in &outcome.waiting {
             fits!(self.forwards.has_room(), "more forward-dated trades than the book holds");
