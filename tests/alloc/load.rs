@@ -2,10 +2,13 @@
 
 use std::time::Instant;
 
+use lotbook_core::amend::{AmendInput, AmendKind, Changes};
+use lotbook_core::amend_event::ResolveInput;
 use lotbook_core::command::{Command, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::event::Class;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
+use lotbook_core::note::Note;
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::{Answer, EngineConfig, Request, Status};
 use lotbook_perf::rng::Rng;
@@ -33,6 +36,10 @@ pub(crate) struct Load {
     terms: i32,
     held_e8: Vec<i64>,
     recent: Vec<TradeInput>,
+    /// Ids of late trades, the newest last; and ids that amendments have named and no trade has had yet.
+    late: Vec<TradeId>,
+    owed: std::collections::VecDeque<TradeId>,
+    amends: u64,
     growing: u64,
     in_flight: std::collections::VecDeque<Option<(usize, i64)>>,
     pub(crate) lots_most: u64,
@@ -40,11 +47,12 @@ pub(crate) struct Load {
     pub(crate) contracts: u64,
     pub(crate) marks: u64,
     pub(crate) dates: u64,
+    pub(crate) resolutions: u64,
 }
 
 /// How much of each kind there was.
 #[derive(Debug)]
-pub(crate) struct Seen([u64; 11]);
+pub(crate) struct Seen([u64; 16]);
 
 impl Seen {
     pub(crate) fn now(rig: &Rig, load: &Load) -> Self {
@@ -62,10 +70,15 @@ impl Seen {
             load.marks,
             load.dates,
             load.names,
+            counters.amendments(Class::Provisional),
+            counters.amendments(Class::Held),
+            counters.amendments(Class::Lapsed),
+            counters.amendments(Class::Rejected),
+            load.resolutions,
         ])
     }
 
-    pub(crate) fn named(&self) -> [(&'static str, u64); 11] {
+    pub(crate) fn named(&self) -> [(&'static str, u64); 16] {
         let names = [
             "new position",
             "flip",
@@ -78,6 +91,11 @@ impl Seen {
             "mark",
             "business date",
             "new name",
+            "amendment",
+            "held amendment",
+            "lapsed amendment",
+            "refused amendment",
+            "resolution",
         ];
         std::array::from_fn(|at| (names[at], self.0[at]))
     }
@@ -107,6 +125,9 @@ impl Load {
             terms: 0,
             held_e8: vec![0; (ACCOUNTS * INSTRUMENTS) as usize],
             recent: Vec::new(),
+            late: Vec::new(),
+            owed: std::collections::VecDeque::new(),
+            amends: 0,
             growing: 0,
             in_flight: std::collections::VecDeque::with_capacity(IN_FLIGHT),
             lots_most: 0,
@@ -114,6 +135,7 @@ impl Load {
             contracts: 0,
             marks: 0,
             dates: 0,
+            resolutions: 0,
         }
     }
 
@@ -214,6 +236,10 @@ impl Load {
                 let instrument = self.rng.below(4) as usize;
                 let (mut late, place) = self.trade(LATE_ACCOUNT, instrument);
                 late.executed_at_ns = self.rng.between(0, late.executed_at_ns);
+                if let Some(owed) = self.owed.pop_front() {
+                    (late.trade_id, late.hash) = (owed, TradeHash::new(b"test", owed.as_bytes()));
+                }
+                self.late.push(late.trade_id);
                 self.with_place(late, place)
             }
             52..54 => {
@@ -223,7 +249,8 @@ impl Load {
                 (forward.effective_date, forward.executed_at_ns) = (Date(self.today + 1), 0);
                 (Command::Trade(forward), None)
             }
-            54..254 => self.growing_position(),
+            54 if self.late.len() > 10 => (self.amendment(), None),
+            55..254 => self.growing_position(),
             _ => {
                 // Positions come into use little by little.
                 let open = (100 + self.next_id / 60).min((ACCOUNTS - 10) * INSTRUMENTS);
@@ -281,6 +308,61 @@ impl Load {
             ..TradeInput::EMPTY
         };
         (input, account * INSTRUMENTS as usize + instrument)
+    }
+
+    /// Cancels and corrects of late trades, of each other, of what has not come, and of what never comes.
+    fn amendment(&mut self) -> Command {
+        self.amends += 1;
+        let number = self.amends;
+        let made = |letter: &str, number: u64| TradeId::new(format!("{letter}{number}").as_bytes()).expect("short");
+        let past = self.late[self.late.len() - 1 - self.rng.below(8) as usize];
+        let (kind, target) = match number % 10 {
+            0 | 1 => (AmendKind::Cancel, past),
+            2 => (AmendKind::Correct, past),
+            // The amendment before: a correct of it is refused.
+            3 => (AmendKind::Cancel, made("a", number - 1)),
+            4 => (AmendKind::Correct, made("a", number - 1)),
+            5 | 6 => {
+                let owed = made("o", number);
+                self.owed.push_back(owed);
+                (if number % 10 == 5 { AmendKind::Cancel } else { AmendKind::Correct }, owed)
+            }
+            // Held for the next amendment, and no cancel: it lapses.
+            7 => (AmendKind::Correct, made("a", number + 1)),
+            8 => (AmendKind::Cancel, past),
+            _ => {
+                self.resolutions += 1;
+                return Command::Resolve(ResolveInput {
+                    account: self.accounts[LATE_ACCOUNT],
+                    instrument: self.instruments[0],
+                    version: 0,
+                    user: NO_NAME,
+                    note: Note::new(b"nothing to resolve").expect("short"),
+                    correlation: TradeId::EMPTY,
+                });
+            }
+        };
+        let mut changes = Changes::NONE;
+        if kind == AmendKind::Correct {
+            changes.set_price(Some(self.rng.between(E8, 9 * E8)));
+            changes.set_quantity(Some(self.rng.between(1, 9 * E8)));
+        }
+        let amend_id = made("a", number);
+        Command::Amend(AmendInput {
+            amend_id,
+            hash: TradeHash::new(b"test", amend_id.as_bytes()),
+            namespace: self.namespace,
+            kind,
+            target_id: target,
+            target: TradeHash::new(b"test", target.as_bytes()),
+            executed_at_ns: self.clock_ns,
+            source_order: number,
+            account: NO_NAME,
+            instrument: NO_NAME,
+            changes,
+            user: NO_NAME,
+            correlation: amend_id,
+        })
     }
 
     fn rule_change(&self) -> ContractTerms {

@@ -386,6 +386,11 @@ impl AmendRig {
         self.book.find(account, instrument).map(|number| &self.book.positions()[number as usize])
     }
 
+    /// Whether this is an amendment that is held.
+    pub(crate) fn holds(&self, arrival: &Arrival) -> bool {
+        matches!(arrival, Arrival::Amend(amend) if self.book.held().find(amend.input().hash).is_some())
+    }
+
     /// What the ids say about a target.
     pub(crate) fn target(&self, of: Of) -> Target {
         let id = of.id();
