@@ -246,6 +246,6 @@ fn log_amendment(
         book.set_last_address(amend.position, place.address);
     }
     ids.note_amend(amend, place.sequence, place.address);
-    journal.counters.count_amendment(amend.class, book.held().len());
+    journal.counters.count_amendment(amend, book.held().len());
     Ok(place)
 }

@@ -79,6 +79,7 @@ pub(crate) struct Dirty {
     instrument_is: Vec<bool>,
     all_instruments: bool,
     held: bool,
+    breaks: bool,
     since: Option<Instant>,
 }
 
@@ -126,6 +127,7 @@ impl Follower {
             self.model.publish_currency(number, self.state.book.names().str(NameClass::Currency, number));
         }
         self.dirty.held();
+        self.dirty.breaks = true;
         self.checkpointed = self.state.sequence;
         self.advance();
         self.publish();
@@ -247,6 +249,10 @@ impl Follower {
         if std::mem::take(&mut self.dirty.held) {
             self.model.publish_held(held(&self.state));
         }
+        if std::mem::take(&mut self.dirty.breaks) {
+            self.model.publish_breaks(self.state.breaks.values().map(|breaks| breaks.len() as u64).sum());
+        }
+        self.model.publish_pending(book.unreconciled_positions(None) - book.provisional_positions());
         self.dirty.since = None;
         self.model.published(self.state.sequence);
     }
@@ -305,9 +311,11 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
         Event::Trade(trade) if trade.class.is_accepted() => {
             dirty.position(trade.position);
             dirty.instrument(trade.input.instrument);
+            dirty.breaks |= trade.class == Class::Matured && trade.reason != Reason::None;
             feed(queue, state, trade.position);
         }
         Event::Corrected(corrected) => {
+            dirty.breaks = true;
             dirty.position(corrected.position);
             queue.reconciled(corrected.position);
         }

@@ -161,6 +161,8 @@ pub struct ReadModel {
     sequence: AtomicU64,
     published_sequence: AtomicU64,
     provisional: AtomicU64,
+    pending: AtomicU64,
+    breaks: AtomicU64,
     business_date: AtomicI64,
     checkpoint_sequence: AtomicU64,
     economic_digest: AtomicU64,
@@ -176,6 +178,8 @@ impl Default for ReadModel {
             sequence: AtomicU64::new(0),
             published_sequence: AtomicU64::new(0),
             provisional: AtomicU64::new(0),
+            pending: AtomicU64::new(0),
+            breaks: AtomicU64::new(0),
             business_date: AtomicI64::new(i64::MIN),
             checkpoint_sequence: AtomicU64::new(0),
             economic_digest: AtomicU64::new(0),
@@ -282,6 +286,26 @@ impl ReadModel {
     }
 
     // ORDERING: release pairs with the acquire loads above: who reads a sequence sees what it covers.
+    /// Positions that are PENDING: with breaks that nobody has resolved.
+    #[must_use]
+    pub fn pending_positions(&self) -> u64 {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Trades that break a rule at their place in history, of all positions, resolved ones included.
+    #[must_use]
+    pub fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn publish_breaks(&self, breaks: u64) {
+        self.breaks.store(breaks, Ordering::Release);
+    }
+
+    pub(crate) fn publish_pending(&self, pending: usize) {
+        self.pending.store(pending as u64, Ordering::Release);
+    }
+
     pub(crate) fn advance(&self, sequence: u64, provisional: usize, today: Option<Date>, economic: u64) {
         self.provisional.store(provisional as u64, Ordering::Release);
         self.business_date.store(today.map_or(i64::MIN, |date| i64::from(date.0)), Ordering::Release);

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
+use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::apply::Place;
 use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
@@ -47,6 +48,9 @@ pub struct Counters {
     amendments: [CachePadded<AtomicU64>; 9],
     /// Amendments that are held now.
     held: CachePadded<AtomicU64>,
+    /// Held amendments whose target came, and those whose time ran out.
+    matched: CachePadded<AtomicU64>,
+    expired: CachePadded<AtomicU64>,
     /// Proposals of the coldpath that were accepted.
     corrected: CachePadded<AtomicU64>,
     /// Proposals that came too late: the position had moved on.
@@ -82,8 +86,25 @@ impl Counters {
         self.held.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn count_amendment(&self, class: Class, held: usize) {
-        bump(&self.amendments[class as usize]);
+    /// Amendments that were held and whose target came in time, since the start.
+    #[must_use]
+    pub fn matched(&self) -> u64 {
+        self.matched.load(Ordering::Relaxed)
+    }
+
+    /// Held amendments whose time ran out, since the start.
+    #[must_use]
+    pub fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_amendment(&self, event: &AmendEvent<'_>, held: usize) {
+        bump(&self.amendments[event.class as usize]);
+        match event.class {
+            Class::Provisional if event.first_sequence != 0 => bump(&self.matched),
+            Class::Lapsed if event.reason == Reason::HeldExpired => bump(&self.expired),
+            _ => {}
+        }
         self.set_held(held);
     }
 

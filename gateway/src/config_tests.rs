@@ -30,6 +30,8 @@ fn everything_set_reads_back() {
         lots_max = 4000
         names_max = 500
         forwards_max = 10
+        amendments_max = 15
+        held_max = 5
         contracts_max = 20
         trade_ids_max = 30
         [fix]

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 use crate::config::{Ack, BusinessDate, Config};
 use crate::fix::acceptor::{AcceptorConfig, SessionTerms};
 use crate::fix::encode::AckPolicy;
-use crate::http::{self, Health, HttpState};
+use crate::http::{self, Health, HttpState, Operator};
+use crate::resolver::Resolver;
 use crate::server::{Defaults, ServeError, Server};
 
 /// Between two looks at the host's health.
@@ -121,7 +122,11 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     let http = match config.http.listen.0 {
         Some(address) => {
             let seen = health.clone();
-            let state = HttpState::of(&server.host, Arc::new(move || seen.lock().clone()));
+            let mut state = HttpState::of(&server.host, Arc::new(move || seen.lock().clone()));
+            if let Some(door) = server.host.open_door() {
+                let resolver = Resolver::new(server.host.directory().clone(), SERVICE_ID);
+                state = state.with_operator(Operator::new(door, resolver));
+            }
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };
             Some(http::serve(address, state).map_err(listening)?)
         }

@@ -235,6 +235,8 @@ const LIMITS: &[Key<Config>] = &[
         engine.limits.names_max
     ),
     limit!("forwards_max", "Forward-dated trades that wait for their date.", 1 << 24, engine.limits.forwards_max),
+    limit!("amendments_max", "Accepted amendments and amended trades.", 1 << 26, engine.limits.amendments_max),
+    limit!("held_max", "Amendments that are held for a target that has not come.", 1 << 20, engine.limits.held_max),
     limit!("contracts_max", "Contract versions.", 1 << 24, engine.limits.contracts_max),
     limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
 ];

@@ -83,7 +83,22 @@ fn shard(page: &mut Page, state: &HttpState) {
     ]
     .map(|(label, class)| (label, counters.trades(class)));
     page.family("lotbook_trades_total", "counter", "Trades decided since the start, by what became of them.", &trades);
-    let help = "Commands other than trades, decided since the start.";
+    let amendments = [
+        ("class=\"accepted\"", Class::Provisional),
+        ("class=\"held\"", Class::Held),
+        ("class=\"lapsed\"", Class::Lapsed),
+        ("class=\"rejected\"", Class::Rejected),
+        ("class=\"duplicate\"", Class::Duplicate),
+    ]
+    .map(|(label, class)| (label, counters.amendments(class)));
+    let help = "Cancels and corrects decided since the start, by what became of them.";
+    page.family("lotbook_amendments_total", "counter", help, &amendments);
+    let help = "Held amendments whose target came in time, since the start.";
+    page.counter("lotbook_held_matched_total", help, counters.matched());
+    let help = "Held amendments whose time ran out before their target came, since the start.";
+    page.counter("lotbook_held_expired_total", help, counters.expired());
+    page.gauge("lotbook_held_amendments", "Amendments that are held for a target that has not come.", counters.held());
+    let help = "Commands other than trades and amendments, decided since the start.";
     page.counter("lotbook_commands_total", help, counters.others());
     let (accepted, stale) = counters.corrections();
     let samples = [("result=\"accepted\"", accepted), ("result=\"stale\"", stale)];
@@ -151,6 +166,10 @@ fn followers(page: &mut Page, state: &HttpState) {
     page.gauge("lotbook_positions", "Positions, open or closed.", model.len() as u64);
     let help = "Positions that are an estimate and await the coldpath.";
     page.gauge("lotbook_provisional_positions", help, model.provisional_positions());
+    let help = "Positions with breaks that await a person.";
+    page.gauge("lotbook_pending_positions", help, model.pending_positions());
+    let help = "Accepted trades that break a rule at their place in history, resolved ones included.";
+    page.gauge("lotbook_breaks", help, model.breaks());
     let help = "Every event up to this sequence is visible to readers.";
     page.gauge("lotbook_read_model_published_sequence", help, model.published_sequence());
     let help = "Sequence of the newest checkpoint on disk.";

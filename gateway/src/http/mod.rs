@@ -1,9 +1,10 @@
-//! The HTTP door: health, metrics, positions. Reads only.
+//! The HTTP door: health, metrics, positions, and an operator's resolution of breaks.
 //!
-//! It serves from the read model and from counters; no request ever reaches the shard. A runtime of
+//! It serves from the read model and from counters; only a resolution reaches the shard. A runtime of
 //! its own keeps it apart from the doors that trade. There are no credentials yet, so the
 //! configuration admits loopback addresses only, and so does [`serve`].
 
+mod amendments;
 pub mod health;
 pub mod metrics;
 mod positions;
@@ -16,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
 use lotbook_engine::coldpath::ColdQueue;
 use lotbook_engine::host::StartReport;
 use lotbook_engine::shard::Counters;
@@ -25,6 +27,7 @@ use lotbook_wal::Log;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+pub use amendments::Operator;
 pub use health::Health;
 
 /// Threads that serve requests. One is enough for people and scrapers; long lists go to another.
@@ -53,6 +56,8 @@ pub struct HttpState {
     pub report: Arc<StartReport>,
     /// What only the owner of the host knows. Called for each request about health.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+    /// The way of an operator's commands; without it they are refused.
+    pub operator: Option<Arc<Operator>>,
 }
 
 impl HttpState {
@@ -68,7 +73,14 @@ impl HttpState {
             coldpath: host.coldpath().clone(),
             report: Arc::new(host.report().clone()),
             health,
+            operator: None,
         }
+    }
+
+    /// With a way for an operator's commands.
+    #[must_use]
+    pub fn with_operator(self, operator: Operator) -> Self {
+        Self { operator: Some(Arc::new(operator)), ..self }
     }
 }
 
@@ -163,6 +175,9 @@ fn router(state: HttpState) -> Router {
         .route("/metrics", get(metrics::scrape))
         .route("/v1/positions", get(positions::list))
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
+        .route("/v1/amendments/held", get(amendments::held))
+        .route("/v1/resolutions", post(amendments::resolution))
+        .layer(DefaultBodyLimit::max(amendments::BODY_BYTES_MAX))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(Arc::new(state))

@@ -1,6 +1,6 @@
 //! `GET /v1/positions` and `GET /v1/positions/{account}/{instrument}`.
 //!
-//! The fields are those of `replay --json`. Each answer says up to which log sequence it is
+//! `?reconciliation=PENDING` lists the positions that await a person, with their breaks by name. The fields are those of `replay --json`. Each answer says up to which log sequence it is
 //! complete (`as_of_sequence`), and each position whether all of it survives power loss (`durable`).
 
 use std::borrow::Cow;
@@ -11,6 +11,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use lotbook_core::command::NameClass;
+use lotbook_core::position::Reconciliation;
 use lotbook_engine::PositionView;
 use serde::Serialize;
 
@@ -127,6 +128,7 @@ struct Wanted {
     account: Option<String>,
     instrument: Option<String>,
     status: Option<PositionStatus>,
+    reconciliation: Option<Reconciliation>,
     limit: usize,
     after: Option<(Vec<u8>, Vec<u8>)>,
     lots: bool,
@@ -155,6 +157,14 @@ impl Wanted {
                         _ => return Err(bad("OPEN or CLOSED is wanted")),
                     };
                 }
+                "reconciliation" => {
+                    wanted.reconciliation = match value.as_str() {
+                        "RECONCILED" => Some(Reconciliation::Reconciled),
+                        "PROVISIONAL" => Some(Reconciliation::Provisional),
+                        "PENDING" => Some(Reconciliation::Pending),
+                        _ => return Err(bad("RECONCILED, PROVISIONAL or PENDING is wanted")),
+                    };
+                }
                 "limit" => {
                     let limit = value.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
                     wanted.limit = limit.ok_or_else(|| bad(&format!("a number from 1 to {LIMIT_MAX} is wanted")))?;
@@ -171,7 +181,8 @@ impl Wanted {
                     };
                 }
                 _ => {
-                    return Err(bad("no such parameter; account, instrument, status, limit, after and lots are known"));
+                    let known = "account, instrument, status, reconciliation, limit, after and lots are known";
+                    return Err(bad(&format!("no such parameter; {known}")));
                 }
             }
         }
@@ -182,6 +193,7 @@ impl Wanted {
         self.account.as_deref().is_none_or(|account| account == &*view.account)
             && self.instrument.as_deref().is_none_or(|instrument| instrument == &*view.instrument)
             && self.status.is_none_or(|status| status == view::status(view))
+            && self.reconciliation.is_none_or(|reconciliation| reconciliation == view.reconciliation)
             && self.after.as_ref().is_none_or(|(account, instrument)| key(view) > (account, instrument))
     }
 }
@@ -263,6 +275,7 @@ mod tests {
             (&[("limit", "-1")], "limit"),
             (&[("limit", "")], "limit"),
             (&[("status", "open")], "status"),
+            (&[("reconciliation", "pending")], "reconciliation"),
             (&[("after", "A1/AAPL")], "after"),
             (&[("after", "4131")], "after"),
             (&[("after", "413.41")], "after"),

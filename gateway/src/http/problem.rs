@@ -19,6 +19,9 @@ pub(super) struct Problem {
     /// The parameter concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
+    /// The book's reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -33,6 +36,7 @@ impl Problem {
             status: StatusCode::BAD_REQUEST,
             detail: detail.into(),
             parameter: Some(parameter.into()),
+            code: None,
         }
     }
 
@@ -43,6 +47,52 @@ impl Problem {
             status: StatusCode::NOT_FOUND,
             detail: format!("account \"{account}\" has never held instrument \"{instrument}\""),
             parameter: None,
+            code: None,
+        }
+    }
+
+    /// What was asked does not fit what is there; `code` is the book's reason.
+    pub(super) fn conflict(code: &'static str, detail: String) -> Self {
+        Self {
+            kind: "/problems/refused",
+            title: "Refused by the book",
+            status: StatusCode::CONFLICT,
+            detail,
+            parameter: None,
+            code: Some(code),
+        }
+    }
+
+    pub(super) fn unavailable(detail: &'static str) -> Self {
+        Self {
+            kind: "/problems/unavailable",
+            title: "Not taken in",
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            detail: detail.into(),
+            parameter: None,
+            code: None,
+        }
+    }
+
+    pub(super) fn unknown_fate() -> Self {
+        Self {
+            kind: "/problems/unknown-fate",
+            title: "Whether it was recorded is not known",
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            detail: "no answer came in time, or the log stopped; look at the position before it is sent again".into(),
+            parameter: None,
+            code: None,
+        }
+    }
+
+    pub(super) fn wrong_type() -> Self {
+        Self {
+            kind: "/problems/wrong-type",
+            title: "The body has another type",
+            status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            detail: "a body of type application/json is wanted".into(),
+            parameter: None,
+            code: None,
         }
     }
 
@@ -53,6 +103,7 @@ impl Problem {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             detail: detail.into(),
             parameter: None,
+            code: None,
         }
     }
 }
@@ -72,6 +123,7 @@ pub(super) async fn no_such_path(uri: Uri) -> Problem {
         status: StatusCode::NOT_FOUND,
         detail: format!("nothing is served at {}", uri.path()),
         parameter: None,
+        code: None,
     }
 }
 
@@ -80,7 +132,8 @@ pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
         kind: "/problems/method-not-allowed",
         title: "Method not allowed",
         status: StatusCode::METHOD_NOT_ALLOWED,
-        detail: format!("{method} is not served at {}; GET is", uri.path()),
+        detail: format!("{method} is not served at {}; the header Allow names what is", uri.path()),
         parameter: None,
+        code: None,
     }
 }

@@ -1,0 +1,198 @@
+//! `GET /v1/amendments/held` and `POST /v1/resolutions`: what waits for its target, and an operator's word on breaks.
+//!
+//! A resolution is the one command that this door sends. It goes through a door of its own to the shard, and is
+//! answered when its event survives power loss: it is an audited decision of a person, and they are rare.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use lotbook_core::command::{Command, NameClass, Origin};
+use lotbook_core::event::Reason;
+use lotbook_engine::read_model::HeldView;
+use lotbook_engine::{Answer, Door, NameError, Request, Status};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::HttpState;
+use super::problem::Problem;
+use crate::input::{Line, ResolveLine, parse_line};
+use crate::resolver::Resolver;
+
+/// Largest body of a request, in bytes: names of 64, a reason of 200, and room for escapes.
+pub(super) const BODY_BYTES_MAX: usize = 4096;
+/// How long a resolution may take until it is durable. After that its fate is unknown to whoever asked.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A held amendment in an answer.
+#[derive(Serialize)]
+struct Held<'a> {
+    trade_id: &'a str,
+    namespace: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Id that has not come.
+    target_id: &'a str,
+    /// Business dates that it is held for yet, this one included.
+    dates_left: u32,
+    user_id: Option<&'a str>,
+    correlation_id: &'a str,
+    sequence: u64,
+}
+
+#[derive(Serialize)]
+struct HeldList<'a> {
+    held: Vec<Held<'a>>,
+    as_of_sequence: u64,
+}
+
+impl<'a> Held<'a> {
+    fn of(view: &'a HeldView) -> Self {
+        Self {
+            trade_id: &view.amend_id,
+            namespace: &view.namespace,
+            kind: view.kind.as_str(),
+            target_id: &view.target_id,
+            dates_left: view.dates_left,
+            user_id: (!view.user.is_empty()).then_some(&view.user),
+            correlation_id: &view.correlation,
+            sequence: view.sequence,
+        }
+    }
+}
+
+/// All held amendments, in the order of arrival.
+pub(super) async fn held(State(state): State<Arc<HttpState>>) -> Response {
+    let as_of_sequence = state.model.published_sequence();
+    let views = state.model.held();
+    Json(HeldList { held: views.iter().map(Held::of).collect(), as_of_sequence }).into_response()
+}
+
+/// The way of an operator's commands to the shard.
+pub struct Operator {
+    end: Mutex<End>,
+}
+
+struct End {
+    door: Door,
+    resolver: Resolver,
+    token: u64,
+}
+
+impl std::fmt::Debug for Operator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Operator").finish_non_exhaustive()
+    }
+}
+
+impl Operator {
+    /// Over a door that nobody else uses.
+    #[must_use]
+    pub fn new(door: Door, resolver: Resolver) -> Self {
+        Self { end: Mutex::new(End { door, resolver, token: 0 }) }
+    }
+}
+
+/// What became of a resolution.
+#[derive(Debug, Serialize)]
+struct Resolved {
+    account: String,
+    instrument: String,
+    /// The position's version after it.
+    version: u64,
+    /// Log sequence of its event, which survives power loss.
+    sequence: u64,
+}
+
+impl End {
+    /// Sends a command and waits for its answer. `None`: it did not come; the fate of the command is unknown.
+    fn ask(&mut self, origin: Origin, command: Command, deadline: Instant) -> Option<Answer> {
+        self.token += 1;
+        self.door.submit(Request { token: self.token, origin, command }).ok()?;
+        while Instant::now() < deadline && !self.door.is_abandoned() {
+            match self.door.poll() {
+                Some(answer) if answer.token == self.token => return Some(answer),
+                // To one that nobody waits for any more.
+                Some(_) => {}
+                None => std::thread::sleep(Duration::from_micros(200)),
+            }
+        }
+        None
+    }
+}
+
+/// Resolves the breaks of a position. Blocks until the event is durable.
+fn resolve(state: &HttpState, line: ResolveLine) -> Result<Resolved, Problem> {
+    let Some(operator) = &state.operator else { return Err(Problem::unavailable("this host takes no commands here")) };
+    let unknown = || Problem::unknown_position(&line.account, &line.instrument);
+    // Only a position that is there: a name that nobody knows is not defined by asking for it.
+    let ids = (
+        state.directory.find(NameClass::Account, &line.account).ok_or_else(unknown)?,
+        state.directory.find(NameClass::Instrument, &line.instrument).ok_or_else(unknown)?,
+    );
+    state.model.position(ids.0, ids.1).ok_or_else(unknown)?;
+    let deadline = Instant::now() + ANSWER_PATIENCE;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
+    let mut end = operator.end.lock();
+    let input = end.resolver.resolve(&line, now_ns).map_err(|error| match error {
+        NameError::Length => Problem::bad_parameter("user_id", "it is too long"),
+        NameError::Full => Problem::unavailable("no more names can be defined"),
+        NameError::Unavailable => Problem::unavailable("the host takes no new names now"),
+    })?;
+    let origin = Origin { received_at_ns: now_ns, ..Origin::INTERNAL };
+    let answer = end.ask(origin, Command::Resolve(input), deadline);
+    drop(end);
+    let answer = answer.ok_or_else(Problem::unknown_fate)?;
+    match answer.status {
+        Status::Done => {}
+        Status::Refused => return Err(refused(&line, answer.reason)),
+        Status::OutOfSpace => return Err(Problem::unavailable("the disk has no room; nothing was recorded")),
+        Status::Unknown | Status::Trade(_) => return Err(Problem::unknown_fate()),
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    match state.log.wait_durable(answer.sequence, left) {
+        Ok(true) => {}
+        Ok(false) | Err(_) => return Err(Problem::unknown_fate()),
+    }
+    let ResolveLine { account, instrument, .. } = line;
+    Ok(Resolved { account, instrument, version: answer.version, sequence: answer.sequence })
+}
+
+fn refused(line: &ResolveLine, reason: Reason) -> Problem {
+    let detail = match reason {
+        Reason::VersionMoved => "the position has another version by now; look at it again".to_owned(),
+        _ => format!(
+            "account \"{}\", instrument \"{}\" has no breaks that await a person",
+            line.account, line.instrument
+        ),
+    };
+    Problem::conflict(reason.code(), detail)
+}
+
+/// An operator resolves the breaks of a position.
+pub(super) async fn resolution(
+    State(state): State<Arc<HttpState>>,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Problem> {
+    // A page of another origin cannot send this type without asking first.
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    if kind.split(';').next().map(str::trim) != Some("application/json") {
+        return Err(Problem::wrong_type());
+    }
+    let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
+    let line = match parse_line(&body, false) {
+        Ok(Line::Resolve(line)) => line,
+        Ok(_) => return Err(Problem::bad_parameter("type", "\"resolve\" is wanted")),
+        Err(error) => return Err(Problem::bad_parameter(error.field.clone().unwrap_or("body".into()), error.message)),
+    };
+    let resolved = tokio::task::spawn_blocking(move || resolve(&state, line)).await;
+    let resolved = resolved.map_err(|error| Problem::internal(error.to_string()))??;
+    Ok((StatusCode::OK, Json(resolved)).into_response())
+}
