@@ -2,8 +2,8 @@
 //!
 //! Followers read the log behind the engine's back and can fail without it noticing. Here are the
 //! pieces that every one of them uses: [`json`] shows a record as a line of text, with [`names`]
-//! that were interned in the log itself; [`cursor`] remembers durably how far a sink has come, and
-//! refuses to go on in a log that does not hold that place.
+//! that were interned in the log itself; [`cursor`] says how far a sink has come, in the log's own
+//! cursors, so that retention keeps what the sink has not taken.
 //!
 //! What is absent: nothing here decides or applies anything, and nothing writes to the log.
 
@@ -12,5 +12,5 @@ pub mod json;
 pub mod names;
 pub mod text;
 
-pub use cursor::{CursorError, CursorFile, LogPosition};
+pub use cursor::{Cursor, CursorClass, CursorError, LogPosition};
 pub use names::{LearnedNames, Names};

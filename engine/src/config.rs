@@ -1,9 +1,10 @@
 //! Configuration of a host. The gateway reads it from a file; tests build it directly.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lotbook_core::Limits;
-use lotbook_wal::Retention;
+use lotbook_wal::{Disk, LogConfig, Retention};
 
 use crate::fault::Fault;
 use crate::wait::WaitKind;
@@ -20,6 +21,9 @@ pub enum Role {
     /// Retention: moves cursors, asks the archive.
     Retention,
 }
+
+/// Makes the disk that a log is kept on.
+pub type MakeDisk = fn(&LogConfig) -> Arc<dyn Disk>;
 
 /// How a host runs.
 #[derive(Clone, Debug)]
@@ -44,11 +48,12 @@ pub struct EngineConfig {
     pub trade_ids_max: usize,
     /// Records between two checkpoints; 0: only at a clean stop.
     pub checkpoint_records: u64,
-    /// What the logs keep here, where sealed segments go, and what is dropped when space runs short. The budget is that of the shard's
-    /// log alone.
+    /// What each log keeps here, where sealed segments go, and what is dropped when space runs short.
     pub retention: Retention,
     /// Whether the coldpath runs from the start. `replay` lets it begin when the input has ended.
     pub coldpath: bool,
+    /// Makes the disk of each log in place of the real one. For tests that stop at a call.
+    pub disk: Option<MakeDisk>,
     /// Called first on each engine thread. For tests that count what a thread does.
     pub on_thread: Option<fn(Role)>,
     /// A planted fault, for the self-test of verdicts. Never set in production.
@@ -72,6 +77,7 @@ impl EngineConfig {
             checkpoint_records: 2_000_000,
             retention: Retention::default(),
             coldpath: true,
+            disk: None,
             on_thread: None,
             fault: None,
         }

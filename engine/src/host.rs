@@ -484,9 +484,8 @@ fn open_log(
     wanted.log_core = config.log_core;
     wanted.name = name;
     if phases.is_none() {
-        // The side log: nobody but the coldpath waits for it. The budget is the main log's.
+        // The side log: nobody but the coldpath waits for it.
         wanted.idle_sleep_us = 200;
-        wanted.retention.budget_bytes = None;
     }
     wanted.on_activity = phases.cloned().map(|phases| {
         ActivityHook(Arc::new(move |activity| {
@@ -494,7 +493,14 @@ fn open_log(
             phases.set(Phase::Roll, activity == Activity::Roll);
         }))
     });
-    lotbook_wal::open(wanted).map_err(|source| StartError::Log { dir: dir.into(), source })
+    let opened = match config.disk {
+        None => lotbook_wal::open(wanted),
+        Some(make) => {
+            let disk = make(&wanted);
+            lotbook_wal::open_on(wanted, disk)
+        }
+    };
+    opened.map_err(|source| StartError::Log { dir: dir.into(), source })
 }
 
 fn thread<T: Send + 'static>(

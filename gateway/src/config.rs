@@ -6,6 +6,7 @@
 
 mod engine;
 mod keys;
+mod retention;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use lotbook_core::rules::LotMethod;
 use toml::de::{DeTable, DeValue};
 
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
+pub use self::retention::Retention;
 
 /// When a trade is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -220,6 +222,8 @@ pub struct Config {
     pub business: Business,
     /// How often the follower saves the book.
     pub checkpoint: Checkpoint,
+    /// What the logs keep here.
+    pub retention: Retention,
 }
 
 impl Default for Config {
@@ -242,6 +246,7 @@ impl Default for Config {
             http: Http { listen: Listen::loopback(8787) },
             business: Business { date: BusinessDate::Today, allow_short: false, lot_method: LotMethod::Fifo },
             checkpoint: Checkpoint { every_records: 2_000_000 },
+            retention: Retention::default(),
         }
     }
 }
@@ -466,6 +471,15 @@ impl Document<'_> {
                 key: "engine.log_core".to_owned(),
                 value: log_core.map_or_else(String::new, |core| core.to_string()),
                 allowed: "must be another core than engine.core: one would wait for the other".to_owned(),
+            });
+        }
+        if let Some((name, value, allowed)) = config.retention.misfit(config.data.segment_mib) {
+            return Err(ConfigError::BadValue {
+                file: self.file.to_owned(),
+                line: self.line(self.text.find(name).unwrap_or(0)),
+                key: join("retention", name),
+                value,
+                allowed,
             });
         }
         Ok(())

@@ -17,10 +17,19 @@ pub fn exit_code_of(error: &StartError) -> ExitCode {
         // The directory is whole; the configured limits are too small for it.
         // Nothing is damaged: what is needed lies elsewhere.
         StartError::Missing { .. } => ExitCode::Io,
-        StartError::Cursor(CursorError::Disk(disk)) => of_io(&disk.source),
-        StartError::Cursor(_) => ExitCode::Damaged,
+        StartError::Cursor(error) => of_cursor(error),
         StartError::Checkpoint { .. } => ExitCode::BadConfig,
         StartError::Io { source, .. } => of_io(source),
+    }
+}
+
+/// Why a cursor of ours cannot be used.
+#[must_use]
+pub fn of_cursor(error: &CursorError) -> ExitCode {
+    match error {
+        CursorError::Disk(disk) => of_io(&disk.source),
+        CursorError::Read(read) => of_read(read),
+        _ => ExitCode::Damaged,
     }
 }
 

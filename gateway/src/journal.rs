@@ -10,9 +10,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use lotbook_engine::retention::hold;
 use lotbook_wal::{
-    AppendError, Appender, From, Group, Limit, Log, LogConfig, NO_ADDRESS, OpenError, Opened, ReadError, RecordMeta,
+    AppendError, Appender, CursorError, From, Group, Limit, Log, LogConfig, NO_ADDRESS, OpenError, Opened, ReadError,
+    RecordMeta, Retention,
 };
+
+/// Name of the journal's own cursor.
+pub const SESSIONS_CURSOR: &str = "sessions";
 
 /// Kinds of journal records. Numbers are never reused.
 pub mod kind {
@@ -76,6 +81,9 @@ pub enum JournalError {
     /// Reading.
     #[error("cannot read the gateway's journal: {0}")]
     Read(#[from] ReadError),
+    /// Its own cursor cannot be used.
+    #[error("the gateway's journal: {0}")]
+    Cursor(#[from] CursorError),
     /// A record that no release of ours wrote.
     #[error("record {0} of the gateway's journal is malformed")]
     Malformed(u64),
@@ -93,12 +101,18 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(data_dir: &Path, tail_dir: Option<&Path>) -> Result<(Self, HashMap<String, Known>), JournalError> {
+    pub fn open(
+        data_dir: &Path,
+        tail_dir: Option<&Path>,
+        retention: &Retention,
+    ) -> Result<(Self, HashMap<String, Known>), JournalError> {
         let mut config = LogConfig::new(data_dir.join("journal"));
         config.tail_dir = tail_dir.map(Path::to_path_buf);
         config.segment_bytes = 16 << 20;
         config.tail_blocks = 64;
         config.name = "journal";
+        // It is small and holds all of it; the budget is for what grows with every trade.
+        config.retention = Retention { budget_bytes: None, ..retention.clone() };
         // Mostly idle; only refusals and restarts wait for it.
         config.idle_sleep_us = 500;
         let Opened { log, appender, .. } = lotbook_wal::open(config)?;
@@ -110,6 +124,8 @@ impl Journal {
                     .ok_or(JournalError::Malformed(record.header.sequence))?;
             }
         }
+        // All of it stays here, compressed where there is an archive: the next start reads it from its first record.
+        hold(&log, SESSIONS_CURSOR)?;
         Ok((Self { appender, log }, known))
     }
 
@@ -245,22 +261,22 @@ mod tests {
     fn sessions_survive_close_and_crash() {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let session = SessionRef { name: "LOTBOOK:BUY1", incarnation: 0 };
-        let (mut journal, known) = Journal::open(dir.path(), None).expect("a new journal");
+        let (mut journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("a new journal");
         assert!(known.is_empty());
         journal.record(kind::RESERVED, session, [10_000, 0, 0]).expect("room");
         journal.record(kind::CONSUMED, session, [1, 1, 0]).expect("room");
         journal.refused(session, 5, 4, "BAD", b"8=FIX").expect("room");
         journal.appender.abandon();
-        let (mut journal, known) = Journal::open(dir.path(), None).expect("recovery");
+        let (mut journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("recovery");
         let found = &known["LOTBOOK:BUY1"];
         assert_eq!((found.next_in(4), found.next_in(3), found.next_out()), (6, 4, 10_001));
         journal.record(kind::ENDED, session, [6, 42, 0]).expect("room");
         journal.close().expect("closed");
-        let (mut journal, known) = Journal::open(dir.path(), None).expect("reopening");
+        let (mut journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("reopening");
         assert_eq!((known["LOTBOOK:BUY1"].next_in(4), known["LOTBOOK:BUY1"].next_out()), (6, 42));
         journal.record(kind::RESTARTED, session_at(1), [500, 0, 0]).expect("room");
         journal.close().expect("closed");
-        let (journal, known) = Journal::open(dir.path(), None).expect("reopening");
+        let (journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("reopening");
         let found = &known["LOTBOOK:BUY1"];
         assert_eq!((found.incarnation, found.next_in(0), found.next_out()), (1, 2, 501));
         journal.close().expect("closed");

@@ -68,6 +68,7 @@ fn of_serve(error: &ServeError) -> ExitCode {
         ServeError::Start(error) => exit::exit_code_of(error),
         ServeError::Journal(JournalError::Open(error)) => exit::of_open(error),
         ServeError::Journal(JournalError::Read(error)) => exit::of_read(error),
+        ServeError::Journal(JournalError::Cursor(error)) => exit::of_cursor(error),
         ServeError::Journal(JournalError::Malformed(_)) => ExitCode::Damaged,
         ServeError::Listen { source, .. } => exit::of_io(source),
         ServeError::Stopped(error) => error.as_ref().map_or(ExitCode::NoSpace, exit::of_host),

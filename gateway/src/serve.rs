@@ -127,6 +127,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
                 let resolver = Resolver::new(server.host.directory().clone(), SERVICE_ID);
                 state = state.with_operator(Operator::new(door, resolver));
             }
+            state.journal = Some(server.journal.clone());
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };
             Some(http::serve(address, state).map_err(listening)?)
         }

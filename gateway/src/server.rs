@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use lotbook_core::Date;
 use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::id::NO_NAME;
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::{Answer, Door, EngineConfig, Host, HostError, Request, StartError, Status};
+use lotbook_wal::Log;
 
 use crate::fix::acceptor::{Acceptor, AcceptorConfig};
 use crate::journal::{Journal, JournalError, Known};
@@ -53,6 +55,8 @@ pub struct Server {
     pub host: Host,
     /// A door for the server's own commands.
     pub door: Door,
+    /// The journal's log.
+    pub journal: Arc<Log>,
     fix: Fix,
 }
 
@@ -69,9 +73,9 @@ impl Server {
     /// [`ServeError`].
     pub fn start(engine: &EngineConfig, defaults: &Defaults) -> Result<(Self, HashMap<String, Known>), ServeError> {
         let mut host = Host::start(engine)?;
-        let (journal, known) = Journal::open(&engine.data_dir, engine.tail_dir.as_deref())?;
+        let (journal, known) = Journal::open(&engine.data_dir, engine.tail_dir.as_deref(), &engine.retention)?;
         let door = host.open_door().ok_or(ServeError::Stopped(None))?;
-        let mut server = Self { host, door, fix: Fix::Off(journal) };
+        let mut server = Self { host, door, journal: journal.log().clone(), fix: Fix::Off(journal) };
         server.set_defaults(defaults)?;
         Ok((server, known))
     }
@@ -156,7 +160,7 @@ impl Server {
     /// # Errors
     /// What kept it from a clean end.
     pub fn stop(self) -> Result<(), HostError> {
-        let Self { host, door, fix } = self;
+        let Self { host, door, fix, .. } = self;
         let journal = match fix {
             Fix::Off(journal) => Some(journal),
             Fix::On(acceptor) => acceptor.stop(),
@@ -172,7 +176,7 @@ impl Server {
 
     /// Ends at once, as a killed process does: logs and tails stay as they are.
     pub fn crash(self) {
-        let Self { host, door, fix } = self;
+        let Self { host, door, fix, .. } = self;
         match fix {
             Fix::Off(journal) => journal.abandon(),
             Fix::On(acceptor) => {

@@ -24,7 +24,12 @@ use lotbook_wal::{From, Limit, RecordHeader};
 use crate::support::{E8, ORACLE_METHODS, Spec, compare_view, long_form, oracle_books, shuffle, sort_chronologically};
 
 /// Trades of one door: dates spread over a month, ties on time, eight decimals.
-fn trades(rng: &mut Rng, ids: std::ops::Range<u32>, accounts: std::ops::Range<u32>, instruments: u32) -> Vec<Spec> {
+pub(crate) fn trades(
+    rng: &mut Rng,
+    ids: std::ops::Range<u32>,
+    accounts: std::ops::Range<u32>,
+    instruments: u32,
+) -> Vec<Spec> {
     ids.map(|id| {
         let side = if rng.below(2) == 0 { Side::Buy } else { Side::Sell };
         let mut spec =

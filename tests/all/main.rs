@@ -15,6 +15,7 @@ mod process;
 mod real_data;
 mod recovery;
 mod regressions;
+mod retention;
 mod support;
 mod tidy;
 mod wire;

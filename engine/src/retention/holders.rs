@@ -6,7 +6,6 @@
 //! begins at the first event.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -39,8 +38,8 @@ impl Holders {
     /// Makes the cursors where there are none; they hold everything then.
     pub(crate) fn register(log: &Arc<Log>, side: &Arc<Log>, checkpoints: PathBuf) -> Result<Self, CursorError> {
         Ok(Self {
-            log: own(log, CHECKPOINT_CURSOR)?,
-            side: own(side, BODIES_CURSOR)?,
+            log: hold(log, CHECKPOINT_CURSOR)?,
+            side: hold(side, BODIES_CURSOR)?,
             checkpoints,
             recent: VecDeque::with_capacity(CHECKPOINTS_KEPT + 1),
         })
@@ -65,12 +64,16 @@ impl Holders {
     }
 }
 
-/// The cursor of that name. A damaged one is made anew and holds everything: what it said follows from the checkpoints.
-fn own(log: &Arc<Log>, name: &str) -> Result<Cursor, CursorError> {
+/// The required cursor of that name, made where there is none; a new one holds everything. A damaged one is made anew, so this is for
+/// owners that hold too much rather than too little: what it said follows from elsewhere.
+///
+/// # Errors
+/// As [`Log::cursor`].
+pub fn hold(log: &Arc<Log>, name: &str) -> Result<Cursor, CursorError> {
     match log.cursor(name, CursorClass::Required) {
         Err(CursorError::Damaged { path }) => {
             tracing::warn!(path = %path.display(), "the host's own cursor was damaged and is made anew");
-            fs::remove_file(&path).map_err(|_| CursorError::Damaged { path })?;
+            std::fs::remove_file(&path).map_err(|_| CursorError::Damaged { path })?;
             log.cursor(name, CursorClass::Required)
         }
         cursor => cursor,

@@ -11,6 +11,8 @@ pub(crate) mod holders;
 pub(crate) mod reach;
 pub(crate) mod watch;
 
+pub use holders::hold;
+
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;

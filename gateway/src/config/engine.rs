@@ -27,6 +27,7 @@ impl Config {
             limits: self.engine.limits,
             trade_ids_max: self.engine.trade_ids_max,
             checkpoint_records: self.checkpoint.every_records,
+            retention: self.retention.of_log(),
             ..EngineConfig::new(&self.data.dir)
         }
     }

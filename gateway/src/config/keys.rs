@@ -135,6 +135,18 @@ macro_rules! limit {
     };
 }
 
+macro_rules! number {
+    ($name:literal, $meaning:literal, $min:literal..=$max:expr, $($field:ident).+) => {
+        key!(
+            $name,
+            $meaning,
+            Allowed::Integer { min: $min, max: $max },
+            |c, v| c.$($field).+ = v.integer().try_into().unwrap_or_default(),
+            |c| c.$($field).+.to_string()
+        )
+    };
+}
+
 fn text(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
@@ -163,6 +175,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "http", keys: HTTP },
     Section { name: "business", keys: BUSINESS },
     Section { name: "checkpoint", keys: CHECKPOINT },
+    Section { name: "retention", keys: RETENTION },
 ];
 
 const DATA: &[Key<Config>] = &[
@@ -306,6 +319,48 @@ const CHECKPOINT: &[Key<Config>] = &[key!(
     |c, v| c.checkpoint.every_records = v.integer(),
     |c| c.checkpoint.every_records.to_string()
 )];
+
+const RETENTION: &[Key<Config>] = &[
+    key!(
+        "archive_dir",
+        "Directory that sealed segments of all logs are shipped to, compressed, best on another disk; `off`: none, and nothing is deleted.",
+        Allowed::Path,
+        |c, v| c.retention.archive_dir = (v.text() != "off").then(|| PathBuf::from(v.text())),
+        |c| c.retention.archive_dir.as_ref().map_or_else(|| text("off"), |dir| text(dir.display()))
+    ),
+    number!(
+        "plain_segments",
+        "Newest sealed segments that stay uncompressed while space allows; only where there is an archive, without one all do.",
+        0..=65_536,
+        retention.plain_segments
+    ),
+    number!(
+        "local_hours",
+        "Hours that a shipped segment stays here when nobody needs it; 0: until space runs short.",
+        0..=87_600,
+        retention.local_hours
+    ),
+    number!(
+        "budget_mib",
+        "MiB that the main log and the side log may each take here, at least four segments and the reserve; 0: what the file system has.",
+        0..=1 << 30,
+        retention.budget_mib
+    ),
+    number!(
+        "low_segments",
+        "Space is short below room for so many segments: then what can go goes (docs/wal-format.md has the ladder).",
+        0..=65_536,
+        retention.low_segments
+    ),
+    number!(
+        "reserve_segments",
+        "Admission closes below room for so many segments, and opens again by itself; below `low_segments` where that is not 0.",
+        0..=65_535,
+        retention.reserve_segments
+    ),
+    number!("zstd_level", "Level of compression.", 1..=19, retention.zstd_level),
+    number!("check_ms", "Milliseconds between two looks at space and archive.", 1..=60_000, retention.check_ms),
+];
 
 /// Keys of `[[fix.session]]`.
 pub(super) const SESSION_KEYS: &[Key<FixSession>] = &[

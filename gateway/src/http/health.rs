@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lotbook_engine::{Host, HostError};
-use lotbook_wal::{Log, OpenReport};
+use lotbook_wal::{Log, OpenReport, RetentionReport, SpaceAlert};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -49,6 +49,8 @@ enum Word {
     Ok,
     /// Ready, and an operator should look.
     Degraded,
+    /// Ready, and without an operator it will not stay so.
+    Critical,
     /// Not ready.
     Failing,
 }
@@ -58,6 +60,7 @@ enum Word {
 struct Verdict {
     ready: bool,
     problems: Vec<String>,
+    critical: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -85,20 +88,44 @@ impl Verdict {
         if dead > 0 {
             warnings.push(format!("{dead} positions cannot be reconciled without a person"));
         }
-        Self { ready: problems.is_empty(), problems, warnings }
+        let reports: Vec<_> = state.logs().iter().map(|(name, log)| (*name, log.retention())).collect();
+        let (critical, wanting) = space(&reports);
+        warnings.extend(wanting);
+        warnings.extend(state.outlook.warnings());
+        Self { ready: problems.is_empty(), problems, critical, warnings }
     }
 
     fn word(&self) -> Word {
-        match (self.ready, self.warnings.is_empty()) {
-            (false, _) => Word::Failing,
-            (true, false) => Word::Degraded,
-            (true, true) => Word::Ok,
+        match (self.ready, self.critical.is_empty(), self.warnings.is_empty()) {
+            (false, ..) => Word::Failing,
+            (true, false, _) => Word::Critical,
+            (true, true, false) => Word::Degraded,
+            (true, true, true) => Word::Ok,
         }
     }
 
     fn status(&self) -> StatusCode {
         if self.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
     }
+}
+
+/// What is said of space: first what cannot wait (full within 4 hours), then what should not (within 24 hours).
+fn space(reports: &[(&'static str, RetentionReport)]) -> (Vec<String>, Vec<String>) {
+    let (mut critical, mut warnings) = (Vec::new(), Vec::new());
+    for (name, report) in reports {
+        let left = report.full_in.map_or(0, |left| left.as_secs() / 60);
+        let words = format!(
+            "the disk of the {name} log is full in {} h {} min at the pace of the last ten minutes",
+            left / 60,
+            left % 60
+        );
+        match report.alert {
+            SpaceAlert::Within4Hours => critical.push(words),
+            SpaceAlert::Within24Hours => warnings.push(words),
+            SpaceAlert::None => {}
+        }
+    }
+    (critical, warnings)
 }
 
 /// The process answers: that is all. A process that is alive and not ready wants a person, or its
@@ -118,6 +145,7 @@ pub(super) async fn summary(State(state): State<Arc<HttpState>>) -> Response {
         "status": verdict.word(),
         "ready": verdict.ready,
         "problems": verdict.problems,
+        "critical": verdict.critical,
         "warnings": verdict.warnings,
         "version": env!("CARGO_PKG_VERSION"),
     });
@@ -136,6 +164,7 @@ pub(super) async fn detailed(State(state): State<Arc<HttpState>>) -> Response {
         "status": verdict.word(),
         "ready": verdict.ready,
         "problems": verdict.problems,
+        "critical": verdict.critical,
         "warnings": verdict.warnings,
         "version": env!("CARGO_PKG_VERSION"),
         "log": log_details(&state.log),
@@ -211,4 +240,52 @@ fn opened(report: &OpenReport) -> Value {
         "from_tail_records": report.from_tail_records,
         "lost_from_sequence": report.lost_from_sequence,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lotbook_wal::BytesByClass;
+    use std::time::Duration;
+
+    fn report(hours_left: Option<u64>) -> RetentionReport {
+        let full_in = hours_left.map(|hours| Duration::from_secs(hours * 3_600 - 60));
+        RetentionReport {
+            segments: Vec::new(),
+            cursors: Vec::new(),
+            bytes: BytesByClass::default(),
+            room_bytes: 1,
+            reclaimable_bytes: 0,
+            bytes_per_second: 1,
+            full_in,
+            alert: SpaceAlert::of(full_in),
+            short: false,
+            closed: false,
+            last_step: None,
+            archived: 0,
+            shipped: 0,
+            dropped: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Degraded within 24 hours, critical within 4, and ready all the time: closing admission is the ladder's.
+    #[test]
+    fn time_to_full_decides_the_word() {
+        for (main, side, wanted) in [
+            (None, None, Word::Ok),
+            (Some(25), Some(1_000), Word::Ok),
+            (Some(24), None, Word::Degraded),
+            (Some(5), Some(30), Word::Degraded),
+            (None, Some(4), Word::Critical),
+            (Some(4), Some(20), Word::Critical),
+        ] {
+            let (critical, warnings) = space(&[("main", report(main)), ("side", report(side))]);
+            let verdict = Verdict { ready: true, problems: Vec::new(), critical, warnings };
+            assert_eq!(verdict.word(), wanted, "{verdict:?}");
+            assert_eq!(verdict.status(), StatusCode::OK);
+        }
+        let (critical, _) = space(&[("side", report(Some(4)))]);
+        assert_eq!(critical, ["the disk of the side log is full in 3 h 59 min at the pace of the last ten minutes"]);
+    }
 }

@@ -24,11 +24,11 @@ pub(super) async fn scrape(State(state): State<Arc<HttpState>>) -> Response {
 }
 
 /// Families in the making.
-struct Page(String);
+pub(super) struct Page(String);
 
 impl Page {
     /// A family: its help, its type, then its samples by label.
-    fn family<V: Display>(&mut self, name: &str, kind: &str, help: &str, samples: &[(&str, V)]) {
+    pub(super) fn family<V: Display>(&mut self, name: &str, kind: &str, help: &str, samples: &[(&str, V)]) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
@@ -67,6 +67,7 @@ pub fn render(state: &HttpState) -> String {
     page.family("lotbook_build_info", "gauge", "The release that runs.", &[(&version, 1)]);
     shard(&mut page, state);
     logs(&mut page, [&state.log, &state.side]);
+    super::retention::metrics(&mut page, &state.logs());
     followers(&mut page, state);
     page.0
 }

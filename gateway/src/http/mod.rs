@@ -1,4 +1,4 @@
-//! The HTTP door: health, metrics, positions, and an operator's resolution of breaks.
+//! The HTTP door: health, metrics, positions, retention, and an operator's resolution of breaks.
 //!
 //! It serves from the read model and from counters; only a resolution reaches the shard. A runtime of
 //! its own keeps it apart from the doors that trade. There are no credentials yet, so the
@@ -9,6 +9,7 @@ pub mod health;
 pub mod metrics;
 mod positions;
 mod problem;
+mod retention;
 
 use std::fmt;
 use std::io;
@@ -21,6 +22,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use lotbook_engine::coldpath::ColdQueue;
 use lotbook_engine::host::StartReport;
+use lotbook_engine::retention::Outlook;
 use lotbook_engine::shard::Counters;
 use lotbook_engine::{Directory, Host, ReadModel};
 use lotbook_wal::Log;
@@ -48,6 +50,10 @@ pub struct HttpState {
     pub log: Arc<Log>,
     /// The side log.
     pub side: Arc<Log>,
+    /// The log of the FIX door's journal, where there is one.
+    pub journal: Option<Arc<Log>>,
+    /// What retention wants an operator to know.
+    pub outlook: Arc<Outlook>,
     /// The shard's counters.
     pub counters: Arc<Counters>,
     /// The coldpath's queue.
@@ -69,6 +75,8 @@ impl HttpState {
             directory: host.directory().clone(),
             log: host.log().clone(),
             side: host.side_log().clone(),
+            journal: None,
+            outlook: host.outlook().clone(),
             counters: host.counters().clone(),
             coldpath: host.coldpath().clone(),
             report: Arc::new(host.report().clone()),
@@ -81,6 +89,14 @@ impl HttpState {
     #[must_use]
     pub fn with_operator(self, operator: Operator) -> Self {
         Self { operator: Some(Arc::new(operator)), ..self }
+    }
+}
+
+impl HttpState {
+    /// The host's logs, by the names of labels and documents.
+    pub(crate) fn logs(&self) -> Vec<(&'static str, &Arc<Log>)> {
+        let journal = self.journal.as_ref().map(|log| ("journal", log));
+        [("main", &self.log), ("side", &self.side)].into_iter().chain(journal).collect()
     }
 }
 
@@ -173,6 +189,7 @@ fn router(state: HttpState) -> Router {
         .route("/health/readiness", get(health::readiness))
         .route("/health/detailed", get(health::detailed))
         .route("/metrics", get(metrics::scrape))
+        .route("/v1/retention", get(retention::show))
         .route("/v1/positions", get(positions::list))
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
         .route("/v1/amendments/held", get(amendments::held))

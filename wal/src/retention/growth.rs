@@ -7,8 +7,8 @@ use std::time::Duration;
 const WINDOW_NS: u64 = 600_000_000_000;
 /// Samples are at least so far apart.
 const SAMPLE_NS: u64 = 5_000_000_000;
-/// A pace over less than this says nothing.
-const LEAST_NS: u64 = 1_000_000_000;
+/// A pace over less than this says nothing: a burst of seconds, taken for a day, would cry wolf.
+const LEAST_NS: u64 = 60_000_000_000;
 
 /// How near the end is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
