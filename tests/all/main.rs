@@ -11,6 +11,7 @@ mod exact;
 mod fix_peer;
 mod forward;
 mod latched;
+mod naive;
 mod process;
 mod real_data;
 mod recovery;

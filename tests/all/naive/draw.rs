@@ -1,0 +1,293 @@
+//! Draws histories in which ties, flips, oversells, equal keys and late arrivals happen all the time.
+
+use lotbook_core::id::TradeHash;
+use lotbook_perf::rng::Rng;
+use lotbook_tests::naive::holding::day;
+use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
+use lotbook_tests::naive::numbers::{ONE, SMALL_MAX};
+use lotbook_tests::naive::words::{Day, Id, Instrument, Name, Side, Trade, TradeType};
+
+use super::steps::Step;
+
+/// Accounts, instruments, contracts, sub-accounts and currencies, by number from zero.
+pub(crate) const NAMES: Name = 2;
+/// Contracts that are named; one more is never said.
+pub(crate) const CONTRACTS: Name = 4;
+
+/// How numbers are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    /// Whole numbers, few prices.
+    Plain,
+    /// Eight decimals; multipliers and rates that do not divide.
+    Fractions,
+    /// Magnitudes up to the ends of the ranges.
+    Edges,
+}
+
+pub(crate) const FLAVOURS: [Flavour; 3] = [Flavour::Plain, Flavour::Fractions, Flavour::Edges];
+
+/// What one history is drawn with.
+pub(crate) struct Draw {
+    pub(crate) rng: Rng,
+    pub(crate) flavour: Flavour,
+    /// Trades arrive in chronological order.
+    pub(crate) in_order: bool,
+    next: u32,
+    clock: u64,
+    /// Ids that were said so far.
+    said: Vec<(Name, Name, Id)>,
+}
+
+/// One in `n`.
+fn one_in(rng: &mut Rng, n: u64) -> bool {
+    rng.below(n) == 0
+}
+
+fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.below(from.len() as u64) as usize]
+}
+
+/// The days on which things happen: around the end of February, and a year later.
+pub(crate) fn days() -> Vec<Day> {
+    let (first, second) = (day(2023, 2, 26), day(2024, 2, 26));
+    (0..5).map(|n| first + n).chain((0..6).map(|n| second + n)).collect()
+}
+
+/// A number whose length in bits is drawn.
+fn bits(rng: &mut Rng, most: u64) -> i128 {
+    let length = 1 + rng.below(most);
+    i128::from(rng.bits() >> (64 - length))
+}
+
+impl Draw {
+    pub(crate) fn new(rng: Rng, flavour: Flavour, in_order: bool) -> Self {
+        Self { rng, flavour, in_order, next: 0, clock: 0, said: Vec::new() }
+    }
+
+    fn rules(&mut self, method: Method) -> Rules {
+        let rng = &mut self.rng;
+        let both = [(37_000_000, 20_000_000), (0, 100_000_000), (33_333_333, 33_333_333), (40_000_000, 0)];
+        Rules {
+            method: if one_in(rng, 8) {
+                pick(rng, &[Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax])
+            } else {
+                method
+            },
+            allow_short: !one_in(rng, 3),
+            short_rank_is_result: one_in(rng, 2),
+            scope_is_sub_account: one_in(rng, 3),
+            fees_in_basis: one_in(rng, 2),
+            tax_rates: if one_in(rng, 2) { Some(pick(rng, &both)) } else { None },
+            long_term_days: if one_in(rng, 2) { Some(pick(rng, &[1, 2, 365, 366, 36_500])) } else { None },
+            wash: Wash::None,
+            wash_window: 30,
+            taxpayer: None,
+            locked_changes_adjust: false,
+        }
+    }
+
+    /// Contracts and instruments, before anything else.
+    pub(crate) fn terms(&mut self, method: Method) -> Vec<Step> {
+        let (first, all) = (day(2000, 1, 1), days());
+        let mut steps = Vec::new();
+        for id in 0..CONTRACTS {
+            let (account, instrument) = match id {
+                0 => (None, None),
+                1 => (Some(1), None),
+                2 => (None, Some(1)),
+                _ => (Some(1), Some(1)),
+            };
+            for version in 0..self.rng.between(i64::from(id == 0), 2) {
+                let from = if id == 0 && version == 0 { first } else { pick(&mut self.rng, &all) };
+                let rules = self.rules(method);
+                steps.push(Step::Contract(Contract { id, account, instrument, from, rules }));
+            }
+        }
+        for name in 0..NAMES {
+            if one_in(&mut self.rng, 3) {
+                continue;
+            }
+            let multiplier = match self.flavour {
+                Flavour::Plain => pick(&mut self.rng, &[ONE, 50 * ONE]),
+                Flavour::Fractions => pick(&mut self.rng, &[ONE, 33_333_333, 5, 250 * ONE + 1]),
+                Flavour::Edges => pick(&mut self.rng, &[ONE, 1, 1000 * ONE, SMALL_MAX]),
+            };
+            let currency = if one_in(&mut self.rng, 2) { Some(0) } else { None };
+            steps.push(Step::Instrument(name, Instrument { multiplier, currency }));
+        }
+        steps
+    }
+
+    fn quantity(&mut self) -> i128 {
+        let rng = &mut self.rng;
+        match self.flavour {
+            Flavour::Plain => i128::from(pick(rng, &[1i64, 1, 2, 3, 5, 8, 13])) * ONE,
+            Flavour::Fractions => {
+                i128::from(pick(rng, &[1i64, 2, 3, 33_333_333, 100_000_000, 150_000_001, 299_999_999]))
+            }
+            Flavour::Edges if one_in(rng, 12) => SMALL_MAX - i128::from(rng.below(3)),
+            Flavour::Edges => bits(rng, 62) + 1,
+        }
+    }
+
+    fn price(&mut self) -> i128 {
+        let rng = &mut self.rng;
+        match self.flavour {
+            Flavour::Plain => i128::from(rng.between(10, 14)) * ONE,
+            Flavour::Fractions => {
+                i128::from(pick(rng, &[0, 1, 3, 99_999_999, 100_000_000, 100_000_001, 1_234_567_891, 333_333_333]))
+            }
+            Flavour::Edges if one_in(rng, 12) => SMALL_MAX - i128::from(rng.below(3)),
+            Flavour::Edges => bits(rng, 62),
+        }
+    }
+
+    fn small_amount(&mut self) -> i128 {
+        let rng = &mut self.rng;
+        match self.flavour {
+            Flavour::Plain => i128::from(rng.below(4)) * ONE,
+            Flavour::Fractions => i128::from(pick(rng, &[0i64, 1, 7, 33_333_333, 5 * ONE as i64])),
+            Flavour::Edges => bits(rng, 63),
+        }
+    }
+
+    fn rate(&mut self) -> i128 {
+        let rng = &mut self.rng;
+        match self.flavour {
+            _ if one_in(rng, 2) => ONE,
+            Flavour::Plain => pick(rng, &[2 * ONE, ONE / 2]),
+            Flavour::Fractions => pick(rng, &[111_350_001, 66_666_667, 1]),
+            Flavour::Edges => bits(rng, 40) + 1,
+        }
+    }
+
+    /// An id that was said before: mostly one of the same position.
+    fn an_id(&mut self, account: Name, instrument: Name) -> Option<Id> {
+        let of_position: Vec<Id> = self
+            .said
+            .iter()
+            .rev()
+            .filter(|(a, i, _)| (*a, *i) == (account, instrument))
+            .take(6)
+            .map(|s| s.2.clone())
+            .collect();
+        if of_position.is_empty() || one_in(&mut self.rng, 10) {
+            let any = self.rng.below(self.said.len() as u64 + 1) as usize;
+            return self.said.get(any).map(|said| said.2.clone());
+        }
+        Some(of_position[self.rng.below(of_position.len() as u64) as usize].clone())
+    }
+
+    /// A trade or an opening lot.
+    pub(crate) fn trade(&mut self, dates: &[Day]) -> Trade {
+        let (account, instrument) =
+            (self.rng.below(u64::from(NAMES)) as Name, self.rng.below(u64::from(NAMES)) as Name);
+        self.next += 1;
+        self.clock += 1;
+        let id: Id = format!("t{}", self.next).into();
+        let rng = &mut self.rng;
+        let mut date = pick(rng, dates);
+        if self.in_order {
+            // Days pass one after the other.
+            date = dates[(self.clock as usize * dates.len() / 400).min(dates.len() - 1)];
+        }
+        let side = match rng.below(24) {
+            0 => Side::SellShort,
+            1 => Side::BuyToCover,
+            n if n % 2 == 0 => Side::Buy,
+            _ => Side::Sell,
+        };
+        let trade_type = match rng.below(24) {
+            0 => TradeType::NewTrade,
+            1 => TradeType::Increase,
+            2 => TradeType::Decrease,
+            _ => TradeType::Any,
+        };
+        let is_lot = one_in(rng, 12);
+        let consideration = is_lot || one_in(rng, 5);
+        let price = !consideration || one_in(rng, 2);
+        let with_currency = one_in(rng, 20);
+        let contract = if one_in(rng, 8) { Some(rng.below(u64::from(CONTRACTS) + 1) as Name) } else { None };
+        let sub_account = if one_in(rng, 2) { Some(rng.below(u64::from(NAMES)) as Name) } else { None };
+        let end = (i64::from(date) + 1) * 86_400_000_000_000 - 1;
+        let executed_at = match rng.below(4) {
+            _ if self.in_order => end - 1_000_000 + self.clock as i64,
+            0 => end,
+            n => end - 100 + n as i64,
+        };
+        let (source_order, acquired) = (rng.below(3), date - pick(rng, &[0, 0, 1, 365, 366, 367, 4000]));
+        let names_a_lot = one_in(rng, 5);
+        let malformed = one_in(rng, 60);
+        let mut trade = Trade {
+            hash: TradeHash::new(b"test", id.as_bytes()).0,
+            lot: if names_a_lot { self.an_id(account, instrument) } else { None },
+            id: id.clone(),
+            account,
+            instrument,
+            contract,
+            side,
+            trade_type,
+            acquired: None,
+            quantity: self.quantity(),
+            price: if price { Some(self.price()) } else { None },
+            consideration: None,
+            fees: self.small_amount(),
+            currency: if with_currency { Some(self.rng.below(u64::from(NAMES)) as Name) } else { None },
+            fx_to_base: self.rate(),
+            sub_account,
+            date,
+            executed_at,
+            source_order,
+        };
+        if consideration {
+            // Mostly near price x quantity, as it is in life.
+            let near = (self.price() / 1_000 * (trade.quantity / 1_000) / 100).min(SMALL_MAX);
+            trade.consideration = Some(if one_in(&mut self.rng, 2) { near } else { self.small_amount() });
+        }
+        if is_lot {
+            (trade.side, trade.trade_type) =
+                (if trade.side.buys() { Side::Buy } else { Side::SellShort }, TradeType::Any);
+            (trade.acquired, trade.fees, trade.lot) = (Some(acquired), 0, None);
+        }
+        if malformed {
+            match self.rng.below(7) {
+                0 => trade.quantity = 0,
+                1 => trade.price = Some(-1),
+                2 if !is_lot => trade.fees = -1,
+                3 => trade.consideration = Some(-1),
+                4 => (trade.price, trade.consideration) = (None, None),
+                5 => trade.fx_to_base = 0,
+                6 if is_lot => trade.acquired = Some(date + 1),
+                _ => {}
+            }
+        }
+        self.said.push((account, instrument, id));
+        trade
+    }
+
+    /// A whole history of so many steps.
+    pub(crate) fn history(&mut self, method: Method, len: usize) -> Vec<Step> {
+        let mut steps = self.terms(method);
+        let all = days();
+        let mut today = None;
+        while steps.len() < len {
+            let step = match self.rng.below(40) {
+                0 if !self.in_order => {
+                    let next = today.map_or(0, |at: usize| at + 1);
+                    if next == all.len() {
+                        continue;
+                    }
+                    today = Some(next);
+                    Step::Today(all[next])
+                }
+                1 | 2 => {
+                    Step::Replay(self.rng.below(u64::from(NAMES)) as Name, self.rng.below(u64::from(NAMES)) as Name)
+                }
+                _ => Step::Trade(self.trade(&all)),
+            };
+            steps.push(step);
+        }
+        steps
+    }
+}

@@ -1,0 +1,170 @@
+//! What may happen in a drawn history, and its JSON lines for `lotbook replay`.
+
+use lotbook_tests::naive::holding::date;
+use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
+use lotbook_tests::naive::numbers::ONE;
+use lotbook_tests::naive::words::{Day, Instrument, Name, Side, Trade, TradeType};
+use serde_json::{Map, Value, json};
+
+/// One step of a history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A version of a contract.
+    Contract(Contract),
+    /// Terms of an instrument.
+    Instrument(Name, Instrument),
+    /// The business date moves on.
+    Today(Day),
+    /// A trade or an opening lot.
+    Trade(Trade),
+    /// The coldpath replays a position, where it has one.
+    Replay(Name, Name),
+}
+
+/// The decimal text of a number at 10^-8.
+pub(crate) fn decimal(value: i128) -> String {
+    let (whole, part) = (value.unsigned_abs() / ONE as u128, value.unsigned_abs() % ONE as u128);
+    let sign = if value < 0 { "-" } else { "" };
+    if part == 0 {
+        return format!("{sign}{whole}");
+    }
+    format!("{sign}{whole}.{part:08}").trim_end_matches('0').to_owned()
+}
+
+/// `YYYY-MM-DD`.
+pub(crate) fn ymd(day: Day) -> String {
+    let (year, month, of_month) = date(day);
+    format!("{year:04}-{month:02}-{of_month:02}")
+}
+
+/// An RFC 3339 time stamp.
+fn stamp(ns: i64) -> String {
+    const SECOND: i64 = 1_000_000_000;
+    let (day, rest) = (ns.div_euclid(86_400 * SECOND), ns.rem_euclid(86_400 * SECOND));
+    let (second, part) = (rest / SECOND, rest % SECOND);
+    let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{}T{h:02}:{m:02}:{s:02}.{part:09}Z", ymd(day as Day))
+}
+
+fn method(method: Method) -> &'static str {
+    match method {
+        Method::Fifo => "FIFO",
+        Method::Lifo => "LIFO",
+        Method::Hifo => "HIFO",
+        Method::Lofo => "LOFO",
+        Method::Average => "AVERAGE",
+        Method::MinTax => "MIN_TAX",
+    }
+}
+
+fn rules(line: &mut Map<String, Value>, rules: &Rules) {
+    let mut put = |name: &str, value: Value| line.insert(name.into(), value);
+    put("lot_method", json!(method(rules.method)));
+    put("allow_short", json!(rules.allow_short));
+    put("short_rank", json!(if rules.short_rank_is_result { "RESULT" } else { "PRICE" }));
+    put("lot_scope", json!(if rules.scope_is_sub_account { "SUB_ACCOUNT" } else { "POSITION" }));
+    put("fees_rule", json!(if rules.fees_in_basis { "IN_BASIS" } else { "APART" }));
+    if let Some((short, long)) = rules.tax_rates {
+        put("tax_rate_short", json!(decimal(short)));
+        put("tax_rate_long", json!(decimal(long)));
+    }
+    if let Some(days) = rules.long_term_days {
+        put("long_term_days", json!(days));
+    }
+    let wash = match rules.wash {
+        Wash::None => "NONE",
+        Wash::Account => "ACCOUNT",
+        Wash::Taxpayer => "TAXPAYER",
+    };
+    put("wash_sale", json!(wash));
+    put("wash_window_days", json!(rules.wash_window));
+    if let Some(name) = rules.taxpayer {
+        put("taxpayer", json!(format!("A{name}")));
+    }
+    put("locked_changes", json!(if rules.locked_changes_adjust { "ADJUST" } else { "REFUSE" }));
+}
+
+fn trade(line: &mut Map<String, Value>, trade: &Trade) {
+    let mut put = |name: &str, value: Value| line.insert(name.into(), value);
+    let is_lot = trade.opens_a_lot();
+    put("trade_id", json!(&*trade.id));
+    put("account", json!(format!("A{}", trade.account)));
+    put("instrument", json!(format!("I{}", trade.instrument)));
+    put("quantity", json!(decimal(if is_lot { trade.signed() } else { trade.quantity })));
+    put("effective_date", json!(ymd(trade.date)));
+    put("executed_at", json!(stamp(trade.executed_at)));
+    put("source_order", json!(trade.source_order));
+    put("fx_to_base", json!(decimal(trade.fx_to_base)));
+    if let Some(price) = trade.price {
+        put("price", json!(decimal(price)));
+    }
+    if let Some(amount) = trade.consideration {
+        put("consideration", json!(decimal(amount)));
+    }
+    if let Some(name) = trade.contract {
+        put("contract_id", json!(format!("K{name}")));
+    }
+    if let Some(name) = trade.currency {
+        put("currency", json!(format!("C{name}")));
+    }
+    if let Some(name) = trade.sub_account {
+        put("sub_account", json!(format!("S{name}")));
+    }
+    if let Some(acquired) = trade.acquired {
+        put("acquired", json!(ymd(acquired)));
+        return;
+    }
+    let side = match trade.side {
+        Side::Buy => "buy",
+        Side::Sell => "sell",
+        Side::SellShort => "sell_short",
+        Side::BuyToCover => "buy_to_cover",
+    };
+    put("side", json!(side));
+    put("fees", json!(decimal(trade.fees)));
+    match trade.trade_type {
+        TradeType::Any => {}
+        TradeType::NewTrade => drop(put("trade_type", json!("NEW_TRADE"))),
+        TradeType::Increase => drop(put("trade_type", json!("INCREASE"))),
+        TradeType::Decrease => drop(put("trade_type", json!("DECREASE"))),
+    }
+    if let Some(lot) = &trade.lot {
+        put("lot", json!(&**lot));
+    }
+}
+
+impl Step {
+    /// The step as a line for `lotbook replay`; replays are not asked for there.
+    pub(crate) fn line(&self) -> Option<String> {
+        let mut line = Map::new();
+        let mut put = |name: &str, value: Value| line.insert(name.into(), value);
+        match self {
+            Self::Contract(contract) => {
+                put("type", json!("contract"));
+                put("contract_id", json!(format!("K{}", contract.id)));
+                put("account", json!(contract.account.map_or("*".into(), |name| format!("A{name}"))));
+                put("instrument", json!(contract.instrument.map_or("*".into(), |name| format!("I{name}"))));
+                put("effective_date", json!(ymd(contract.from)));
+                rules(&mut line, &contract.rules);
+            }
+            Self::Instrument(name, terms) => {
+                put("type", json!("instrument"));
+                put("instrument", json!(format!("I{name}")));
+                put("multiplier", json!(decimal(terms.multiplier)));
+                if let Some(currency) = terms.currency {
+                    put("currency", json!(format!("C{currency}")));
+                }
+            }
+            Self::Today(day) => {
+                put("type", json!("business_date"));
+                put("date", json!(ymd(*day)));
+            }
+            Self::Trade(what) => {
+                put("type", json!(if what.opens_a_lot() { "open_lot" } else { "trade" }));
+                trade(&mut line, what);
+            }
+            Self::Replay(..) => return None,
+        }
+        Some(Value::Object(line).to_string())
+    }
+}

@@ -1,0 +1,96 @@
+//! History of the naive model: items in chronological order, booked from the beginning (rule 2).
+
+use super::in_force::{Contract, in_force};
+use super::lots::{Book, Figures};
+use super::trade;
+use super::words::{Day, Id, Instrument, Reason, Trade};
+
+/// A place in history. Compares in chronological order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// Effective date.
+    pub date: Day,
+    /// Part of the date: before its trades, its trades, after them, at its end.
+    pub part: u8,
+    /// Of a trade: the execution time. Else the rank of its kind within the part of the date.
+    pub at: i64,
+    /// Of a trade: the source order. Else zero.
+    pub order: u64,
+    /// The id, compared as bytes.
+    pub id: Id,
+    /// The hash of namespace and id.
+    pub hash: u128,
+}
+
+/// The part of a date in which its trades stand.
+pub const TRADING: u8 = 1;
+
+/// Something in the history of a position.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// A trade or an opening lot.
+    Trade(Trade),
+}
+
+impl Item {
+    /// Its place.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Trade(trade) => Key {
+                date: trade.date,
+                part: TRADING,
+                at: trade.executed_at,
+                order: trade.source_order,
+                id: trade.id.clone(),
+                hash: trade.hash,
+            },
+        }
+    }
+}
+
+/// What booking a history gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Booked {
+    /// The position.
+    pub book: Book,
+    /// What each item did, in chronological order.
+    pub items: Vec<(Id, Figures)>,
+    /// Accepted items that break a rule at their place.
+    pub breaks: Vec<(Id, Reason)>,
+}
+
+/// Books one item at its place.
+///
+/// # Errors
+/// `OVERFLOW`, or what is wrong with the contract that it names.
+pub fn book_item(
+    before: &Book,
+    item: &Item,
+    contracts: &[Contract],
+    instrument: &Instrument,
+) -> Result<(Book, Figures), Reason> {
+    match item {
+        Item::Trade(trade) => {
+            let rules = in_force(contracts, trade.account, trade.instrument, trade.contract, trade.date)?;
+            trade::book(before, trade, &rules, instrument)
+        }
+    }
+}
+
+/// Books all items of a position in chronological order; what breaks a rule is booked and named.
+///
+/// # Errors
+/// Why an item cannot be booked at all.
+pub fn book_all(mut items: Vec<Item>, contracts: &[Contract], instrument: &Instrument) -> Result<Booked, Reason> {
+    items.sort_by_cached_key(Item::key);
+    let mut booked = Booked::default();
+    for item in items {
+        let (book, figures) = book_item(&booked.book, &item, contracts, instrument)?;
+        let id = item.key().id;
+        booked.breaks.extend(figures.broken.map(|reason| (id.clone(), reason)));
+        booked.items.push((id, figures));
+        booked.book = book;
+    }
+    Ok(booked)
+}
