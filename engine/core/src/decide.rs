@@ -307,9 +307,9 @@ impl Book {
     }
 
     fn forward_fits(&self, position: &Position, input: &TradeInput) -> Result<(), Reason> {
+        self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date)?;
         // Of the magnitudes: they mature by date and not in the order in which they were added up.
         position.forward_gross_e8.checked_add(input.quantity_e8).ok_or(Reason::Overflow)?;
-        self.contracts.in_force(input.account, input.instrument, input.contract, input.effective_date)?;
         if self.forwards.has_room() { Ok(()) } else { Err(Reason::ForwardCapacity) }
     }
 

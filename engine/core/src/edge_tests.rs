@@ -90,6 +90,26 @@ fn what_leaves_a_range_is_refused_and_changes_nothing() {
     assert!(booked > 200, "{booked} booked");
 }
 
+/// The second book found it: the reason was `OVERFLOW` although the named lot was unknown, which is an earlier step.
+#[test]
+fn the_lot_is_checked_before_the_ranges() {
+    let mut rig = rig(SHORTS, 50 * ONE_E8);
+    let mut beyond = |id: &str, side: &str, quantity_e8, lot: &str| {
+        let mut input = trade(id, side, 1, 1, 0);
+        (input.quantity_e8, input.price_e8) = (quantity_e8, i64::MAX);
+        input.lot = if lot.is_empty() { TradeHash::NONE } else { TradeHash::new(b"n", lot.as_bytes()) };
+        rig.send(&Command::Trade(input))
+    };
+    assert_eq!(beyond("a", "buy", i64::MAX, ""), "OVERFLOW");
+    assert_eq!(beyond("a", "buy", i64::MAX, "z"), "UNKNOWN_LOT", "opens");
+    assert!(beyond("a", "buy", 1, "").starts_with("applied"));
+    assert!(beyond("b", "buy", 1, "").starts_with("applied"));
+    assert_eq!(beyond("c", "buy", i64::MAX - 9, "z"), "UNKNOWN_LOT", "increases");
+    assert_eq!(beyond("c", "buy", i64::MAX - 9, "a"), "OVERFLOW", "enlarges");
+    assert_eq!(beyond("c", "sell", i64::MAX - 9, "a"), "LOT_TOO_SMALL", "flips");
+    assert_eq!(beyond("c", "sell", i64::MAX - 9, ""), "OVERFLOW", "flips");
+}
+
 /// Every number of the book's positions and lots.
 fn state(rig: &Rig) -> String {
     let positions = rig.book.positions();

@@ -137,6 +137,58 @@ impl Ground<'_> {
         legality: Legality,
         scratch: &mut Scratch,
     ) -> Result<Booked, Reason> {
+        match self.book_in_range(rules, input, legality, scratch) {
+            Err(Reason::Overflow) if legality == Legality::Checked => Err(self.lot_rule(rules, input, scratch)),
+            booked => booked,
+        }
+    }
+
+    /// Ranges are the last step of rule 4: where the lot or the sub-account is wrong as well, that is the reason.
+    #[cold]
+    fn lot_rule(&self, rules: &Rules, input: &TradeInput, scratch: &mut Scratch) -> Reason {
+        let is_named = input.lot != TradeHash::NONE;
+        let broken = match self.effect(input) {
+            Effect::Opens => is_named.then_some(Reason::UnknownLot),
+            Effect::Increases => {
+                let enlarges =
+                    input.trade_type != TradeType::NewTrade && self.lots.find(self.block, input.lot).is_some();
+                (is_named && !enlarges).then_some(Reason::UnknownLot)
+            }
+            Effect::Flips if is_named => Some(Reason::LotTooSmall),
+            Effect::Decreases | Effect::Flips => {
+                let held_e8 = self.quantity_e8.saturating_abs();
+                let wanted = self.wanted(rules, input, input.quantity_e8.min(held_e8), 0);
+                select(self.lots, self.block, &wanted, scratch).err()
+            }
+        };
+        broken.unwrap_or(Reason::Overflow)
+    }
+
+    /// What is asked of the lots.
+    fn wanted<'a>(&self, rules: &'a Rules, input: &TradeInput, quantity_e8: i64, price_e8: i64) -> Wanted<'a> {
+        Wanted {
+            rules,
+            lot: input.lot,
+            whose: match rules.lot_scope {
+                LotScope::Position => Whose::Position,
+                LotScope::SubAccount => Whose::SubAccount(input.sub_account),
+            },
+            quantity_e8,
+            is_long: self.quantity_e8 > 0,
+            price_e8,
+            date: input.effective_date,
+            held_e8: self.quantity_e8.saturating_abs(),
+            cost: self.cost,
+        }
+    }
+
+    fn book_in_range(
+        &self,
+        rules: &Rules,
+        input: &TradeInput,
+        legality: Legality,
+        scratch: &mut Scratch,
+    ) -> Result<Booked, Reason> {
         scratch.runs.clear();
         let effect = self.effect(input);
         let broke = match legality {
@@ -279,25 +331,14 @@ impl Ground<'_> {
         booked: &mut Booked,
         scratch: &mut Scratch,
     ) -> Result<Choice, Reason> {
-        let mut wanted = Wanted {
-            rules,
-            lot: input.lot,
-            whose: match rules.lot_scope {
-                LotScope::Position => Whose::Position,
-                LotScope::SubAccount => Whose::SubAccount(input.sub_account),
-            },
-            quantity_e8: booked.closed_quantity_e8,
-            is_long: self.quantity_e8 > 0,
-            price_e8: match (rules.method, input.consideration()) {
-                (LotMethod::MinTax, Some(amount_e8)) => {
-                    unit(values::money(amount_e8), input.quantity_e8, self.multiplier_e8)?
-                }
-                _ => input.price_e8,
-            },
-            date: input.effective_date,
-            held_e8: self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?,
-            cost: self.cost,
+        let price_e8 = match (rules.method, input.consideration()) {
+            (LotMethod::MinTax, Some(amount_e8)) => {
+                unit(values::money(amount_e8), input.quantity_e8, self.multiplier_e8)?
+            }
+            _ => input.price_e8,
         };
+        self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?;
+        let mut wanted = self.wanted(rules, input, booked.closed_quantity_e8, price_e8);
         let flips_by_lot = input.lot != TradeHash::NONE && booked.opened_quantity_e8 > 0;
         let mut chosen =
             if flips_by_lot { Err(Reason::LotTooSmall) } else { select(self.lots, self.block, &wanted, scratch) };
