@@ -1,5 +1,7 @@
 //! The engine's book, driven by the steps of a drawn history and compared with the naive model after each.
 
+use std::collections::BTreeMap;
+
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{self, Decoder};
 use lotbook_core::command::{
@@ -7,12 +9,12 @@ use lotbook_core::command::{
 };
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures as Totals, Reason, TradeEvent};
-use lotbook_core::history::Item;
+use lotbook_core::history::{Addition, History};
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::position::{Position, Reconciliation};
-use lotbook_core::replay::{allocations, replay};
+use lotbook_core::replay::{allocations, replay_history};
 use lotbook_core::rules::{
     ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
 };
@@ -25,8 +27,14 @@ use lotbook_tests::naive::words::{Name, Side as NaiveSide, Trade, TradeType as N
 use super::draw::{CONTRACTS, NAMES};
 use super::steps::Step;
 
-const LIMITS: Limits =
-    Limits { positions_max: 16, lots_max: 1 << 12, names_max: 16, forwards_max: 1 << 10, contracts_max: 64 };
+const LIMITS: Limits = Limits {
+    positions_max: 16,
+    lots_max: 1 << 12,
+    names_max: 16,
+    forwards_max: 1 << 10,
+    contracts_max: 64,
+    ..Limits::SMALL
+};
 
 fn name(given: Option<Name>) -> u32 {
     given.unwrap_or(NO_NAME)
@@ -115,6 +123,8 @@ pub(crate) struct Both {
     decoder: Decoder,
     bytes: Vec<u8>,
     sequence: u64,
+    /// Of the engine's positions, by number, from its events.
+    histories: BTreeMap<u32, History>,
     /// A waiting trade cannot be booked: the histories end here.
     pub(crate) over: bool,
 }
@@ -133,6 +143,7 @@ impl Both {
             decoder: Decoder::new(),
             bytes: Vec::new(),
             sequence: 0,
+            histories: BTreeMap::new(),
             over: false,
         };
         for (class, letter, count) in [
@@ -169,7 +180,11 @@ impl Both {
         }
         self.sequence += 1;
         let place = Place { sequence: self.sequence, address: self.sequence * 8 };
-        self.engine.apply(&decoded, place, outcome).map_err(|misfit| format!("misfit: {misfit:?}"))
+        self.engine.apply(&decoded, place, outcome).map_err(|misfit| format!("misfit: {misfit:?}"))?;
+        if let Some((position, _, addition)) = Addition::of(&decoded, place) {
+            self.histories.entry(position).or_default().add(&addition);
+        }
+        Ok(())
     }
 
     fn command(&mut self, command: &Command) -> Result<(), String> {
@@ -231,9 +246,6 @@ impl Both {
         let event = decision.event(&input, &Origin::INTERNAL, &scratch);
         let answer = self.model.trade(trade);
         let done = match &answer {
-            Answer::Refused(
-                "UNKNOWN_LOT" | "LOT_TOO_SMALL" | "SUB_ACCOUNT_OVERSELL" | "UNKNOWN_CONTRACT" | "CONTRACT_NOT_IN_FORCE",
-            ) if event.reason == Reason::Overflow => Ok(()),
             Answer::Refused(reason) => same("refused", (event.class, event.reason.code()), (Class::Rejected, *reason)),
             Answer::Waits => same("waits", (event.class, event.reason), (Class::Forward, Reason::None)),
             Answer::Applied(figures) => same("applied", (event.class, event.reason), (Class::Applied, Reason::None))
@@ -306,16 +318,11 @@ impl Both {
     }
 
     fn replay(&mut self, account: Name, instrument: Name) -> Result<(), String> {
-        let Some(position) = self.model.positions.get(&(account, instrument)) else { return Ok(()) };
-        let mut items: Vec<Item> = position
-            .items
-            .iter()
-            .map(|item| match item {
-                lotbook_tests::naive::history::Item::Trade(trade) => Item::Trade(input(trade)),
-            })
-            .collect();
+        let Some(number) = self.engine.find(account, instrument) else { return Ok(()) };
+        let history = &self.histories[&number];
         let multiplier = e8(self.model.instrument(instrument).multiplier);
-        let outcome = replay(&mut items, self.engine.contracts(), multiplier, &mut self.scratch);
+        let (today, contracts) = (self.engine.business_date(), self.engine.contracts());
+        let outcome = replay_history(history, today, contracts, multiplier, &mut self.scratch);
         let (outcome, wanted) = match (outcome, self.model.replay(account, instrument)) {
             (Err(_), Err(_)) => return Ok(()),
             (Ok(outcome), Ok(wanted)) => (outcome, wanted),

@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use num_bigint::BigInt;
+
 use super::holding::is_long_term;
 use super::in_force::{Method, Rules};
 use super::lots::{Book, Lot};
@@ -58,7 +60,7 @@ fn ranked(book: &Book, rules: &Rules, wanted: &Wanted<'_>, mut places: Vec<usize
             gain => (2, gain),
         }),
         (Method::MinTax, Some((short, long))) => {
-            places.sort_by_key(|place| gain(*place) * if is_long(*place) { long } else { short });
+            places.sort_by_cached_key(|place| BigInt::from(gain(*place)) * if is_long(*place) { long } else { short });
         }
     }
     places

@@ -3,7 +3,7 @@
 use super::choose::{Choice, Wanted, choose};
 use super::in_force::{Method, Rules};
 use super::lots::{Book, Closing, Figures, Lot};
-use super::numbers::{ONE, add, convert, money, share, sub, unit_price, value};
+use super::numbers::{ONE, add, convert, money, share, sub, unit, unit_price, value};
 use super::words::{
     BAD_CONSIDERATION, BAD_DATE, BAD_FEES, BAD_PRICE, BAD_QUANTITY, BAD_RATE, CURRENCY_MISMATCH, Instrument,
     OPPOSITE_SIDE, OVERSELL, Reason, Side, TRADE_TYPE_MISMATCH, Trade, TradeType, UNKNOWN_LOT,
@@ -79,9 +79,7 @@ fn chosen(before: &Book, trade: &Trade, rules: &Rules, multiplier: i128) -> Resu
         return Ok(None);
     }
     let price = match (trade.consideration, trade.price) {
-        // The price that `MIN_TAX` ranks by is held to the range of prices.
-        (Some(amount), _) if rules.method == Method::MinTax => unit_price(amount * ONE, trade.quantity, multiplier)?,
-        (Some(_), _) => 0,
+        (Some(amount), _) => unit(amount * ONE, trade.quantity, multiplier)?,
         (None, price) => price.expect("refused by its form"),
     };
     let wanted = Wanted {
@@ -141,6 +139,10 @@ pub fn book(before: &Book, trade: &Trade, rules: &Rules, instrument: &Instrument
     };
     let mut figures = Figures::default();
     if let Some(choice) = chosen(before, trade, rules, multiplier)? {
+        if let (Method::MinTax, Some(amount)) = (rules.method, trade.consideration) {
+            // The price that it ranks by is held to the range of prices, whether or not there is something to rank.
+            unit_price(amount * ONE, trade.quantity, multiplier)?;
+        }
         let closing = Closing {
             parts: choice.parts,
             pool: choice.pool,
