@@ -8,6 +8,7 @@ mod correlation;
 mod crash;
 mod differential;
 mod exact;
+mod examples;
 mod fix_peer;
 mod forward;
 mod latched;
