@@ -44,7 +44,7 @@ fn what_leaves_a_range_is_refused_and_changes_nothing() {
         let multiplier = [ONE_E8, ONE_E8, 50 * ONE_E8, 1, i64::MAX, 12_345_678][draw.below(6) as usize];
         let rules = Rules {
             fees_rule: if draw.below(2) == 0 { FeesRule::Apart } else { FeesRule::InBasis },
-            method: LotMethod::ALL[draw.below(3) as usize],
+            method: LotMethod::ALL[draw.below(6) as usize],
             long_term_days: [0, 1, 36_500][draw.below(3) as usize],
             ..SHORTS
         };
@@ -111,7 +111,7 @@ fn the_lot_is_checked_before_the_ranges() {
 }
 
 /// Every number of the book's positions and lots.
-fn state(rig: &Rig) -> String {
+pub(crate) fn state(rig: &Rig) -> String {
     let positions = rig.book.positions();
     let lots: Vec<Lot> = positions.iter().flat_map(|position| rig.book.lots().iter(&position.block)).collect();
     format!("{positions:?} {lots:?} {} {}", rig.book.economic_digest(), rig.book.full_digest())

@@ -52,6 +52,8 @@ pub mod wash;
 #[cfg(test)]
 mod edge_tests;
 #[cfg(test)]
+mod overflow_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trade_tests;
