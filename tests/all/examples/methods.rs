@@ -53,8 +53,20 @@ fn minimum_tax_takes_long_term_gains_before_small_short_term_ones() {
     }]);
 }
 
+/// Where we differ: of several losses the greatest goes first here, the short-term one there. The numbers are ours.
+#[test]
+fn minimum_tax_takes_the_greatest_loss_of_any_term() {
+    hold(&[Example {
+        source: "A. Roth, Select the Right Cost Basis Method (etf.com, 2025-04-14): MinTax, long-term losses second there",
+        method: "MIN_TAX",
+        terms: &[],
+        rows: &["b1 buy 1 130 2020-01-02", "b2 buy 1 110 2024-11-01", "s1 sell 1 100 2025-01-02"],
+        says: &["s1: b1 1 cost 130 gain -30 long", "left: b2 1 cost 110"],
+    }]);
+}
+
 /// The order of that broker's list where it is also ours: a loss, then long-term gains, then short-term ones, each the
-/// smallest first. Of several losses we take the greatest whatever its term; the broker takes short-term ones first.
+/// smallest first. The numbers are ours.
 #[test]
 fn minimum_tax_in_order() {
     hold(&[Example {
