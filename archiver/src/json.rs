@@ -6,8 +6,8 @@
 //! An interned number without a known name stays a number. Keys may be added, none is renamed.
 
 mod amend;
+mod wide;
 
-use lotbook_core::amend_event::{AmendEvent, ResolvedEvent};
 use lotbook_core::codec::kind;
 use lotbook_core::command::{NameClass, Origin, Side, TradeType};
 use lotbook_core::date::Date;
@@ -210,17 +210,7 @@ impl<N: Names> Line<'_, N> {
     }
 
     fn event<M: SerializeMap>(&self, map: &mut M, event: &Event<'_>) -> Result<(), M::Error> {
-        let (Event::Defined { origin, .. }
-        | Event::Instrument { origin, .. }
-        | Event::Contract { origin, .. }
-        | Event::BusinessDate { origin, .. }
-        | Event::Mark { origin, .. }
-        | Event::Digests { origin, .. }
-        | Event::Trade(TradeEvent { origin, .. })
-        | Event::Amended(AmendEvent { origin, .. })
-        | Event::Resolved(ResolvedEvent { origin, .. })
-        | Event::Corrected(CorrectedEvent { origin, .. })) = event;
-        map.serialize_entry("origin", &OriginOf(origin, self.names))?;
+        map.serialize_entry("origin", &OriginOf(event.origin(), self.names))?;
         match event {
             Event::Defined { class, id, reason, text, .. } => {
                 map.serialize_entry("class", class_name(*class))?;
@@ -262,6 +252,17 @@ impl<N: Names> Line<'_, N> {
             Event::Trade(trade) => self.trade(map, trade),
             Event::Amended(amended) => self.amended(map, amended),
             Event::Resolved(resolved) => self.resolved(map, resolved),
+            Event::Action(action) => self.action(map, action),
+            Event::Taken(taken) => self.taken(map, taken),
+            Event::Settled(settled) => {
+                map.serialize_entry("change", &settled.ordinal)?;
+                map.serialize_entry("positions", &settled.positions)
+            }
+            Event::PeriodLock(lock) => {
+                map.serialize_entry("account", &self.name(NameClass::Account, lock.input.account))?;
+                map.serialize_entry("through", &day(lock.input.through))?;
+                map.serialize_entry("reason", &code(lock.reason))
+            }
             Event::Corrected(corrected) => self.corrected(map, corrected),
             Event::Digests { economic, full, .. } => {
                 map.serialize_entry("economic", &Hex64(*economic))?;
@@ -321,6 +322,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("on_provisional", &trade.on_provisional)?;
         map.serialize_entry("late", &trade.late)?;
         map.serialize_entry("backdated", &trade.backdated)?;
+        map.serialize_entry("adjusts", &trade.adjusts)?;
         map.serialize_entry("closed_quantity", &E8(trade.closed_quantity_e8))?;
         map.serialize_entry("averaged_over", &some_text(trade.averaged.as_str()))?;
         map.serialize_entry("closed_cost", &E16(trade.closed_cost_e16))?;
@@ -349,6 +351,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("cause_sequence", &event.cause_sequence)?;
         map.serialize_entry("late_trades", &event.late_trades)?;
         map.serialize_entry("breaks", &event.breaks)?;
+        map.serialize_entry("seen", &event.seen)?;
         map.serialize_entry("before", &FiguresRow::from(&event.before))?;
         map.serialize_entry("after", &FiguresRow::from(&event.after))?;
         map.serialize_entry("delta", &delta(&event.before, &event.after))?;
@@ -390,6 +393,7 @@ struct FiguresRow {
     cost: E16,
     base_cost: E16,
     fees: E16,
+    dividends: E16,
     lot_count: u32,
 }
 
@@ -403,6 +407,7 @@ impl From<&Figures> for FiguresRow {
             cost: E16(figures.cost_e16),
             base_cost: E16(figures.base_cost_e16),
             fees: E16(figures.fees_e16),
+            dividends: E16(figures.dividends_e16),
             lot_count: figures.lot_count,
         }
     }
@@ -418,6 +423,7 @@ struct DeltaRow {
     cost: Option<E16>,
     base_cost: Option<E16>,
     fees: Option<E16>,
+    dividends: Option<E16>,
     lot_count: i64,
 }
 
@@ -431,6 +437,7 @@ fn delta(before: &Figures, after: &Figures) -> DeltaRow {
         cost: less(after.cost_e16, before.cost_e16),
         base_cost: less(after.base_cost_e16, before.base_cost_e16),
         fees: less(after.fees_e16, before.fees_e16),
+        dividends: less(after.dividends_e16, before.dividends_e16),
         lot_count: i64::from(after.lot_count) - i64::from(before.lot_count),
     }
 }
@@ -450,6 +457,7 @@ struct LotRow {
 #[derive(Serialize)]
 struct FiguredTradeRow {
     hash: Hex128,
+    date: Option<Day>,
     realized_pnl: E16,
     realized_long_term: E16,
     realized_base: E16,
@@ -503,6 +511,7 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
     });
     let trades = outcome.trades.iter().map(|trade| FiguredTradeRow {
         hash: Hex128(trade.hash.0),
+        date: day(trade.date),
         realized_pnl: E16(trade.realized_e16),
         realized_long_term: E16(trade.realized_long_e16),
         realized_base: E16(trade.realized_base_e16),
@@ -510,11 +519,13 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
         reason: code(trade.reason),
         allocations: trade.allocations.iter().map(AllocationRow::from).collect(),
     });
+    let actions = outcome.actions.iter().map(wide::FiguredActionRow::from);
     let breaks = outcome.breaks.iter().map(|(hash, reason)| BreakRow { hash: Hex128(hash.0), reason: reason.code() });
     map.serialize_entry("after", &FiguresRow::from(&outcome.after))?;
     map.serialize_entry("averaged", &outcome.averaged)?;
     map.serialize_entry("lots", &lots.collect::<Vec<_>>())?;
     map.serialize_entry("trades", &trades.collect::<Vec<_>>())?;
+    map.serialize_entry("actions", &actions.collect::<Vec<_>>())?;
     map.serialize_entry("breaks", &breaks.collect::<Vec<_>>())?;
     amend::body(map, outcome)
 }

@@ -14,21 +14,27 @@ use std::path::{Path, PathBuf};
 use amend::{AMEND_CLASSES, amendment, resolved};
 use lotbook_archiver::LearnedNames;
 use lotbook_archiver::json::{Content, KIND_OUTCOME_BODY, Line, to_line};
+use lotbook_core::action::Gains;
+use lotbook_core::action_input::{ActionInput, ActionKind};
+use lotbook_core::actions::NO_ACTION;
 use lotbook_core::amount::ONE_E16;
 use lotbook_core::codec::{self, Decoder, SCHEMA_VERSION, kind};
 use lotbook_core::command::{
     InstrumentTerms, Mark, MarkKind, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
 };
 use lotbook_core::date::Date;
+use lotbook_core::decide::Booked;
 use lotbook_core::event::{Averaged, Class, CorrectedEvent, Event, Figures, Reason, Run, TradeEvent};
 use lotbook_core::forward::Forward;
 use lotbook_core::history::Standing;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::lots::Lot;
-use lotbook_core::outcome::{Allocation, Outcome, TradeFigures};
+use lotbook_core::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
 use lotbook_core::rules::{
     ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
 };
+use lotbook_core::taking::Took;
+use lotbook_core::wide_event::{ActionEvent, LockEvent, LockInput, SettledEvent, TakenEvent};
 use lotbook_wal::{EpochStart, Group, KIND_CLOSE, KIND_EPOCH_START, NO_ADDRESS, RecordHeader};
 
 const E8: i64 = 100_000_000;
@@ -90,6 +96,7 @@ fn trade(class: Class) -> TradeEvent<'static> {
         on_provisional: false,
         late: false,
         backdated: false,
+        adjusts: false,
         closed_quantity_e8: 150 * E8 + 1,
         opened_quantity_e8: 0,
         opened_cost_e16: 0,
@@ -199,7 +206,7 @@ fn events() -> Vec<Event<'static>> {
         },
         Event::Contract {
             origin: origin(),
-            reason: Reason::RetroactiveRules,
+            reason: Reason::PeriodLocked,
             terms: ContractTerms {
                 contract: 0,
                 account: 0,
@@ -238,8 +245,10 @@ fn events() -> Vec<Event<'static>> {
         cost_e16: 500 * ONE_E16,
         base_cost_e16: 550 * ONE_E16,
         fees_e16: ONE_E16 / 4,
+        dividends_e16: 0,
         lot_count: 3,
     };
+    events.extend(wide_events());
     events.push(Event::Corrected(CorrectedEvent {
         origin: Origin::INTERNAL,
         position: 3,
@@ -251,6 +260,7 @@ fn events() -> Vec<Event<'static>> {
         cause_sequence: 12,
         late_trades: 2,
         breaks: 1,
+        seen: 7,
         before,
         after: after(),
         body_log_id: 0xabcd,
@@ -263,6 +273,93 @@ fn events() -> Vec<Event<'static>> {
     events
 }
 
+/// A split for which a position's fraction was paid out, a late contract change, and a lock that had to wait.
+fn wide_events() -> [Event<'static>; 5] {
+    let input = ActionInput {
+        action_id: TradeId::new(b"split:EUR/USD:2020-03-05").expect("short"),
+        hash: TradeHash::new(b"desk", b"split:EUR/USD:2020-03-05"),
+        namespace: 0,
+        kind: ActionKind::Split,
+        instrument: 0,
+        numerator: 3,
+        denominator: 2,
+        cash_in_lieu_e8: 110 * E8,
+        effective_date: Date(18_326),
+        user: 0,
+        correlation: TradeId::new(b"corr-9").expect("short"),
+        ..ActionInput::EMPTY
+    };
+    let action = ActionEvent {
+        origin: origin(),
+        input,
+        class: Class::Applied,
+        reason: Reason::None,
+        first_class: Class::Applied,
+        first_sequence: 0,
+    };
+    let closed = Booked {
+        closed_quantity_e8: E8 / 2,
+        closed_cost_e16: 50 * ONE_E16,
+        closed_base_e16: 50 * ONE_E16,
+        realized_e16: 5 * ONE_E16,
+        realized_base_e16: 5 * ONE_E16,
+        ..Booked::NOTHING
+    };
+    let took = Took {
+        quantity_e8: 7 * E8,
+        cost_e16: 700 * ONE_E16,
+        base_cost_e16: 700 * ONE_E16,
+        gains: Gains::default(),
+        dividends_e16: 0,
+        closed,
+    };
+    let taken = TakenEvent {
+        origin: Origin::INTERNAL,
+        position: 3,
+        account: 0,
+        instrument: 0,
+        version: 13,
+        action: 0,
+        cause: input.hash,
+        cause_id: input.action_id,
+        seen: 1,
+        ahead: true,
+        late: false,
+        on_provisional: false,
+        reason: Reason::None,
+        books: true,
+        adjusts: true,
+        took,
+        runs: &[Run { from: 0, count: 1, part_quantity_e8: E8 / 2, part_cost_e16: 50 * ONE_E16 }],
+    };
+    let touched = TakenEvent {
+        version: 14,
+        action: NO_ACTION,
+        cause: TradeHash::NONE,
+        cause_id: TradeId::EMPTY,
+        seen: 2,
+        ahead: false,
+        late: true,
+        on_provisional: true,
+        books: false,
+        adjusts: false,
+        took: Took { closed: Booked::NOTHING, ..took },
+        runs: &[],
+        ..taken
+    };
+    [
+        Event::Action(action),
+        Event::Taken(taken),
+        Event::Taken(touched),
+        Event::Settled(SettledEvent { origin: Origin::INTERNAL, ordinal: 2, positions: 100_000 }),
+        Event::PeriodLock(LockEvent {
+            origin: origin(),
+            reason: Reason::NotReconciled,
+            input: LockInput { account: 0, through: Date(18_325) },
+        }),
+    ]
+}
+
 fn after() -> Figures {
     Figures {
         quantity_e8: 5 * E8,
@@ -272,6 +369,7 @@ fn after() -> Figures {
         cost_e16: 0,
         base_cost_e16: 1,
         fees_e16: ONE_E16,
+        dividends_e16: -ONE_E16,
         lot_count: 1,
     }
 }
@@ -294,6 +392,7 @@ fn outcome() -> Outcome {
         realized_long_e16: -3 * ONE_E16 / 4,
         realized_base_e16: -ONE_E16,
         realized_market_e16: -2 * ONE_E16,
+        date: Date(18_327),
         reason: Reason::Oversell,
         allocations: vec![taken],
     };
@@ -306,11 +405,18 @@ fn outcome() -> Outcome {
         acquired: Date(18_326),
         sub_account: 0,
     };
+    let paid = ActionFigures {
+        hash: hash(b"cash_dividend:EUR/USD:2020-03-06"),
+        date: Date(18_327),
+        gains: Gains { realized_e16: 0, long_e16: 0, base_e16: 0 },
+        dividends_e16: -ONE_E16,
+    };
     Outcome {
         after: after(),
         lots: vec![lot],
         averaged: true,
         trades: vec![sold],
+        actions: vec![paid],
         breaks: vec![(hash(b"t-1001"), Reason::Oversell)],
         frontier: input().key(),
         waiting: vec![Forward { input: input(), position: u32::MAX, sequence: 12, address: 12_288 }],

@@ -53,7 +53,7 @@ impl Shard {
         self.lapse_if_overdue(input.target)?;
         let target = self.ids.target(input.target, input.target_id.as_bytes());
         if let Target::Trade { position, .. } | Target::Amendment { position } = target {
-            self.mature_position(position)?;
+            self.bring_up(position)?;
         }
         let mut decision = self.book.decide_amend(input, target, &mut self.scratch);
         let is_kept = matches!(decision.class, Class::Provisional | Class::Held);
@@ -161,6 +161,9 @@ impl Shard {
     /// The event of a held amendment whose target has come, or whose time has run out.
     fn book_held(&mut self, held: &Held) -> Result<Class, NotLogged> {
         let target = self.ids.target(held.input.target, held.input.target_id.as_bytes());
+        if let Target::Trade { position, .. } | Target::Amendment { position } = target {
+            self.bring_up(position)?;
+        }
         let decision = self.book.decide_held(held, target, &mut self.scratch);
         let origin = Origin { occurred_at_ns: self.now_ns, causation: held.sequence, ..Origin::INTERNAL };
         let event = Event::Amended(decision.event(&held.input, &origin, &self.scratch));

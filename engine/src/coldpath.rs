@@ -14,16 +14,15 @@ use std::time::Duration;
 use lotbook_core::Scratch;
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{CodecError, Decoder};
-use lotbook_core::date::Date;
 use lotbook_core::history::{Addition, History};
-use lotbook_core::id::TradeHash;
+use lotbook_core::id::{ChronoKey, NameId, TradeHash};
 use lotbook_core::outcome::Outcome;
-use lotbook_core::replay::{ReplayError, replay_history};
-use lotbook_core::rules::ContractBook;
+use lotbook_core::replay::ReplayError;
 use lotbook_wal::{Appender, Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Condvar, Mutex};
 use rtrb::{Consumer, Producer};
 
+use crate::changes::Changes;
 use crate::limits::{RECONCILE_TRIES, STREAM_CACHE};
 use crate::phase::{Phase, Phases};
 use crate::side_log::{self, BodyError, BodyRef};
@@ -35,6 +34,8 @@ pub struct Proposal {
     pub position: u32,
     /// Version that was replayed.
     pub base_version: u64,
+    /// Changes of history that are in it, as an ordinal.
+    pub seen: u32,
     /// The first late trade since the last correction.
     pub cause: TradeHash,
     /// Sequence of its event.
@@ -67,6 +68,10 @@ pub struct Head {
     pub version: u64,
     /// Address of the event of that version.
     pub address: u64,
+    /// Instrument.
+    pub instrument: NameId,
+    /// Greatest key that is booked.
+    pub frontier: ChronoKey,
     /// Multiplier of the instrument.
     pub multiplier_e8: i64,
 }
@@ -98,8 +103,8 @@ struct Waiting {
 pub struct ColdQueue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Contracts in force and the business date, as the follower has seen them.
-    rules: RwLock<(Arc<ContractBook>, Option<Date>)>,
+    /// Contracts and actions, as the follower has seen them.
+    pub(crate) changes: Changes,
     paused: AtomicBool,
     stop: AtomicBool,
 }
@@ -111,7 +116,7 @@ impl ColdQueue {
         Self {
             waiting: Mutex::default(),
             changed: Condvar::new(),
-            rules: RwLock::default(),
+            changes: Changes::default(),
             paused: AtomicBool::new(!running),
             stop: AtomicBool::new(false),
         }
@@ -139,17 +144,6 @@ impl ColdQueue {
         waiting.order.retain(|&other| other != position);
         waiting.dead.retain(|dead| dead.position != position);
         self.changed.notify_all();
-    }
-
-    /// The follower saw a contract event.
-    pub fn set_contracts(&self, contracts: &ContractBook) {
-        self.rules.write().0 = Arc::new(contracts.clone());
-    }
-
-    /// The follower saw the business date move. Told before the events after it, so that the worker never replays on
-    /// an older date than the position has seen.
-    pub fn set_business_date(&self, today: Option<Date>) {
-        self.rules.write().1 = today;
     }
 
     /// Lets the worker go on.
@@ -337,9 +331,9 @@ impl Worker {
                 std::thread::sleep(Duration::from_millis(1));
                 break;
             };
-            let (contracts, today) = self.queue.rules.read().clone();
-            let multiplier_e8 = head.multiplier_e8;
-            let outcome = match replay_history(&stream.history, today, &contracts, multiplier_e8, &mut self.scratch) {
+            // Read after the head: what the position has seen is in it.
+            let rules = self.queue.changes.of(head.instrument);
+            let outcome = match rules.replay(&stream.history, head.multiplier_e8, &mut self.scratch) {
                 Ok(outcome) => Box::new(outcome),
                 Err(error) => {
                     self.queue.bury(position, head.version, describe(&error));
@@ -355,7 +349,8 @@ impl Worker {
                 }
             };
             let base_version = head.version;
-            let proposal = Proposal { position, base_version, cause, cause_sequence, body, outcome };
+            let seen = rules.changes;
+            let proposal = Proposal { position, base_version, seen, cause, cause_sequence, body, outcome };
             if !self.await_durable(stream.read_sequence) {
                 return;
             }

@@ -24,6 +24,8 @@ pub struct Request {
 pub enum Status {
     /// A trade was decided; the class says how.
     Trade(Class),
+    /// An action or a reset was decided; the class says how.
+    Action(Class),
     /// Another command took effect.
     Done,
     /// Another command was refused.

@@ -18,6 +18,7 @@ use lotbook_core::id::{NO_NAME, TradeHash};
 use lotbook_core::limits::HELD_DATES_MAX;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::rules::Rules;
+use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use lotbook_wal::{Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
@@ -42,6 +43,10 @@ pub trait Observer: Send {
     fn trade(&mut self, before: &Book, header: &RecordHeader, event: &TradeEvent<'_>);
     /// A cancel or correct, whatever became of it, and the book before it.
     fn amended(&mut self, before: &Book, header: &RecordHeader, event: &AmendEvent<'_>);
+    /// An action or a reset, whatever became of it.
+    fn action(&mut self, _header: &RecordHeader, _event: &ActionEvent) {}
+    /// What a position took of a change of history, and the book before it.
+    fn taken(&mut self, _before: &Book, _header: &RecordHeader, _event: &TakenEvent<'_>) {}
     /// An accepted correction and its body, and the book before it.
     fn corrected(&mut self, before: &Book, header: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome);
 }
@@ -114,8 +119,7 @@ impl Dirty {
 impl Follower {
     /// Publishes everything that recovery found and queues what is PROVISIONAL.
     pub(crate) fn begin(&mut self) {
-        self.queue.set_contracts(self.state.book.contracts());
-        self.queue.set_business_date(self.state.book.business_date());
+        self.queue.changes.begin(&self.state.book);
         for number in 0..self.state.book.positions().len() as u32 {
             self.dirty.position(number);
             self.feed_coldpath(number);
@@ -201,6 +205,8 @@ impl Follower {
                 match (&event, &outcome) {
                     (Event::Trade(trade), _) => observer.trade(&self.state.book, &header, trade),
                     (Event::Amended(amend), _) => observer.amended(&self.state.book, &header, amend),
+                    (Event::Action(action), _) => observer.action(&header, action),
+                    (Event::Taken(taken), _) => observer.taken(&self.state.book, &header, taken),
                     (Event::Corrected(corrected), Some(outcome)) => {
                         observer.corrected(&self.state.book, &header, corrected, outcome);
                     }
@@ -224,7 +230,8 @@ impl Follower {
     fn advance(&self) {
         let book = &self.state.book;
         let digest = book.economic_digest();
-        self.model.advance(self.state.sequence, book.provisional_positions(), book.business_date(), digest);
+        let waiting = (book.provisional_positions(), book.actions().pending().len());
+        self.model.advance(self.state.sequence, waiting, book.business_date(), digest);
     }
 
     fn publish(&mut self) {
@@ -234,7 +241,6 @@ impl Follower {
             let position = &book.positions()[number as usize];
             self.model.publish_position((position.account, position.instrument), view(&self.state, number));
         }
-        let today = book.business_date();
         let instruments = std::mem::take(&mut self.dirty.instruments);
         for &number in &instruments {
             self.dirty.instrument_is[number as usize] = false;
@@ -243,7 +249,7 @@ impl Follower {
         let every = 0..if all { names.len(NameClass::Instrument) as u32 } else { 0 };
         for number in instruments.into_iter().chain(every) {
             if let Some(instrument) = book.instrument(number) {
-                self.model.publish_instrument(number, instrument, today);
+                self.model.publish_instrument(number, instrument, book.mark(number));
             }
         }
         if std::mem::take(&mut self.dirty.held) {
@@ -302,7 +308,16 @@ fn feed(queue: &ColdQueue, state: &State, number: u32) {
         return;
     }
     let multiplier_e8 = state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8);
-    queue.seen(number, Head { version: position.version, address: position.last_address, multiplier_e8 });
+    queue.seen(
+        number,
+        Head {
+            version: position.version,
+            address: position.last_address,
+            instrument: position.instrument,
+            frontier: position.frontier,
+            multiplier_e8,
+        },
+    );
 }
 
 /// What an applied event means for the follower's duties.
@@ -327,11 +342,19 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             dirty.held();
         }
         Event::Resolved(resolved) if resolved.reason == Reason::None => dirty.position(resolved.position),
-        Event::Contract { .. } => queue.set_contracts(state.book.contracts()),
+        Event::Taken(taken) => {
+            dirty.position(taken.position);
+            feed(queue, state, taken.position);
+        }
+        Event::Contract { .. } => queue.changes.advance(&state.book),
+        Event::Action(action) => {
+            queue.changes.advance(&state.book);
+            dirty.instrument(action.input.instrument);
+        }
         Event::Instrument { terms, .. } => dirty.instrument(terms.instrument),
         Event::Mark { mark, .. } => dirty.instrument(mark.instrument),
         Event::BusinessDate { .. } => {
-            queue.set_business_date(state.book.business_date());
+            queue.changes.advance(&state.book);
             dirty.held();
             dirty.all_instruments = true;
             dirty.since.get_or_insert_with(Instant::now);
@@ -413,6 +436,7 @@ fn view(state: &State, number: u32) -> PositionView {
         realized_base_e16: position.realized_base_e16,
         cost_e16: position.cost_e16,
         base_cost_e16: position.base_cost_e16,
+        dividends_e16: position.dividends_e16,
         fees_e16: position.fees_e16,
         version: position.version,
         reconciliation: position.reconciliation(),

@@ -13,6 +13,7 @@ use crossbeam::queue::ArrayQueue;
 use lotbook_core::Scratch;
 use lotbook_core::codec::Decoder;
 use lotbook_core::id::NameId;
+use lotbook_core::taking::ActionRoom;
 use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenReport, Opened, RecordBuffer};
 use parking_lot::Mutex;
 use rtrb::RingBuffer;
@@ -32,6 +33,7 @@ use crate::retention::holders::Holders;
 use crate::retention::watch::Watch;
 use crate::retention::{Outlook, reach};
 use crate::shard::{Counters, Journal, Planted, Shard, Stop};
+use crate::taking::Sweep;
 
 /// What a start found and did.
 #[derive(Clone, Debug)]
@@ -188,6 +190,8 @@ impl Host {
                 counters: counters.clone(),
             },
             scratch: Scratch::new(),
+            room: ActionRoom::new(config.limits.lots_max),
+            sweep: Sweep::default(),
             doors: {
                 let mut doors = Vec::with_capacity(DOORS_MAX + 1);
                 doors.push(directory_end);
@@ -358,12 +362,13 @@ impl Host {
         self.wait_until(timeout, || self.model.published_sequence() >= target)
     }
 
-    /// Waits until no position is PROVISIONAL, but for dead letters, and all of it is published.
+    /// Waits until every position has taken every change, no position is PROVISIONAL, but for dead letters, and all of it is published.
     #[must_use]
     pub fn wait_reconciled(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, || {
             let target = self.log.published_sequence();
             let settled = self.model.sequence() >= target
+                && self.model.changes_pending() == 0
                 && self.model.provisional_positions() <= self.queue.dead_letters().len() as u64;
             settled && self.model.published_sequence() >= target
         })

@@ -4,6 +4,8 @@
 //! in it: it does not consume its id. It also says which position an id belongs to, and so routes amendments.
 
 use hashbrown::HashTable;
+use lotbook_core::action_input::ActionInput;
+use lotbook_core::actions::content as action_content;
 use lotbook_core::amend::AmendInput;
 use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::command::TradeInput;
@@ -12,6 +14,7 @@ use lotbook_core::decide_amend::Target;
 use lotbook_core::digest;
 use lotbook_core::event::{Class, TradeEvent};
 use lotbook_core::id::TradeHash;
+use lotbook_core::wide_event::ActionEvent;
 
 /// What an id names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +24,15 @@ pub enum IdKind {
     Trade = 1,
     /// A cancel or correct.
     Amendment = 2,
+    /// A corporate action or a reset: of no position.
+    Action = 3,
 }
 
 impl IdKind {
     /// From the number in checkpoints.
     #[must_use]
     pub fn from_u8(value: u8) -> Option<Self> {
-        [Self::Trade, Self::Amendment].into_iter().find(|kind| *kind as u8 == value)
+        [Self::Trade, Self::Amendment, Self::Action].into_iter().find(|kind| *kind as u8 == value)
     }
 }
 
@@ -177,11 +182,39 @@ impl TradeIds {
         match (first.kind, first.class) {
             (IdKind::Amendment, Class::Held) => Target::Held,
             (IdKind::Amendment, _) => Target::Amendment { position },
+            (IdKind::Action, _) => Target::Action,
             (IdKind::Trade, _) => {
                 let (quantity_e8, date) = self.extra_of(first);
                 Target::Trade { position, quantity_e8, date }
             }
         }
+    }
+
+    /// Looks an action up by its id.
+    #[must_use]
+    pub fn lookup_action(&self, input: &ActionInput) -> Lookup {
+        self.look(input.hash, input.action_id.as_bytes(), || action_content(input))
+    }
+
+    /// Remembers an accepted action; others are left out. The caller has asked [`Self::has_room`].
+    pub fn note_action(&mut self, event: &ActionEvent, sequence: u64, address: u64) {
+        if !matches!(event.class, Class::Applied | Class::Forward) {
+            return;
+        }
+        let input = &event.input;
+        let first = First {
+            hash: input.hash,
+            sequence,
+            address,
+            content: action_content(input),
+            position: u32::MAX,
+            version: 0,
+            class: event.class,
+            kind: IdKind::Action,
+            text_at: 0,
+            text_len: 0,
+        };
+        self.put(first, input.action_id.as_bytes(), [0; EXTRA_BYTES]);
     }
 
     /// The id behind a hash.

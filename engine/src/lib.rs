@@ -11,6 +11,7 @@
 //! system call and allocates nothing in steady state; it waits for its rings only.
 
 mod amendments;
+mod changes;
 pub mod checkpoint;
 pub mod coldpath;
 pub mod config;
@@ -28,6 +29,7 @@ pub mod recovery;
 pub mod retention;
 pub mod shard;
 pub mod side_log;
+mod taking;
 pub mod wait;
 
 pub use config::EngineConfig;

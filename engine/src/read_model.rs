@@ -59,6 +59,8 @@ pub struct PositionView {
     pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
+    /// Dividends since inception.
+    pub dividends_e16: Money,
     /// Version.
     pub version: u64,
     /// Whether the figures are final.
@@ -163,6 +165,7 @@ pub struct ReadModel {
     provisional: AtomicU64,
     pending: AtomicU64,
     breaks: AtomicU64,
+    changes_pending: AtomicU64,
     business_date: AtomicI64,
     checkpoint_sequence: AtomicU64,
     economic_digest: AtomicU64,
@@ -180,6 +183,7 @@ impl Default for ReadModel {
             provisional: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             breaks: AtomicU64::new(0),
+            changes_pending: AtomicU64::new(0),
             business_date: AtomicI64::new(i64::MIN),
             checkpoint_sequence: AtomicU64::new(0),
             economic_digest: AtomicU64::new(0),
@@ -250,6 +254,12 @@ impl ReadModel {
         self.provisional.load(Ordering::Acquire)
     }
 
+    /// Changes of history that positions are still taking, as of [`Self::sequence`].
+    #[must_use]
+    pub fn changes_pending(&self) -> u64 {
+        self.changes_pending.load(Ordering::Acquire)
+    }
+
     /// The business date, as of [`Self::sequence`].
     #[must_use]
     pub fn business_date(&self) -> Option<Date> {
@@ -272,8 +282,7 @@ impl ReadModel {
         self.positions.insert(key, Arc::new(view));
     }
 
-    pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, today: Option<Date>) {
-        let mark = instrument.marks.on(today).waterfall();
+    pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, mark: Option<Marked>) {
         self.instruments.insert(id, InstrumentView { terms: instrument.terms, mark });
     }
 
@@ -306,8 +315,9 @@ impl ReadModel {
         self.pending.store(pending as u64, Ordering::Release);
     }
 
-    pub(crate) fn advance(&self, sequence: u64, provisional: usize, today: Option<Date>, economic: u64) {
-        self.provisional.store(provisional as u64, Ordering::Release);
+    pub(crate) fn advance(&self, sequence: u64, waiting: (usize, usize), today: Option<Date>, economic: u64) {
+        self.provisional.store(waiting.0 as u64, Ordering::Release);
+        self.changes_pending.store(waiting.1 as u64, Ordering::Release);
         self.business_date.store(today.map_or(i64::MIN, |date| i64::from(date.0)), Ordering::Release);
         self.economic_digest.store(economic, Ordering::Release);
         self.sequence.store(sequence, Ordering::Release);

@@ -70,6 +70,12 @@ pub fn apply(
             return Err(Unapplied { sequence, what: format!("trade {} was accepted before", trade.input.trade_id) });
         }
     }
+    if let Event::Action(action) = event
+        && matches!(action.class, Class::Applied | Class::Forward)
+        && !state.ids.has_room(action.input.action_id.as_bytes().len())
+    {
+        return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
+    }
     if let Event::Amended(amend) = event
         && matches!(amend.class, Class::Provisional | Class::Held)
         && state.ids.first(amend.input.hash).is_none()
@@ -112,6 +118,21 @@ pub fn apply(
             }
             let offset = state.sources.entry(resolved.origin.source).or_default();
             *offset = (*offset).max(resolved.origin.source_offset);
+        }
+        Event::Action(action) => {
+            state.ids.note_action(action, sequence, header.address);
+            let offset = state.sources.entry(action.origin.source).or_default();
+            *offset = (*offset).max(action.origin.source_offset);
+        }
+        Event::Taken(taken) => {
+            state.book.set_last_address(taken.position, header.address);
+            if taken.reason != Reason::None {
+                state.breaks.entry(taken.position).or_default().push((taken.cause, taken.reason));
+                forget_resolution(state, taken.position);
+            }
+            if taken.late && !taken.cause_id.is_empty() {
+                state.late.entry(taken.position).or_default().push(taken.cause_id.as_str().into());
+            }
         }
         Event::Corrected(corrected) => {
             state.book.set_last_address(corrected.position, header.address);

@@ -9,12 +9,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
+use lotbook_core::action_input::ActionInput;
 use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::apply::Place;
 use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
 use lotbook_core::id::NO_NAME;
+use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
 use rtrb::{Consumer, Producer};
@@ -24,8 +26,9 @@ use crate::coldpath::{Proposal, Verdict};
 use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
 use crate::idempotency::{First, Lookup, TradeIds};
-use crate::limits::{DIGEST_EVERY, DOOR_BATCH, MATURITY_SLICE};
+use crate::limits::{DIGEST_EVERY, DOOR_BATCH};
 use crate::phase::{Phase, Phases};
+use crate::taking::Sweep;
 use crate::wait::{WaitKind, Waiter};
 
 /// How a shard is told to end.
@@ -59,6 +62,8 @@ pub struct Counters {
     shed: CachePadded<AtomicU64>,
     /// Times that the log's tail was full.
     tail_full: CachePadded<AtomicU64>,
+    /// Changes of history that positions took.
+    taken: CachePadded<AtomicU64>,
 }
 
 #[inline]
@@ -129,6 +134,16 @@ impl Counters {
         (self.corrected.load(Ordering::Relaxed), self.stale.load(Ordering::Relaxed))
     }
 
+    /// Changes of history that positions took, counted by position.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_taken(&self) {
+        bump(&self.taken);
+    }
+
     /// Commands refused for want of disk space.
     #[must_use]
     pub fn shed(&self) -> u64 {
@@ -195,6 +210,8 @@ pub(crate) struct Shard {
     pub ids: TradeIds,
     pub journal: Journal,
     pub scratch: Scratch,
+    pub room: ActionRoom,
+    pub sweep: Sweep,
     pub doors: Vec<DoorEnd>,
     pub new_doors: Arc<ArrayQueue<DoorEnd>>,
     pub proposals: Consumer<Proposal>,
@@ -240,6 +257,7 @@ impl Shard {
             worked = true;
         }
         worked |= self.mature_slice();
+        worked |= self.take_slice();
         worked |= self.held_slice();
         if !worked && let Some(door) = self.new_doors.pop() {
             self.doors.push(door);
@@ -278,6 +296,7 @@ impl Shard {
             Command::Trade(_) => self.trade_with_fault(&request),
             Command::Amend(input) => self.amend(request.token, input, &request.origin),
             Command::Resolve(input) => self.resolve(request.token, input, &request.origin),
+            Command::Action(input) => self.action(request.token, input, &request.origin),
             command => self.other(request.token, command, &request.origin),
         };
         match answered {
@@ -298,9 +317,8 @@ impl Shard {
             | Event::Contract { reason, .. }
             | Event::BusinessDate { reason, .. }
             | Event::Mark { reason, .. } => (*reason, NO_NAME),
-            Event::Trade(_) | Event::Amended(_) | Event::Resolved(_) | Event::Corrected(_) | Event::Digests { .. } => {
-                (Reason::None, NO_NAME)
-            }
+            Event::PeriodLock(lock) => (lock.reason, NO_NAME),
+            _ => (Reason::None, NO_NAME),
         };
         let place = self.journal.append(&event, 0, NO_ADDRESS)?;
         apply(&mut self.book, &event, place, None);
@@ -308,6 +326,38 @@ impl Shard {
         self.log_digests_if_due(place);
         let status = if reason == Reason::None { Status::Done } else { Status::Refused };
         Ok(Answer { reason, sequence: place.sequence, name, ..Answer::bare(token, status) })
+    }
+
+    /// An action or a reset: one event, acknowledged at once; positions take it in slices.
+    #[cold]
+    fn action(&mut self, token: u64, input: &ActionInput, origin: &Origin) -> Result<Answer, NotLogged> {
+        self.lapse_if_overdue(input.hash)?;
+        let id = input.action_id.as_bytes();
+        let mut event = self.book.decide_action(input, origin);
+        match self.ids.lookup_action(input) {
+            Lookup::New if !event.class.is_accepted() || self.ids.has_room(id.len()) => {}
+            Lookup::New => (event.class, event.reason) = (Class::Rejected, Reason::TradeIdCapacity),
+            Lookup::Same(first) => {
+                (event.class, event.reason) = (Class::Duplicate, Reason::None);
+                (event.first_class, event.first_sequence) = (first.class, first.sequence);
+            }
+            Lookup::Conflict(_) => (event.class, event.reason) = (Class::Rejected, Reason::IdConflict),
+        }
+        let place = self.journal.append(&Event::Action(event), 0, NO_ADDRESS)?;
+        apply(&mut self.book, &Event::Action(event), place, None);
+        self.ids.note_action(&event, place.sequence, place.address);
+        bump(&self.journal.counters.classes[0]);
+        self.log_digests_if_due(place);
+        if event.class.is_accepted() {
+            self.match_held(input.hash);
+        }
+        Ok(Answer {
+            reason: event.reason,
+            first_class: event.first_class,
+            sequence: place.sequence,
+            first_sequence: event.first_sequence,
+            ..Answer::bare(token, Status::Action(event.class))
+        })
     }
 
     #[inline]
@@ -324,8 +374,10 @@ impl Shard {
 
     #[inline]
     fn new_trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
-        if !self.book.forwards().is_empty() {
-            self.mature_before(input)?;
+        if !self.book.is_quiet()
+            && let Some(position) = self.book.find(input.account, input.instrument)
+        {
+            self.bring_up(position)?;
         }
         let mut decision = self.book.decide_trade(input, &mut self.scratch);
         if decision.class.is_accepted() && !self.ids.has_room(input.trade_id.as_bytes().len()) {
@@ -379,54 +431,6 @@ impl Shard {
         })
     }
 
-    /// Forward-dated trades of one position whose date has come: always before its own next event.
-    fn mature_before(&mut self, input: &TradeInput) -> Result<(), NotLogged> {
-        match self.book.find(input.account, input.instrument) {
-            Some(position) => self.mature_position(position),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn mature_position(&mut self, position: u32) -> Result<(), NotLogged> {
-        let Some(today) = self.book.business_date() else { return Ok(()) };
-        while self.book.positions()[position as usize].forwards > 0 {
-            let Some(forward) = self.book.forwards().first_due_of(position, today).copied() else { break };
-            if !self.mature(&forward)? {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Forward-dated trades whose date has come, a slice of them. Says whether there was one.
-    fn mature_slice(&mut self) -> bool {
-        let Some(today) = self.book.business_date() else { return false };
-        let mut worked = false;
-        // Those that cannot be booked now are passed over, and tried again in the next round.
-        let mut stuck = 0;
-        for _ in 0..MATURITY_SLICE {
-            let Some(forward) = self.book.forwards().due(today, stuck).copied() else { break };
-            if !worked {
-                self.stamp();
-            }
-            match self.mature(&forward) {
-                Ok(true) => worked = true,
-                Ok(false) => stuck += 1,
-                Err(_) => break,
-            }
-        }
-        worked
-    }
-
-    fn mature(&mut self, forward: &lotbook_core::forward::Forward) -> Result<bool, NotLogged> {
-        let Ok(decision) = self.book.decide_matured(forward, &mut self.scratch) else { return Ok(false) };
-        let origin = Origin { occurred_at_ns: self.now_ns, causation: forward.sequence, ..Origin::INTERNAL };
-        let event = Event::Trade(decision.event(&forward.input, &origin, &self.scratch));
-        let place = log_trade(&mut self.journal, &mut self.book, &event)?;
-        self.log_digests_if_due(place);
-        Ok(true)
-    }
-
     /// The coldpath proposes: accepted when the position is still at the version that was replayed.
     fn consider(&mut self, proposal: Proposal) {
         let position = &self.book.positions()[proposal.position as usize];
@@ -434,7 +438,7 @@ impl Shard {
             && self.book.forwards().has_room_for(proposal.outcome.waiting.len());
         let version = position.version;
         let mut accepted = false;
-        if version == proposal.base_version && fits {
+        if version == proposal.base_version && proposal.seen >= position.seen && fits {
             let event = Event::Corrected(CorrectedEvent {
                 origin: Origin { occurred_at_ns: self.now_ns, causation: proposal.cause_sequence, ..Origin::INTERNAL },
                 position: proposal.position,
@@ -446,6 +450,7 @@ impl Shard {
                 cause_sequence: proposal.cause_sequence,
                 late_trades: position.provisional,
                 breaks: proposal.outcome.breaks.len() as u32,
+                seen: proposal.seen,
                 before: position.figures(),
                 after: proposal.outcome.after,
                 body_log_id: proposal.body.log_id,
@@ -491,7 +496,7 @@ impl Shard {
 
 /// Logs and applies a trade's event and keeps the position's back-link.
 #[inline]
-fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Result<Place, NotLogged> {
+pub(crate) fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_>) -> Result<Place, NotLogged> {
     let Event::Trade(trade) = event else { unreachable!("called with trades only") };
     let moves = trade.class.is_accepted();
     let previous = match book.positions().get(trade.position as usize) {

@@ -387,7 +387,7 @@ pub struct WalDirArgs {
 }
 
 /// Kinds of events, as `wal dump --kind` names them.
-pub const EVENT_KINDS: [&str; 10] = [
+pub const EVENT_KINDS: [&str; 14] = [
     "defined",
     "instrument",
     "contract",
@@ -395,6 +395,10 @@ pub const EVENT_KINDS: [&str; 10] = [
     "mark",
     "trade",
     "amendment",
+    "action",
+    "taken",
+    "settled",
+    "period_lock",
     "corrected",
     "resolved",
     "digests",

@@ -7,6 +7,7 @@
 //! line); corrections by position, then version; skipped lines as they were read.
 
 mod table;
+mod wide;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use serde::{Serialize, Serializer};
 
 pub use lotbook_archiver::text::{Day, E8, E16};
 pub use table::{Colours, write_table};
+pub use wide::{ActionRow, AdjustmentRow, LockRow, LockedScope};
 
 /// The name of a file is shared by all its lines.
 fn shared_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -152,6 +154,8 @@ pub struct PositionRow {
     pub mark: Option<MarkRow>,
     /// Fees since inception, kept apart from cost and P&L.
     pub fees: E16,
+    /// Dividends since inception, apart from realized P&L; negative where shorts paid more.
+    pub dividends: E16,
     /// Accepted trades that break a rule at their place in history; with any the status is PENDING.
     pub breaks: Vec<BreakRow>,
     /// Who resolved these breaks, null where nobody did.
@@ -289,6 +293,8 @@ pub struct FiguresRow {
     pub cost: E16,
     /// Remaining base cost of the open lots.
     pub base_cost: E16,
+    /// Dividends since inception.
+    pub dividends: E16,
     /// Open lots.
     pub lot_count: u64,
     /// Exposure at the mark of the moment, null where there was none.
@@ -306,6 +312,8 @@ pub struct DeltaRow {
     pub realized_long_term: E16,
     /// Of realized P&L in base currency.
     pub realized_base: E16,
+    /// Of dividends.
+    pub dividends: E16,
     /// Of the number of lots.
     pub lot_count: i64,
     /// Of the exposure, null where one of the two is.
@@ -348,6 +356,7 @@ impl CorrectionRow {
             realized_pnl: E16(after.realized_pnl.0.checked_sub(before.realized_pnl.0)?),
             realized_long_term: E16(after.realized_long_term.0.checked_sub(before.realized_long_term.0)?),
             realized_base: E16(after.realized_base.0.checked_sub(before.realized_base.0)?),
+            dividends: E16(after.dividends.0.checked_sub(before.dividends.0)?),
             lot_count: i64::try_from(after.lot_count).ok()?.checked_sub(i64::try_from(before.lot_count).ok()?)?,
             exposure,
         })
@@ -414,6 +423,10 @@ pub struct Counts {
     pub lots: u64,
     /// Corrections.
     pub corrections: u64,
+    /// Actions and resets read, whatever became of them.
+    pub actions: u64,
+    /// Adjustments of closed periods.
+    pub adjustments: u64,
     /// Contracts, instruments, business dates, marks and resolutions that were read and refused.
     pub refused_commands: u64,
     /// FIX messages passed over because they are no trades.
@@ -427,8 +440,14 @@ pub struct ReplayDocument {
     pub positions: Vec<PositionRow>,
     /// As they were read.
     pub trades: Vec<TradeRow>,
+    /// Actions and resets, as they were read.
+    pub actions: Vec<ActionRow>,
+    /// Period locks, as they were read.
+    pub locks: Vec<LockRow>,
     /// By position, then version.
     pub corrections: Vec<CorrectionRow>,
+    /// By position, then version.
+    pub adjustments: Vec<AdjustmentRow>,
     /// As they were read.
     pub skipped: Vec<SkippedRow>,
     /// How many of what.
@@ -441,6 +460,7 @@ impl ReplayDocument {
     pub fn finish(&mut self) {
         self.positions.sort_by(|a, b| position_key(a).cmp(&position_key(b)));
         self.corrections.sort_by(|a, b| correction_key(a).cmp(&correction_key(b)));
+        self.adjustments.sort_by(|a, b| adjustment_key(a).cmp(&adjustment_key(b)));
         let of = |outcome| self.trades.iter().filter(|t| t.outcome == outcome).count() as u64;
         self.counts = Counts {
             lines: self.counts.lines,
@@ -458,6 +478,8 @@ impl ReplayDocument {
             positions: self.positions.len() as u64,
             lots: self.positions.iter().map(|p| p.lots.len() as u64).sum(),
             corrections: self.corrections.len() as u64,
+            actions: self.actions.len() as u64,
+            adjustments: self.adjustments.len() as u64,
         };
     }
 
@@ -474,6 +496,10 @@ fn position_key(row: &PositionRow) -> (&[u8], &[u8]) {
 }
 
 fn correction_key(row: &CorrectionRow) -> (&[u8], &[u8], u64) {
+    (row.account.as_bytes(), row.instrument.as_bytes(), row.version)
+}
+
+fn adjustment_key(row: &AdjustmentRow) -> (&[u8], &[u8], u64) {
     (row.account.as_bytes(), row.instrument.as_bytes(), row.version)
 }
 

@@ -32,6 +32,7 @@ fn position(account: &str, instrument: &str) -> PositionRow {
         uti: None,
         mark: Some(MarkRow { price: E8(17_000_000_000), source: "last", age_ms: 0 }),
         fees: E16(0),
+        dividends: E16(0),
         breaks: Vec::new(),
         resolution: None,
         lots: vec![LotRow {
@@ -95,6 +96,7 @@ fn correction(account: &str, version: u64) -> CorrectionRow {
         realized_base: E16(6),
         cost: E16(1),
         base_cost: E16(2),
+        dividends: E16(0),
         lot_count: 3,
         exposure: Some(E16(2)),
     };
@@ -102,6 +104,7 @@ fn correction(account: &str, version: u64) -> CorrectionRow {
         realized_pnl: E16(2),
         realized_long_term: E16(1),
         cost: E16(4),
+        dividends: E16(7),
         lot_count: 1,
         exposure: None,
         ..before.clone()
@@ -119,6 +122,34 @@ fn correction(account: &str, version: u64) -> CorrectionRow {
     }
 }
 
+fn action(id: &str, action: &'static str) -> ActionRow {
+    ActionRow {
+        action_id: id.to_owned(),
+        action,
+        instrument: "AAPL".to_owned(),
+        effective_date: day("2020-03-05"),
+        outcome: Outcome::Applied,
+        reason: None,
+        positions: 3,
+        realized_pnl: E16(-1),
+        dividends: E16(0),
+        file: Arc::from("trades.jsonl"),
+        line: 7,
+    }
+}
+
+fn adjustment(account: &str, version: u64) -> AdjustmentRow {
+    AdjustmentRow {
+        account: account.to_owned(),
+        instrument: "AAPL".to_owned(),
+        trade_id: "t9".to_owned(),
+        date: day("2020-03-05"),
+        realized_pnl: E16(5),
+        dividends: E16(0),
+        version,
+    }
+}
+
 fn document() -> ReplayDocument {
     let mut document = ReplayDocument {
         positions: vec![position("b", "A"), position("a", "Z"), position("B", "A"), position("a", "B")],
@@ -128,7 +159,17 @@ fn document() -> ReplayDocument {
             trade("t0", Outcome::Rejected, Some("OVERSELL")),
             trade("t2", Outcome::Duplicate, None),
         ],
+        actions: vec![action("split:AAPL:2020-03-05", "split"), action("a-1", "reset")],
+        locks: vec![LockRow {
+            account: LockedScope::All,
+            through: day("2020-03-04"),
+            outcome: Outcome::Rejected,
+            reason: Some("NOT_RECONCILED"),
+            file: Arc::from("trades.jsonl"),
+            line: 8,
+        }],
         corrections: vec![correction("b", 4), correction("a", 9), correction("a", 3)],
+        adjustments: vec![adjustment("b", 5), adjustment("a", 10), adjustment("a", 9)],
         skipped: vec![SkippedRow {
             file: Arc::from("trades.jsonl"),
             line: 9,
@@ -176,6 +217,9 @@ fn order_and_counts() {
     let c = document.counts;
     assert_eq!((c.lines, c.trades, c.applied, c.rejected, c.duplicate), (5, 4, 1, 2, 1));
     assert_eq!((c.positions, c.lots, c.corrections, c.skipped), (4, 4, 3, 1));
+    assert_eq!((c.actions, c.adjustments), (2, 3));
+    assert_eq!(names("adjustments", "version"), ["a/9", "a/10", "b/5"]);
+    assert_eq!(json["locks"][0]["account"], "*");
     assert_eq!(json["corrections"][0]["delta"]["lot_count"], -2);
     assert_eq!(json["corrections"][0]["delta"]["exposure"], serde_json::Value::Null);
     assert_eq!(json["positions"][0]["average_cost"], "167.63");
@@ -381,7 +425,15 @@ fn the_document_follows_its_schema() {
     let empty = json(&ReplayDocument::default());
     check(&output, &output, &empty, "$").unwrap_or_else(|error| panic!("{error}"));
     // The schema names every key that is written: it is the documentation of them.
-    let rows = [("position", "positions"), ("trade", "trades"), ("correction", "corrections"), ("skipped", "skipped")];
+    let rows = [
+        ("position", "positions"),
+        ("trade", "trades"),
+        ("action", "actions"),
+        ("lock", "locks"),
+        ("correction", "corrections"),
+        ("adjustment", "adjustments"),
+        ("skipped", "skipped"),
+    ];
     for (name, list) in rows {
         let described = output["$defs"][name]["properties"].as_object().expect("described");
         for key in document[list][0].as_object().expect("a row").keys() {

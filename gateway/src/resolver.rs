@@ -218,7 +218,11 @@ impl Resolver {
         text.map(|text| self.name(class, text)).transpose()
     }
 
-    fn correlation(&mut self, given: Option<&str>, now_ns: i64) -> Result<TradeId, NameError> {
+    /// The correlation id that was given, or one that is made.
+    ///
+    /// # Errors
+    /// [`NameError::Length`].
+    pub fn correlation(&mut self, given: Option<&str>, now_ns: i64) -> Result<TradeId, NameError> {
         match given {
             Some(given) => TradeId::new(given.as_bytes()).ok_or(NameError::Length),
             None => Ok(self.correlations.next(now_ns)),

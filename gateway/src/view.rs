@@ -41,6 +41,7 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64) -> Posi
         uti: None,
         mark: mark.map(|mark| mark_row(&mark, now_ns)),
         fees: E16(view.fees_e16),
+        dividends: E16(view.dividends_e16),
         breaks: view.breaks.iter().map(break_row).collect(),
         resolution: view.resolution.as_ref().map(resolution_row),
         lots: lot_rows(view, mark.as_ref()),

@@ -191,6 +191,7 @@ pub(crate) const LIMITS: Limits = Limits {
     amendments_max: 1 << 10,
     held_max: 1 << 8,
     contracts_max: 64,
+    actions_max: 64,
 };
 
 pub(crate) fn image(book: &Book) -> Vec<u8> {

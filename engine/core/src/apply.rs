@@ -4,7 +4,7 @@
 //! must not be used any further.
 
 use crate::amend_event::break_digest;
-use crate::book::{Book, Instrument, NO_POSITION, index_hash};
+use crate::book::{Book, Instrument, NO_POSITION};
 use crate::command::{NameClass, TradeInput, TradeKind};
 use crate::digest;
 use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
@@ -53,6 +53,10 @@ impl Book {
     pub fn apply(&mut self, event: &Event<'_>, place: Place, outcome: Option<&Outcome>) -> Result<(), Misfit> {
         match event {
             Event::Trade(trade) => self.apply_trade(trade, place),
+            Event::Taken(taken) => self.apply_taken(taken),
+            Event::Action(action) => self.apply_action(action, place),
+            Event::Settled(settled) => self.apply_settled(settled),
+            Event::PeriodLock(lock) => self.apply_lock(lock),
             Event::Corrected(corrected) => {
                 let outcome = outcome.ok_or(Misfit("correction without its body"))?;
                 self.apply_corrected(corrected, outcome)
@@ -69,15 +73,16 @@ impl Book {
             }
             Event::Contract { reason, terms, .. } => {
                 if *reason == Reason::None {
-                    fits!(self.contracts.has_room(), "more contract versions than the book holds");
-                    self.contracts.insert(*terms);
+                    self.apply_contract(terms)
+                } else {
+                    Ok(())
                 }
-                Ok(())
             }
             Event::BusinessDate { reason, date, .. } => {
                 if *reason == Reason::None {
                     self.date_moves += u32::from(self.business_date != Some(*date));
                     self.business_date = Some(*date);
+                    self.actions.advance(*date);
                 }
                 Ok(())
             }
@@ -104,8 +109,14 @@ impl Book {
         fits!(self.names.has_room(class), "more names than the book holds");
         self.names.define(class, text);
         match class {
-            NameClass::Account => self.sums.add_account(),
-            NameClass::Instrument => self.instruments.push(Instrument::unnamed(id)),
+            NameClass::Account => {
+                self.sums.add_account();
+                self.locks.add_account();
+            }
+            NameClass::Instrument => {
+                self.instruments.push(Instrument::unnamed(id));
+                self.actions.add_instrument();
+            }
             _ => {}
         }
         Ok(())
@@ -127,6 +138,8 @@ impl Book {
         fits!(event.version == position.version + 1, "version is not the next one");
 
         position.version = event.version;
+        // Whatever was due was taken before this was decided.
+        position.seen = self.actions.changes();
         match event.class {
             Class::Forward => {
                 fits!(self.forwards.has_room(), "more forward-dated trades than the book holds");
@@ -174,13 +187,8 @@ impl Book {
         fits!(input.account != NO_NAME, "a position without account");
         let key_hash = self.key_hash(input.account, input.instrument).ok_or(Misfit("undefined name"))?;
         let mut position = Position::new(input.account, input.instrument, key_hash);
-        self.sums.refresh(&mut position);
-        self.positions.push(position);
-        let positions = &self.positions;
-        self.index.insert_unique(index_hash(input.account, input.instrument), number, |&n| {
-            let p = &positions[n as usize];
-            index_hash(p.account, p.instrument)
-        });
+        position.seen = self.actions.changes();
+        self.add_position(position);
         Ok(number)
     }
 }

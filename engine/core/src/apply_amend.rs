@@ -91,6 +91,7 @@ impl Book {
             self.positions.get_mut(event.position as usize).ok_or(Misfit("correction of an unknown position"))?;
         fits!(position.version == event.base_version, "correction of another version");
         fits!(event.version == event.base_version + 1, "version is not the next one");
+        fits!(event.seen >= position.seen, "a correction that forgets what the position has seen");
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
         fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
@@ -106,7 +107,9 @@ impl Book {
         position.cost_e16 = after.cost_e16;
         position.base_cost_e16 = after.base_cost_e16;
         position.fees_e16 = after.fees_e16;
+        position.dividends_e16 = after.dividends_e16;
         position.frontier = outcome.frontier;
+        position.seen = event.seen;
         position.oldest = outcome.lots.first().map_or(Date::NONE, |lot| lot.acquired);
         let (key_hash, names) = (position.key_hash, &self.names);
         let tag = |lot: &Lot| digest::lot_tag(key_hash, names, lot);

@@ -4,16 +4,20 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
+use crate::action::split_price;
+use crate::action_input::ActionKind;
+use crate::actions::ActionBook;
 use crate::amendments::Amendments;
 use crate::command::{InstrumentTerms, NameClass};
 use crate::date::Date;
 use crate::digest;
 use crate::forward::Forwards;
 use crate::held::HeldSet;
-use crate::id::{NO_NAME, NameId};
-use crate::limits::Limits;
-use crate::lots::LotArena;
-use crate::mark::Marks;
+use crate::id::{ChronoKey, NO_NAME, NameId};
+use crate::limits::{LOTS_PER_POSITION_MAX, Limits};
+use crate::locks::Locks;
+use crate::lots::{Lot, LotArena};
+use crate::mark::{Marked, Marks};
 use crate::names::Names;
 use crate::position::Position;
 use crate::rules::ContractBook;
@@ -29,6 +33,8 @@ pub struct Instrument {
     pub terms: InstrumentTerms,
     /// Marks.
     pub marks: Marks,
+    /// Its newest position, or [`NO_POSITION`].
+    pub(crate) newest_position: u32,
 }
 
 impl Instrument {
@@ -45,7 +51,7 @@ impl Instrument {
             isin: [0; 12],
             cusip: [0; 9],
         };
-        Self { terms, marks: Marks::default() }
+        Self { terms, marks: Marks::default(), newest_position: NO_POSITION }
     }
 }
 
@@ -63,9 +69,13 @@ pub struct Book {
     pub(crate) forwards: Forwards,
     pub(crate) amendments: Amendments,
     pub(crate) held: HeldSet,
+    pub(crate) actions: ActionBook,
+    pub(crate) locks: Locks,
     pub(crate) business_date: Option<Date>,
     /// How often the business date has moved: what the time of held amendments is counted in.
     pub(crate) date_moves: u32,
+    /// Room for the lots of one position while an action rewrites them.
+    pub(crate) room: Vec<Lot>,
     pub(crate) sums: Sums,
 }
 
@@ -89,8 +99,11 @@ impl Book {
             forwards: Forwards::new(limits.forwards_max),
             amendments: Amendments::new(limits.amendments_max),
             held: HeldSet::new(limits.held_max),
+            actions: ActionBook::new(limits.actions_max, limits.names_max),
+            locks: Locks::new(limits.names_max),
             business_date: None,
             date_moves: 0,
+            room: Vec::with_capacity(limits.lots_max.min(LOTS_PER_POSITION_MAX)),
             sums: Sums::new(limits.names_max),
         }
     }
@@ -143,6 +156,54 @@ impl Book {
     #[must_use]
     pub fn date_moves(&self) -> u32 {
         self.date_moves
+    }
+
+    /// Whether no position has anything to take: no forward-dated trade, no action, no change of history.
+    #[inline]
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.forwards.is_empty() && self.actions.is_empty()
+    }
+
+    /// Actions and resets, and what positions are still taking.
+    #[must_use]
+    pub fn actions(&self) -> &ActionBook {
+        &self.actions
+    }
+
+    /// The mark in force for an instrument, in today's units: marks are kept as they came, and those of before a
+    /// split's date are read through it, so that neither order of arrival nor a cancelled split leaves a trace.
+    #[must_use]
+    pub fn mark(&self, instrument: NameId) -> Option<Marked> {
+        let mut marked = self.instrument(instrument)?.marks.on(self.business_date).waterfall()?;
+        let day = Date::of_ns(marked.at_ns);
+        for (_, input) in self.actions.after(instrument, &ChronoKey::MIN) {
+            if input.kind == ActionKind::Split && day < input.effective_date {
+                // A price beyond its range is none.
+                marked.price_e8 = split_price(marked.price_e8, input.numerator, input.denominator).ok()?;
+            }
+        }
+        Some(marked)
+    }
+
+    /// Period locks.
+    #[must_use]
+    pub fn locks(&self) -> &Locks {
+        &self.locks
+    }
+
+    /// Positions of an instrument, the newest first.
+    pub fn positions_of(&self, instrument: NameId) -> impl Iterator<Item = u32> + '_ {
+        let held = |number: u32| (number != NO_POSITION).then_some(number);
+        let newest = self.instruments.get(instrument as usize).map_or(NO_POSITION, |i| i.newest_position);
+        core::iter::successors(held(newest), move |&number| held(self.positions[number as usize].next_of_instrument))
+    }
+
+    /// The position of the same instrument that [`Self::positions_of`] gives after this one.
+    #[must_use]
+    pub fn next_of_instrument(&self, number: u32) -> Option<u32> {
+        let next = self.positions.get(number as usize)?.next_of_instrument;
+        (next != NO_POSITION).then_some(next)
     }
 
     /// The business date, once one was set. Before that no trade is forward-dated.
@@ -199,13 +260,30 @@ impl Book {
         let date = self.business_date.map_or(0, |date| u64::from(date.0 as u32) + 1);
         let date = date | u64::from(self.date_moves) << 33;
         let apart = self.amendments.digest().wrapping_add(digest::mix(self.held.digest(), 0));
-        digest::mix(digest::mix(self.sums.full, date), apart)
+        let hash = digest::mix(digest::mix(self.sums.full, date), apart);
+        let account = |account| self.names.hash(NameClass::Account, account).unwrap_or(0);
+        digest::mix(digest::mix(hash, self.actions.digest()), self.locks.digest(account))
     }
 
     /// Remembers where a position's last event lies, for the back-link of the next one.
     #[inline]
     pub fn set_last_address(&mut self, position: u32, address: u64) {
         self.positions[position as usize].last_address = address;
+    }
+
+    /// Takes a new position. The caller has checked for room and that it is new.
+    pub(crate) fn add_position(&mut self, mut position: Position) -> u32 {
+        let number = self.positions.len() as u32;
+        self.sums.refresh(&mut position);
+        let newest = &mut self.instruments[position.instrument as usize].newest_position;
+        position.next_of_instrument = core::mem::replace(newest, number);
+        self.positions.push(position);
+        let positions = &self.positions;
+        self.index.insert_unique(index_hash(position.account, position.instrument), number, |&n| {
+            let p = &positions[n as usize];
+            index_hash(p.account, p.instrument)
+        });
+        number
     }
 
     /// Hash of a position's two names. Both are defined.

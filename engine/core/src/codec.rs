@@ -11,6 +11,7 @@ pub mod kind;
 mod layout;
 mod parts;
 mod runs;
+mod wide;
 
 use alloc::vec::Vec;
 
@@ -38,6 +39,7 @@ pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
     + size_of::<ArchivedTradeExtraV1>()
     + align_runs(TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX)
     + RUNS_PER_TRADE_MAX * RUN_BYTES;
+const _: () = assert!(wide::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
@@ -46,6 +48,7 @@ const FLAG_ENLARGES: u8 = 8;
 const FLAG_EXTRA: u8 = 16;
 /// Two bits: [`Averaged`].
 const SHIFT_AVERAGED: u8 = 5;
+const FLAG_ADJUSTS: u8 = 128;
 
 /// A payload that is not one of ours, or not of a version that this build reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +87,10 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
         Event::Trade(trade) => kind::TRADE_APPLIED - 1 + trade.class as u16,
         Event::Amended(amend) => amend_kind(amend.class),
         Event::Resolved(_) => kind::RESOLVED,
+        Event::Action(_) => kind::ACTION,
+        Event::Taken(_) => kind::TAKEN,
+        Event::Settled(_) => kind::SETTLED,
+        Event::PeriodLock(_) => kind::PERIOD_LOCK,
         Event::Corrected(_) => kind::CORRECTED,
         Event::Digests { .. } => kind::DIGESTS,
     }
@@ -112,6 +119,10 @@ pub fn payload_bytes(event: &Event<'_>) -> usize {
         Event::Trade(trade) => trade_bytes(trade),
         Event::Amended(event) => amend::amend_bytes(event),
         Event::Resolved(event) => amend::resolved_bytes(event),
+        Event::Action(event) => wide::action_bytes(event),
+        Event::Taken(event) => wide::taken_bytes(event),
+        Event::Settled(_) => wide::SETTLED_BYTES,
+        Event::PeriodLock(_) => wide::LOCK_BYTES,
         Event::Corrected(_) => size_of::<ArchivedCorrectedV1>(),
         Event::Digests { .. } => size_of::<ArchivedDigestsV1>(),
     }
@@ -150,6 +161,10 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
         Event::Trade(trade) => encode_trade(trade, out),
         Event::Amended(event) => amend::encode_amend(event, out),
         Event::Resolved(event) => amend::encode_resolved(event, out),
+        Event::Action(event) => wide::encode_action(event, out),
+        Event::Taken(event) => wide::encode_taken(event, out),
+        Event::Settled(event) => wide::encode_settled(event, out),
+        Event::PeriodLock(event) => wide::encode_lock(event, out),
         Event::Defined { origin, class, id, reason, text } => {
             let (fixed, rest) = out.split_at_mut(size_of::<ArchivedDefinedV1>());
             let text_bytes = text.len() as u8;
@@ -236,6 +251,8 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
                 instrument: event.instrument,
                 late_trades: event.late_trades,
                 breaks: event.breaks,
+                seen: event.seen,
+                reserved: 0,
             },
             out,
         ),
@@ -256,6 +273,7 @@ fn encode_trade(trade: &TradeEvent<'_>, out: &mut [u8]) {
         | flag(trade.late, FLAG_LATE)
         | flag(trade.enlarges, FLAG_ENLARGES)
         | (trade.averaged as u8) << SHIFT_AVERAGED
+        | flag(trade.adjusts, FLAG_ADJUSTS)
         | flag(!is_plain(trade), FLAG_EXTRA);
     let archived = TradeV1 {
         origin: (&trade.origin).into(),
@@ -432,6 +450,10 @@ impl Decoder {
                 (amend_kind(event.class) == kind).then_some(Event::Amended(event))
             }
             kind::RESOLVED => amend::decode_resolved(payload).map(Event::Resolved),
+            kind::ACTION => wide::decode_action(payload),
+            kind::TAKEN => wide::decode_taken(payload, &mut self.runs),
+            kind::SETTLED => wide::decode_settled(payload),
+            kind::PERIOD_LOCK => wide::decode_lock(payload),
             kind::CORRECTED => exact::<CorrectedV1>(payload).map(|v| Event::Corrected(corrected(v))),
             kind::DIGESTS => exact::<DigestsV1>(payload).map(|v| Event::Digests {
                 origin: (&v.origin).into(),
@@ -493,6 +515,7 @@ impl Decoder {
             on_provisional: v.flags & FLAG_ON_PROVISIONAL != 0,
             late: v.flags & FLAG_LATE != 0,
             backdated: v.flags & FLAG_BACKDATED != 0,
+            adjusts: v.flags & FLAG_ADJUSTS != 0,
             closed_quantity_e8: v.closed_quantity_e8.to_native(),
             opened_quantity_e8,
             opened_cost_e16,
@@ -500,7 +523,7 @@ impl Decoder {
             lot_price_e8: extra
                 .map_or(plain_lot_price(opened_quantity_e8, price_e8), |extra| extra.lot_price_e8.to_native()),
             enlarges: v.flags & FLAG_ENLARGES != 0,
-            averaged: Averaged::from_u8(v.flags >> SHIFT_AVERAGED)?,
+            averaged: Averaged::from_u8(v.flags >> SHIFT_AVERAGED & 3)?,
             closed_cost_e16,
             closed_base_e16: extra.map_or(closed_cost_e16, |extra| extra.closed_base_e16.to_native()),
             realized_e16,

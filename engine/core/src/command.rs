@@ -1,11 +1,13 @@
 //! What comes in: one command, one event.
 
+use crate::action_input::ActionInput;
 use crate::amend::AmendInput;
 use crate::amend_event::ResolveInput;
 use crate::amount::ONE_E8;
 use crate::date::Date;
 use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash, TradeId};
 use crate::rules::ContractTerms;
+use crate::wide_event::LockInput;
 
 /// "No price": the trade gives a consideration instead. No decimal string reads as this number.
 pub const NO_PRICE: i64 = i64::MIN;
@@ -418,4 +420,8 @@ pub enum Command {
     BusinessDate(Date),
     /// A mark.
     Mark(Mark),
+    /// A corporate action or a reset.
+    Action(ActionInput),
+    /// Closes history up to a date.
+    PeriodLock(LockInput),
 }

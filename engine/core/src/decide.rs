@@ -16,6 +16,7 @@ use crate::rules::{ContractBook, ContractTerms, LotMethod, LotScope, Rules};
 pub use crate::select::Scratch;
 use crate::select::{Choice, Wanted, Whose, select};
 use crate::values::{self, Average, Closing, fees_e16};
+use crate::wide_event::LockEvent;
 
 mod booking;
 
@@ -45,6 +46,8 @@ pub struct Decision {
     pub late: bool,
     /// Late by date, not only by time.
     pub backdated: bool,
+    /// Dated in a closed period, and final.
+    pub adjusts: bool,
     /// Figures.
     pub booked: Booked,
     /// The first event of a matured trade.
@@ -73,6 +76,7 @@ impl Decision {
             on_provisional: self.on_provisional,
             late: self.late,
             backdated: self.backdated,
+            adjusts: self.adjusts,
             closed_quantity_e8: self.booked.closed_quantity_e8,
             opened_quantity_e8: self.booked.opened_quantity_e8,
             opened_cost_e16: self.booked.opened_cost_e16,
@@ -182,6 +186,10 @@ impl Book {
                 let reason = if back { Reason::BusinessDateBack } else { Reason::None };
                 Event::BusinessDate { origin, reason, date: *date }
             }
+            Command::Action(input) => Event::Action(self.decide_action(input, &origin)),
+            Command::PeriodLock(input) => {
+                Event::PeriodLock(LockEvent { origin, reason: self.decide_lock(input), input: *input })
+            }
             Command::Mark(mark) => Event::Mark { origin, reason: self.decide_mark(mark), mark: *mark },
         }
     }
@@ -210,6 +218,10 @@ impl Book {
             on_provisional: position.provisional > 0 || class == Class::Provisional,
             late: class == Class::Provisional,
             backdated: timing == Timing::Backdated,
+            adjusts: class == Class::Applied
+                && position.provisional == 0
+                && input.effective_date <= self.locks.latest()
+                && input.effective_date <= self.locks.through(input.account),
             booked,
             first: None,
         };
@@ -245,6 +257,7 @@ impl Book {
             on_provisional: position.is_some_and(|p| p.provisional > 0),
             late: false,
             backdated: false,
+            adjusts: false,
             booked: Booked::NOTHING,
             first: None,
         }
@@ -268,6 +281,8 @@ impl Book {
             on_provisional: position.provisional > 0 || late,
             late,
             backdated: late && forward.input.effective_date < position.frontier.date,
+            // What was due was booked before any lock was granted.
+            adjusts: false,
             booked,
             first: Some((forward.sequence, forward.address)),
         })
@@ -283,6 +298,9 @@ impl Book {
         let (rules, broke) = carried_rules(&self.contracts, input);
         if broke != Reason::None && legality != Legality::Carried {
             return Err(broke);
+        }
+        if legality != Legality::Carried && self.is_locked(input.account, input.effective_date, &rules) {
+            return Err(Reason::PeriodLocked);
         }
         let mut booked = self.ground(position).book(&rules, input, legality, scratch)?;
         if broke != Reason::None {
@@ -369,16 +387,16 @@ impl Book {
         if !terms.rules.are_valid() {
             return Reason::BadTerms;
         }
+        if self.contracts.repeats(terms) {
+            return Reason::None;
+        }
         if !self.contracts.has_room() {
             return Reason::ContractCapacity;
         }
-        // Rules for days that already hold trades would change history.
-        let changes_history = self.positions.iter().any(|p| {
-            (terms.account == NO_NAME || terms.account == p.account)
-                && (terms.instrument == NO_NAME || terms.instrument == p.instrument)
-                && p.frontier.date >= terms.effective_date
-        });
-        if changes_history { Reason::RetroactiveRules } else { Reason::None }
+        if !self.actions.has_room_for_change() {
+            return Reason::ActionCapacity;
+        }
+        if self.is_contract_locked(terms) { Reason::PeriodLocked } else { Reason::None }
     }
 
     fn decide_mark(&self, mark: &Mark) -> Reason {

@@ -38,6 +38,8 @@ pub enum Target {
         /// Its position.
         position: u32,
     },
+    /// An accepted action or reset.
+    Action,
 }
 
 /// What was decided about an amendment; with the input and the runs in the scratch it is the event.
@@ -107,6 +109,7 @@ impl Book {
         let decided = well_formed(input).and_then(|()| match target {
             Target::Unknown | Target::Held => self.hold(input),
             Target::Trade { .. } | Target::Amendment { .. } => self.accept(input, target, scratch),
+            Target::Action => Err(Reason::NotSupported),
         });
         decided.unwrap_or_else(|reason| AmendDecision::apart(Class::Rejected, reason))
     }
@@ -116,6 +119,7 @@ impl Book {
         let decided = match target {
             _ if held.is_overdue(self.date_moves) => Err(Reason::HeldExpired),
             Target::Unknown | Target::Held => Err(Reason::BadTarget),
+            Target::Action => Err(Reason::NotSupported),
             Target::Trade { .. } | Target::Amendment { .. } => self.accept(&held.input, target, scratch),
         };
         let decided = decided.unwrap_or_else(|reason| AmendDecision::apart(Class::Lapsed, reason));
@@ -145,7 +149,7 @@ impl Book {
                 (position, Some(Root { hash: input.target, quantity_e8, date }))
             }
             Target::Amendment { position } => (position, None),
-            Target::Unknown | Target::Held => return Err(Reason::BadTarget),
+            Target::Unknown | Target::Held | Target::Action => return Err(Reason::BadTarget),
         };
         let position = self.positions.get(number as usize).ok_or(Reason::BadTarget)?;
         let repeats = |given, held| given == NO_NAME || given == held;
@@ -329,6 +333,7 @@ pub(crate) fn movement<'a>(position: &Position, event: &AmendEvent<'a>) -> Trade
         on_provisional: true,
         late: true,
         backdated: false,
+        adjusts: false,
         booked,
         first: None,
     };

@@ -99,7 +99,7 @@ pub fn full(position: &Position, economic: u64) -> u64 {
     let hash = mix(economic, position.version);
     let hash = mix(hash, position.forward_quantity_e8 as u64);
     let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
-    let hash = mix(hash, counts);
+    let hash = mix(mix(hash, counts), u64::from(position.seen));
     let hash =
         if position.breaks == 0 { hash } else { mix(mix(hash, position.break_set), u64::from(position.resolved)) };
     let frontier = &position.frontier;

@@ -7,6 +7,7 @@ use crate::date::Date;
 use crate::id::{NameId, TradeHash};
 pub use crate::reason::Reason;
 use crate::rules::{ContractTerms, LotMethod};
+use crate::wide_event::{ActionEvent, LockEvent, SettledEvent, TakenEvent};
 
 /// What became of a trade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -136,6 +137,8 @@ pub struct TradeEvent<'a> {
     pub late: bool,
     /// The late trade's date is before the frontier's date (the label BACKDATED).
     pub backdated: bool,
+    /// Dated in a closed period, and final: what it realized is an adjustment of the open one.
+    pub adjusts: bool,
     /// Quantity that closed lots, positive.
     pub closed_quantity_e8: i64,
     /// Quantity of the lot it opened, or added to the lot it enlarged; positive, 0 for none.
@@ -187,6 +190,8 @@ pub struct Figures {
     pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
+    /// Dividends since inception.
+    pub dividends_e16: Money,
     /// Open lots.
     pub lot_count: u32,
 }
@@ -216,6 +221,8 @@ pub struct CorrectedEvent {
     pub late_trades: u32,
     /// Trades that became illegal by it; with any the position is PENDING.
     pub breaks: u32,
+    /// Changes of history that are in it, as an ordinal.
+    pub seen: u32,
     /// Before.
     pub before: Figures,
     /// After.
@@ -291,6 +298,14 @@ pub enum Event<'a> {
     Amended(AmendEvent<'a>),
     /// An operator resolved the breaks of a position.
     Resolved(ResolvedEvent),
+    /// An action or reset, whatever became of it.
+    Action(ActionEvent),
+    /// What a position took of a change of history.
+    Taken(TakenEvent<'a>),
+    /// Every position has been looked at for a change.
+    Settled(SettledEvent),
+    /// A period lock, granted or refused.
+    PeriodLock(LockEvent),
     /// The coldpath's outcome was accepted.
     Corrected(CorrectedEvent),
     /// Both digests of the book after all events before this one; every applier compares.
@@ -302,4 +317,27 @@ pub enum Event<'a> {
         /// With versions and statuses.
         full: u64,
     },
+}
+
+impl Event<'_> {
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        match self {
+            Self::Defined { origin, .. }
+            | Self::Instrument { origin, .. }
+            | Self::Contract { origin, .. }
+            | Self::BusinessDate { origin, .. }
+            | Self::Mark { origin, .. }
+            | Self::Digests { origin, .. } => origin,
+            Self::Trade(event) => &event.origin,
+            Self::Amended(event) => &event.origin,
+            Self::Resolved(event) => &event.origin,
+            Self::Action(event) => &event.origin,
+            Self::Taken(event) => &event.origin,
+            Self::Settled(event) => &event.origin,
+            Self::PeriodLock(event) => &event.origin,
+            Self::Corrected(event) => &event.origin,
+        }
+    }
 }

@@ -7,6 +7,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::action_input::ActionInput;
 use crate::amend::{AmendInput, AmendKind};
 use crate::apply::Place;
 use crate::command::TradeInput;
@@ -17,9 +18,12 @@ use crate::id::{ChronoKey, TradeHash, TradeId};
 
 /// One thing in a position's history, as it counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are trades")]
 pub enum Item {
     /// A trade.
     Trade(TradeInput),
+    /// A corporate action or a reset of the position's instrument. It does not come from the position's own events.
+    Action(ActionInput),
 }
 
 impl Item {
@@ -28,6 +32,7 @@ impl Item {
     pub fn key(&self) -> ChronoKey {
         match self {
             Self::Trade(input) => input.key(),
+            Self::Action(input) => input.key(),
         }
     }
 
@@ -36,6 +41,7 @@ impl Item {
     pub fn id(&self) -> TradeId {
         match self {
             Self::Trade(input) => input.trade_id,
+            Self::Action(input) => input.action_id,
         }
     }
 }
@@ -64,6 +70,13 @@ pub enum Addition {
     },
     /// An amendment was accepted: the position waits for a replay because of it.
     Amended(AmendInput),
+    /// The position took a change of history, which the book of actions and contracts holds.
+    Taken {
+        /// Hash and id of what caused it.
+        cause: TradeHash,
+        /// As for [`Self::Trade`].
+        late: bool,
+    },
     /// A replay was accepted; what was late before it is reconciled.
     Corrected,
     /// An event of the position that adds nothing.
@@ -89,6 +102,9 @@ impl Addition {
             Event::Amended(amend) if amend.class == Class::Provisional => {
                 Some((amend.position, amend.version, Self::Amended(amend.input)))
             }
+            Event::Taken(taken) => {
+                Some((taken.position, taken.version, Self::Taken { cause: taken.cause, late: taken.late }))
+            }
             Event::Corrected(corrected) => Some((corrected.position, corrected.version, Self::Corrected)),
             Event::Resolved(resolved) => Some((resolved.position, resolved.version, Self::Nothing)),
             _ => None,
@@ -102,6 +118,7 @@ impl Addition {
             Self::Trade { input, late: true, .. } => Some(input.hash),
             Self::Matured { hash, late: true } => Some(*hash),
             Self::Amended(input) => Some(input.hash),
+            Self::Taken { cause, late: true } => Some(*cause),
             _ => None,
         }
     }
@@ -184,7 +201,7 @@ impl History {
             }
             Addition::Matured { hash, .. } => self.matured.push(*hash),
             Addition::Amended(input) => self.amendments.push(*input),
-            Addition::Corrected | Addition::Nothing => {}
+            Addition::Taken { .. } | Addition::Corrected | Addition::Nothing => {}
         }
     }
 

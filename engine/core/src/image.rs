@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use crate::book::{Book, Instrument, index_hash};
+use crate::book::{Book, Instrument, NO_POSITION};
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{InstrumentTerms, NameClass};
 use crate::compress::{compress, decompress};
@@ -94,6 +94,7 @@ impl Book {
         }
         self.amendments.write(&mut out);
         self.held.write(&mut out);
+        self.write_wide(&mut out);
         out.u64(self.economic_digest());
         out.u64(self.full_digest());
         out.drain_into(sink);
@@ -123,6 +124,7 @@ impl Book {
         }
         for _ in 0..book.names.len(NameClass::Account) {
             book.sums.add_account();
+            book.locks.add_account();
         }
         for _ in 0..book.names.len(NameClass::Instrument) {
             book.instruments.push(read.instrument()?);
@@ -151,6 +153,7 @@ impl Book {
         if !book.held.read(&mut read)? {
             return Err(ImageError::TooLarge("held amendments"));
         }
+        book.read_wide(&mut read)?;
         let (economic, full) = (read.u64()?, read.u64()?);
         if !read.is_empty() {
             return Err(ImageError::Malformed);
@@ -177,14 +180,7 @@ impl Book {
             return Err(ImageError::TooLarge("lots"));
         }
         position.oldest = lots.first().map_or(Date::NONE, |lot| lot.acquired);
-        self.sums.refresh(&mut position);
-        let number = self.positions.len() as u32;
-        self.positions.push(position);
-        let positions = &self.positions;
-        self.index.insert_unique(index_hash(position.account, position.instrument), number, |&n| {
-            let p = &positions[n as usize];
-            index_hash(p.account, p.instrument)
-        });
+        self.add_position(position);
         Ok(())
     }
 }
@@ -199,7 +195,7 @@ impl Writer {
         self.u128(quote.rank.1);
     }
 
-    fn instrument(&mut self, Instrument { terms, marks }: &Instrument) {
+    fn instrument(&mut self, Instrument { terms, marks, .. }: &Instrument) {
         self.u32(terms.instrument);
         self.u32(terms.currency);
         for value in [terms.multiplier_e8, terms.tick_e8, terms.price_min_e8, terms.price_max_e8] {
@@ -251,6 +247,8 @@ impl Writer {
         self.i64(p.forward_gross_e8);
         self.u64(p.break_set);
         self.u32(u32::from(p.resolved));
+        self.i128(p.dividends_e16);
+        self.u32(p.seen);
         self.key(&p.frontier);
         self.u32(u32::from(p.block.form()) | u32::from(p.block.is_averaged()) << 8);
     }
@@ -289,7 +287,7 @@ impl Reader<'_> {
             bid_ask: self.quote()?,
             previous_close: self.quote()?,
         };
-        Ok(Instrument { terms, marks })
+        Ok(Instrument { terms, marks, newest_position: NO_POSITION })
     }
 
     fn contract(&mut self) -> Result<ContractTerms, ImageError> {
@@ -335,6 +333,8 @@ impl Reader<'_> {
         p.forward_gross_e8 = self.i64()?;
         p.break_set = self.u64()?;
         p.resolved = self.u32()? != 0;
+        p.dividends_e16 = self.i128()?;
+        p.seen = self.u32()?;
         p.frontier = self.key()?;
         p.block = LotBlock::EMPTY;
         let [form, averaged, 0, 0] = self.u32()?.to_le_bytes() else { return Err(ImageError::Malformed) };

@@ -12,12 +12,16 @@
 
 extern crate alloc;
 
+pub mod action;
+pub mod action_input;
+pub mod actions;
 pub mod amend;
 pub mod amend_event;
 pub mod amendments;
 pub mod amount;
 pub mod apply;
 mod apply_amend;
+mod apply_wide;
 pub mod book;
 mod bytes;
 pub mod codec;
@@ -26,6 +30,7 @@ pub mod compress;
 pub mod date;
 pub mod decide;
 pub mod decide_amend;
+pub mod decide_wide;
 pub mod digest;
 pub mod event;
 pub mod forward;
@@ -33,8 +38,10 @@ pub mod held;
 pub mod history;
 pub mod id;
 pub mod image;
+mod image_wide;
 mod input_bytes;
 pub mod limits;
+pub mod locks;
 pub mod lots;
 pub mod mark;
 pub mod names;
@@ -46,8 +53,10 @@ pub mod replay;
 pub mod rules;
 pub mod select;
 mod sums;
+pub mod taking;
 pub mod values;
 pub mod wash;
+pub mod wide_event;
 
 #[cfg(test)]
 mod edge_tests;
@@ -57,6 +66,8 @@ mod overflow_tests;
 mod tests;
 #[cfg(test)]
 mod trade_tests;
+#[cfg(test)]
+mod wide_tests;
 
 pub use amount::{Money, Overflow};
 pub use book::Book;

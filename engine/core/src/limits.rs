@@ -23,6 +23,11 @@ pub const AMENDMENTS_PER_TRADE_MAX: usize = 256;
 pub const HELD_DATES_MAX: u32 = 30;
 /// Longest reason that an operator gives, in bytes.
 pub const NOTE_BYTES_MAX: usize = 200;
+/// Largest term of a split. With it a split's products fit 128 bits, whatever the position holds.
+pub const SPLIT_TERM_MAX: u32 = 1_000_000_000;
+/// Changes of history that positions may be taking beside the actions that the book holds: contract changes and
+/// amendments of actions.
+pub const CHANGES_PENDING_SPARE: usize = 1024;
 
 /// Sizes of a book, fixed when it is made. Memory is reserved for all of it and touched when used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub struct Limits {
     pub held_max: usize,
     /// Contract versions.
     pub contracts_max: usize,
+    /// Corporate actions and resets.
+    pub actions_max: usize,
 }
 
 impl Limits {
@@ -53,6 +60,7 @@ impl Limits {
         amendments_max: 1 << 18,
         held_max: 1 << 12,
         contracts_max: 1 << 16,
+        actions_max: 1 << 16,
     };
     /// For tests and small tools.
     pub const SMALL: Self = Self {
@@ -63,6 +71,7 @@ impl Limits {
         amendments_max: 1 << 12,
         held_max: 1 << 8,
         contracts_max: 1 << 10,
+        actions_max: 1 << 10,
     };
 }
 
@@ -70,5 +79,6 @@ const _: () = assert!(RUNS_PER_TRADE_MAX * core::mem::size_of::<crate::event::Ru
 const _: () = assert!(LOT_BLOCK_SLOTS_MIN.is_power_of_two());
 const _: () = assert!(LOT_BLOCK_SLOTS_MIN <= LOT_BLOCK_SLOTS_MAX);
 const _: () = assert!(LOT_BLOCK_SLOTS_MAX.is_power_of_two());
+const _: () = assert!((SPLIT_TERM_MAX as i128) < i128::MAX / i64::MAX as i128);
 const _: () = assert!(TRADE_ID_BYTES_MAX <= u8::MAX as usize);
 const _: () = assert!(NOTE_BYTES_MAX <= u8::MAX as usize);

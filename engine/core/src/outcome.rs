@@ -1,25 +1,29 @@
 //! The outcome of a replay, and its bytes in the side log (body version 1, little endian):
 //!
 //! ```text
-//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | breaks u32 | amended u32
-//!         averaged u32 | 0 u32
+//! header  magic u32 "LBO1" | lots u32 | trades u32 | allocations u32 | actions u32 | breaks u32 | amended u32
+//!         averaged u32
 //!         quantity i64 | realized i128 | realized long-term i128 | realized in base i128
-//!         cost i128 | base cost i128 | fees i128                                    (136 bytes)
+//!         cost i128 | base cost i128 | fees i128 | dividends i128                   (152 bytes)
 //! lot     origin u128 | cost i128 | base cost i128 | quantity i64 | price i64
 //!         acquired i32 | sub-account u32                                            (72 bytes)
 //! trade   hash u128 | realized i128 | long-term i128 | in base i128 | market part i128
-//!         allocations u32 | reason u16 | 0 u16                                      (88 bytes)
+//!         allocations u32 | reason u16 | 0 u16 | date i32 | 0 u32                   (96 bytes)
 //! alloc   lot u128 | cost i128 | base cost i128 | realized i128 | quantity i64 | price i64
 //!         acquired i32 | long-term u32                                              (88 bytes)
+//! action  hash u128 | realized i128 | long-term i128 | in base i128 | dividends i128
+//!         date i32 | 0 u32                                                          (88 bytes)
 //! break   hash u128 | reason u16 | 0 u16 | 0 u32                                    (24 bytes)
 //! amended hash u128 | standing u64                                                  (24 bytes)
 //! tail    frontier | forward count u32 | quantity i64 | gross i64 | waiting u32     (no fixed size)
 //! waiting sequence u64 | address u64 | the trade's input                            (no fixed size)
 //! ```
-//! `trades` lists, in chronological order, the figures of every trade that the replay decided again.
+//! `trades` lists, in chronological order, the figures of every trade that the replay decided again; `actions` those of
+//! every action that it booked.
 
 use alloc::vec::Vec;
 
+use crate::action::Gains;
 use crate::amount::Money;
 use crate::book::NO_POSITION;
 use crate::bytes::{Reader, Truncated, Writer};
@@ -32,21 +36,36 @@ use crate::input_bytes::BadInput;
 use crate::lots::Lot;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
-const HEADER_BYTES: usize = 136;
+const HEADER_BYTES: usize = 152;
 const LOT_BYTES: usize = 72;
-const TRADE_BYTES: usize = 88;
+const TRADE_BYTES: usize = 96;
 const ALLOCATION_BYTES: usize = 88;
+const ACTION_BYTES: usize = 88;
 const BREAK_BYTES: usize = 24;
 const AMENDED_BYTES: usize = 24;
 
-/// Bytes of everything before the tail.
-fn body_bytes(lots: usize, trades: usize, allocations: usize, breaks: usize, amended: usize) -> usize {
-    HEADER_BYTES
-        + lots * LOT_BYTES
-        + trades * TRADE_BYTES
-        + allocations * ALLOCATION_BYTES
-        + breaks * BREAK_BYTES
-        + amended * AMENDED_BYTES
+/// How many of each row a body holds.
+#[derive(Clone, Copy)]
+struct Counts {
+    lots: usize,
+    trades: usize,
+    allocations: usize,
+    actions: usize,
+    breaks: usize,
+    amended: usize,
+}
+
+impl Counts {
+    /// Bytes of everything before the tail.
+    fn body_bytes(&self) -> usize {
+        HEADER_BYTES
+            + self.lots * LOT_BYTES
+            + self.trades * TRADE_BYTES
+            + self.allocations * ALLOCATION_BYTES
+            + self.actions * ACTION_BYTES
+            + self.breaks * BREAK_BYTES
+            + self.amended * AMENDED_BYTES
+    }
 }
 
 /// A part of a reduction: which lot, how much, at what cost, what it realized.
@@ -83,10 +102,25 @@ pub struct TradeFigures {
     pub realized_base_e16: Money,
     /// The market part of that; the rest is the FX part.
     pub realized_market_e16: Money,
+    /// Its effective date.
+    pub date: Date,
     /// The rule it breaks at its place, or [`Reason::None`].
     pub reason: Reason,
     /// Its allocations.
     pub allocations: Vec<Allocation>,
+}
+
+/// An action's figures on the position after a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActionFigures {
+    /// The action.
+    pub hash: TradeHash,
+    /// Date of its place.
+    pub date: Date,
+    /// What it realized.
+    pub gains: Gains,
+    /// Dividend received, negative where a short paid it.
+    pub dividends_e16: Money,
 }
 
 /// What a replay found.
@@ -100,7 +134,9 @@ pub struct Outcome {
     pub averaged: bool,
     /// The trades that were decided again, in chronological order.
     pub trades: Vec<TradeFigures>,
-    /// Accepted trades that are illegal at their place.
+    /// The actions that were booked, in chronological order.
+    pub actions: Vec<ActionFigures>,
+    /// Accepted trades that are illegal at their place, and actions that leave a range there.
     pub breaks: Vec<(TradeHash, Reason)>,
     /// The greatest key that was booked.
     pub frontier: ChronoKey,
@@ -123,6 +159,7 @@ impl Default for Outcome {
             lots: Vec::new(),
             averaged: false,
             trades: Vec::new(),
+            actions: Vec::new(),
             breaks: Vec::new(),
             frontier: ChronoKey::MIN,
             waiting: Vec::new(),
@@ -154,16 +191,22 @@ impl Outcome {
     /// The body's bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let allocations: usize = self.trades.iter().map(|t| t.allocations.len()).sum();
-        let (breaks, amended) = (self.breaks.len(), self.amended.len());
-        let bytes = body_bytes(self.lots.len(), self.trades.len(), allocations, breaks, amended);
+        let counts = Counts {
+            lots: self.lots.len(),
+            trades: self.trades.len(),
+            allocations: self.trades.iter().map(|t| t.allocations.len()).sum(),
+            actions: self.actions.len(),
+            breaks: self.breaks.len(),
+            amended: self.amended.len(),
+        };
+        let bytes = counts.body_bytes();
         let mut out = Writer::with_capacity(bytes);
         out.u32(MAGIC);
-        for count in [self.lots.len(), self.trades.len(), allocations, breaks, amended] {
+        let Counts { lots, trades, allocations, actions, breaks, amended } = counts;
+        for count in [lots, trades, allocations, actions, breaks, amended] {
             out.u32(count as u32);
         }
         out.u32(u32::from(self.averaged));
-        out.u32(0);
         out.i64(self.after.quantity_e8);
         out.i128(self.after.realized_e16);
         out.i128(self.after.realized_long_e16);
@@ -171,6 +214,7 @@ impl Outcome {
         out.i128(self.after.cost_e16);
         out.i128(self.after.base_cost_e16);
         out.i128(self.after.fees_e16);
+        out.i128(self.after.dividends_e16);
         for lot in &self.lots {
             out.lot(lot);
         }
@@ -182,6 +226,7 @@ impl Outcome {
             out.i128(trade.realized_market_e16);
             out.u32(trade.allocations.len() as u32);
             out.u32(u32::from(trade.reason as u16));
+            out.u64(u64::from(trade.date.0 as u32));
         }
         for allocation in self.trades.iter().flat_map(|t| &t.allocations) {
             out.u128(allocation.lot.0);
@@ -192,6 +237,14 @@ impl Outcome {
             out.i64(allocation.price_e8);
             out.u32(allocation.acquired.0 as u32);
             out.u32(u32::from(allocation.is_long_term));
+        }
+        for action in &self.actions {
+            out.u128(action.hash.0);
+            for money in [action.gains.realized_e16, action.gains.long_e16, action.gains.base_e16, action.dividends_e16]
+            {
+                out.i128(money);
+            }
+            out.u64(u64::from(action.date.0 as u32));
         }
         for (hash, reason) in &self.breaks {
             out.u128(hash.0);
@@ -224,10 +277,11 @@ impl Outcome {
         if read.u32()? != MAGIC {
             return Err(BadBody);
         }
-        let (lots, trades) = (read.u32()? as usize, read.u32()? as usize);
-        let (allocations, breaks, amended) = (read.u32()? as usize, read.u32()? as usize, read.u32()? as usize);
-        let (averaged, zero) = (read.u32()?, read.u32()?);
-        if averaged > 1 || zero != 0 || body.len() < body_bytes(lots, trades, allocations, breaks, amended) {
+        let mut count = || read.u32().map(|count| count as usize);
+        let (lots, trades, allocations) = (count()?, count()?, count()?);
+        let (actions, breaks, amended, averaged) = (count()?, count()?, count()?, count()?);
+        let counts = Counts { lots, trades, allocations, actions, breaks, amended };
+        if averaged > 1 || body.len() < counts.body_bytes() {
             return Err(BadBody);
         }
         let after = Figures {
@@ -238,6 +292,7 @@ impl Outcome {
             cost_e16: read.i128()?,
             base_cost_e16: read.i128()?,
             fees_e16: read.i128()?,
+            dividends_e16: read.i128()?,
             lot_count: lots as u32,
         };
         let lots = (0..lots).map(|_| read.lot()).collect::<Result<Vec<_>, _>>()?;
@@ -246,16 +301,16 @@ impl Outcome {
             let hash = TradeHash(read.u128()?);
             let (realized_e16, realized_long_e16) = (read.i128()?, read.i128()?);
             let (realized_base_e16, realized_market_e16) = (read.i128()?, read.i128()?);
-            let (count, reason) = (read.u32()? as usize, reason(read.u32()?)?);
-            let allocations = Vec::new();
+            let (count, reason, date) = (read.u32()? as usize, reason(read.u32()?)?, date(&mut read)?);
             let figures = TradeFigures {
                 hash,
                 realized_e16,
                 realized_long_e16,
                 realized_base_e16,
                 realized_market_e16,
+                date,
                 reason,
-                allocations,
+                allocations: Vec::new(),
             };
             heads.push((figures, count));
         }
@@ -266,6 +321,12 @@ impl Outcome {
         for (mut head, count) in heads {
             head.allocations = (0..count).map(|_| allocation(&mut read)).collect::<Result<Vec<_>, _>>()?;
             figures.push(head);
+        }
+        let mut acted = Vec::with_capacity(actions);
+        for _ in 0..actions {
+            let hash = TradeHash(read.u128()?);
+            let gains = Gains { realized_e16: read.i128()?, long_e16: read.i128()?, base_e16: read.i128()? };
+            acted.push(ActionFigures { hash, gains, dividends_e16: read.i128()?, date: date(&mut read)? });
         }
         let mut broken = Vec::with_capacity(breaks);
         for _ in 0..breaks {
@@ -284,6 +345,7 @@ impl Outcome {
             lots,
             averaged: averaged == 1,
             trades: figures,
+            actions: acted,
             breaks: broken,
             amended: standings,
             frontier: read.key()?,
@@ -302,6 +364,10 @@ impl Outcome {
 
 fn reason(code: u32) -> Result<Reason, BadBody> {
     u16::try_from(code).ok().and_then(Reason::from_u16).ok_or(BadBody)
+}
+
+fn date(read: &mut Reader<'_>) -> Result<Date, BadBody> {
+    u32::try_from(read.u64()?).map(|days| Date(days as i32)).map_err(|_| BadBody)
 }
 
 fn allocation(read: &mut Reader<'_>) -> Result<Allocation, BadBody> {
@@ -380,6 +446,7 @@ mod tests {
             realized_long_e16: 0,
             realized_base_e16: 0,
             realized_market_e16: 0,
+            date: Date(9),
             reason: Reason::None,
             allocations: vec![],
         };
@@ -392,6 +459,7 @@ mod tests {
                 cost_e16: 12,
                 base_cost_e16: 14,
                 fees_e16: 15,
+                dividends_e16: -15,
                 lot_count: 1,
             },
             lots: vec![lot],
@@ -404,10 +472,17 @@ mod tests {
                     realized_long_e16: 6,
                     realized_base_e16: 7,
                     realized_market_e16: 8,
+                    date: Date(-9),
                     reason: Reason::Oversell,
                     allocations: vec![one, Allocation { is_long_term: true, ..one }],
                 },
             ],
+            actions: vec![ActionFigures {
+                hash: TradeHash(3),
+                date: Date(-1),
+                gains: Gains { realized_e16: 1, long_e16: -2, base_e16: 3 },
+                dividends_e16: -4,
+            }],
             breaks: vec![(TradeHash(2), Reason::Oversell)],
             frontier: ChronoKey { date: Date(7), executed_at_ns: 8, source_order: 9, ..ChronoKey::MIN },
             waiting: vec![Forward { input: TradeInput::EMPTY, position: NO_POSITION, sequence: 3, address: 24 }],

@@ -1,6 +1,7 @@
 //! A position: account and instrument, its figures, its place in history, its status.
 
 use crate::amount::Money;
+use crate::book::NO_POSITION;
 use crate::date::Date;
 use crate::event::Figures;
 use crate::id::{ChronoKey, NameId};
@@ -53,6 +54,8 @@ pub struct Position {
     pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
+    /// Dividends since inception, apart from what was realized; negative where shorts paid more.
+    pub dividends_e16: Money,
     /// The open lots.
     pub block: LotBlock,
     /// No open lot is held for longer than since this date; a bound that rises only when the position is flat, so
@@ -70,6 +73,10 @@ pub struct Position {
     pub(crate) resolved: bool,
     /// Greatest applied key.
     pub frontier: ChronoKey,
+    /// Ordinal of the newest change of history that is in its figures, or concerns it not.
+    pub seen: u32,
+    /// Next position of the same instrument, or `NO_POSITION`; kept by the book, in no digest.
+    pub(crate) next_of_instrument: u32,
     /// Signed quantity of forward-dated trades that wait.
     pub forward_quantity_e8: i64,
     /// Sum of the magnitudes of those quantities: bounded, so that they may mature in any order.
@@ -97,6 +104,7 @@ impl Position {
             cost_e16: 0,
             base_cost_e16: 0,
             fees_e16: 0,
+            dividends_e16: 0,
             block: LotBlock::EMPTY,
             oldest: Date::NONE,
             version: 0,
@@ -105,6 +113,8 @@ impl Position {
             break_set: 0,
             resolved: false,
             frontier: ChronoKey::MIN,
+            seen: 0,
+            next_of_instrument: NO_POSITION,
             forward_quantity_e8: 0,
             forward_gross_e8: 0,
             forwards: 0,
@@ -148,6 +158,7 @@ impl Position {
             cost_e16: self.cost_e16,
             base_cost_e16: self.base_cost_e16,
             fees_e16: self.fees_e16,
+            dividends_e16: self.dividends_e16,
             lot_count: self.block.len() as u32,
         }
     }

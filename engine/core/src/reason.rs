@@ -58,8 +58,6 @@ reasons! {
     ContractCapacity = 14 "CONTRACT_CAPACITY",
     /// The business date would move back.
     BusinessDateBack = 15 "BUSINESS_DATE_BACK",
-    /// A contract change dated before trades that it would change.
-    RetroactiveRules = 16 "RETROACTIVE_RULES",
     /// Quantity is zero or negative.
     BadQuantity = 17 "BAD_QUANTITY",
     /// Price is negative, or the mark is not a price.
@@ -84,6 +82,14 @@ reasons! {
     SubAccountOversell = 27 "SUB_ACCOUNT_OVERSELL",
     /// An opening lot on the other side of the position.
     OppositeSide = 28 "OPPOSITE_SIDE",
+    /// It changes history that a period lock has closed.
+    PeriodLocked = 40 "PERIOD_LOCKED",
+    /// A position that the period lock concerns is not RECONCILED, or waits for something that is due.
+    NotReconciled = 41 "NOT_RECONCILED",
+    /// The period lock would move back.
+    LockBack = 42 "LOCK_BACK",
+    /// No room for another action, or for another change of history that positions are still to take.
+    ActionCapacity = 43 "ACTION_CAPACITY",
     /// What no amendment may change, or an effect on other positions.
     NotSupported = 64 "NOT_SUPPORTED",
     /// An amendment that targets itself, by way of others or not, or a target that is none.

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use crate::action_input::ActionInput;
 use crate::amount::Overflow;
 use crate::apply::{Misfit, settle};
 use crate::command::{Origin, TradeInput};
@@ -12,13 +13,14 @@ use crate::date::Date;
 use crate::decide::{Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
 use crate::event::{Class, Figures, Reason, TradeEvent};
 use crate::history::{Effective, History, Item};
-use crate::id::{TradeHash, TradeId};
+use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::limits::LOT_BLOCK_SLOTS_MIN;
-use crate::lots::LotArena;
+use crate::lots::{Lot, LotArena};
 use crate::names::Names;
-use crate::outcome::{Allocation, Outcome, TradeFigures};
+use crate::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
 use crate::position::Position;
 use crate::rules::{ContractBook, Rules};
+use crate::taking::{ActionRoom, Site, settle_taken, take};
 use crate::values::{self, Average, Closing};
 
 /// Why a replay has no outcome. The position stays PROVISIONAL and a person must look.
@@ -50,6 +52,10 @@ pub fn replay(
         position: Position::new(0, 0, 0),
         names: Names::new(0),
         trades: Vec::with_capacity(items.len()),
+        actions: Vec::new(),
+        room: None,
+        rewritten: Vec::new(),
+        lots_max: items.len(),
         breaks: Vec::new(),
     };
     for item in items.iter() {
@@ -58,13 +64,15 @@ pub fn replay(
     Ok(replayer.outcome())
 }
 
-/// Books what a history's amendments leave of it on a business date, and says what waits and what was amended.
+/// Books what a history's amendments leave of it on a business date, with the actions on its instrument that are in
+/// history by then, and says what waits and what was amended.
 ///
 /// # Errors
 /// [`ReplayError`].
 pub fn replay_history(
     history: &History,
     today: Option<Date>,
+    actions: &[ActionInput],
     contracts: &ContractBook,
     multiplier_e8: i64,
     scratch: &mut Scratch,
@@ -74,6 +82,7 @@ pub fn replay_history(
     let (forwards, forward_quantity_e8, forward_gross_e8) = forwards.ok_or_else(|| {
         ReplayError::Item(waiting.first().map_or(TradeId::EMPTY, |w| w.input.trade_id), Reason::Overflow)
     })?;
+    items.extend(actions.iter().copied().map(Item::Action));
     let outcome = replay(&mut items, contracts, multiplier_e8, scratch)?;
     Ok(Outcome { waiting, amended, forwards, forward_quantity_e8, forward_gross_e8, ..outcome })
 }
@@ -88,6 +97,11 @@ struct Replayer<'a> {
     /// Empty: digests of this position only check its own steps, so names enter by their numbers.
     names: Names,
     trades: Vec<TradeFigures>,
+    actions: Vec<ActionFigures>,
+    /// For actions, made when there is one.
+    room: Option<ActionRoom>,
+    rewritten: Vec<Lot>,
+    lots_max: usize,
     breaks: Vec<(TradeHash, Reason)>,
 }
 
@@ -95,11 +109,44 @@ impl Replayer<'_> {
     fn book(&mut self, item: &Item) -> Result<(), ReplayError> {
         match item {
             Item::Trade(input) => self.trade(input),
+            Item::Action(input) => self.action(input),
         }
+    }
+
+    fn action(&mut self, input: &ActionInput) -> Result<(), ReplayError> {
+        let position = &self.position;
+        if position.quantity_e8 == 0 || !self.contracts.strikes(position.account, position.instrument, input) {
+            return Ok(());
+        }
+        let rules = self
+            .contracts
+            .in_force(position.account, position.instrument, NO_NAME, input.date())
+            .unwrap_or(Rules::DEFAULT);
+        let site = Site { position, lots: &self.lots, multiplier_e8: self.multiplier_e8 };
+        let room = self.room.get_or_insert_with(|| ActionRoom::new(self.lots_max));
+        let taken = take(&site, input, &rules, room, self.scratch);
+        self.position.frontier = input.key();
+        self.position.version += 1;
+        let took = match taken {
+            Ok(took) => took,
+            Err(Reason::Overflow) => {
+                self.breaks.push((input.hash, Reason::Overflow));
+                return Ok(());
+            }
+            Err(reason) => return Err(ReplayError::Item(input.action_id, reason)),
+        };
+        let gains = took.realized().map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
+        let (runs, dividends_e16) = (&self.scratch.runs, took.dividends_e16);
+        let action = (input, self.multiplier_e8);
+        settle_taken(&mut self.lots, &self.names, &mut self.position, action, &took, runs, &mut self.rewritten)
+            .map_err(ReplayError::Misfit)?;
+        self.actions.push(ActionFigures { hash: input.hash, date: input.date(), gains, dividends_e16 });
+        Ok(())
     }
 
     fn trade(&mut self, input: &TradeInput) -> Result<(), ReplayError> {
         let failed = |reason| ReplayError::Item(input.trade_id, reason);
+        (self.position.account, self.position.instrument) = (input.account, input.instrument);
         let (rules, broke) = carried_rules(self.contracts, input);
         let ground = Ground {
             quantity_e8: self.position.quantity_e8,
@@ -125,6 +172,7 @@ impl Replayer<'_> {
             on_provisional: false,
             late: false,
             backdated: false,
+            adjusts: false,
             booked,
             first: None,
         };
@@ -138,6 +186,7 @@ impl Replayer<'_> {
             realized_base_e16: booked.realized_base_e16,
             realized_market_e16: values::market_part(booked.realized_e16, input.fx_to_base_e8)
                 .map_err(|_| failed(Reason::Overflow))?,
+            date: input.effective_date,
             reason: booked.broke,
             allocations,
         });
@@ -160,6 +209,7 @@ impl Replayer<'_> {
             lots,
             averaged,
             trades: self.trades,
+            actions: self.actions,
             breaks: self.breaks,
             ..Outcome::default()
         }

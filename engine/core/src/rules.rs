@@ -7,6 +7,7 @@
 
 use alloc::vec::Vec;
 
+use crate::action_input::{ActionInput, ActionKind};
 use crate::date::Date;
 use crate::event::Reason;
 use crate::id::{NO_NAME, NameId};
@@ -253,7 +254,7 @@ pub struct ContractTerms {
 }
 
 impl ContractTerms {
-    fn covers(&self, account: NameId, instrument: NameId) -> bool {
+    pub(crate) fn covers(&self, account: NameId, instrument: NameId) -> bool {
         (self.account == NO_NAME || self.account == account)
             && (self.instrument == NO_NAME || self.instrument == instrument)
     }
@@ -303,6 +304,17 @@ impl ContractBook {
         &self.arrived
     }
 
+    /// Whether the same version is the one that holds on its date already: accepting it again changes nothing.
+    #[must_use]
+    pub fn repeats(&self, terms: &ContractTerms) -> bool {
+        let after = |list: &[ContractTerms], key: &dyn Fn(&ContractTerms) -> bool| list.partition_point(|t| key(t));
+        let scope = (terms.scope(), terms.effective_date);
+        let in_scope = after(&self.by_scope, &|t| (t.scope(), t.effective_date) <= scope);
+        let by_id = after(&self.by_id, &|t| (t.contract, t.effective_date) <= (terms.contract, terms.effective_date));
+        let is_last = |list: &[ContractTerms], end: usize| end > 0 && list[end - 1] == *terms;
+        is_last(&self.by_scope, in_scope) && is_last(&self.by_id, by_id)
+    }
+
     /// Takes a version. The caller has checked for room.
     pub fn insert(&mut self, terms: ContractTerms) {
         assert!(self.has_room());
@@ -328,6 +340,20 @@ impl ContractBook {
         }
         let scopes = [(account, instrument), (account, NO_NAME), (NO_NAME, instrument), (NO_NAME, NO_NAME)];
         Ok(scopes.into_iter().find_map(|scope| self.scoped(scope, date)).unwrap_or(Rules::DEFAULT))
+    }
+
+    /// Whether any version of a contract was accepted.
+    #[must_use]
+    pub fn is_known(&self, contract: NameId) -> bool {
+        let first = self.by_id.partition_point(|t| t.contract < contract);
+        self.by_id.get(first).is_some_and(|t| t.contract == contract)
+    }
+
+    /// Whether an action strikes a position of its instrument: a reset may be for one contract's positions only.
+    pub(crate) fn strikes(&self, account: NameId, instrument: NameId, input: &ActionInput) -> bool {
+        input.kind != ActionKind::Reset
+            || input.contract == NO_NAME
+            || self.named(account, instrument, input.contract, input.date()).is_ok()
     }
 
     fn scoped(&self, scope: Scope, date: Date) -> Option<Rules> {

@@ -13,6 +13,7 @@ use lotbook_core::rules::{
     WASH_WINDOW_DAYS_MAX, WashSale,
 };
 
+use super::actions::{ACTION_FIELDS, LOCK_FIELDS, RESET_FIELDS};
 use super::error::{Code, LineError, quoted};
 use super::text::{self, WILDCARD, check_id, check_name};
 use super::time::{TIMESTAMP_FORM, parse_timestamp};
@@ -98,6 +99,16 @@ fields! {
     Corrects = "corrects",
     Reason = "reason",
     Version = "version",
+    Action = "action",
+    ActionId = "action_id",
+    ToInstrument = "to_instrument",
+    Numerator = "numerator",
+    Denominator = "denominator",
+    CashPerUnit = "cash_per_unit",
+    CashInLieuPrice = "cash_in_lieu_price",
+    BasisFraction = "basis_fraction",
+    RecordDate = "record_date",
+    Through = "through",
 }
 
 const FIELDS: usize = Field::ALL.len();
@@ -146,6 +157,9 @@ const TYPES: &[(&str, &[Field])] = &[
     ("business_date", &[Field::Date]),
     ("fx", &[Field::Pair, Field::Rate, Field::At]),
     ("resolve", amend::RESOLVE_FIELDS),
+    ("corporate_action", ACTION_FIELDS),
+    ("reset", RESET_FIELDS),
+    ("period_lock", LOCK_FIELDS),
     ("mark", &[Field::Instrument, Field::Kind, Field::Price, Field::Bid, Field::Ask, Field::At]),
 ];
 
@@ -192,7 +206,7 @@ const OPEN_LOT_FIELDS: &[Field] = &[
 ];
 
 /// Types that the contract announces and a later version reads.
-const LATER_TYPES: &[&str] = &["reset", "corporate_action", "period_lock", "transfer"];
+const LATER_TYPES: &[&str] = &["transfer"];
 
 /// A value as the file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -271,6 +285,9 @@ impl<'a> Object<'a> {
             "resolve" => Line::Resolve(fields.resolve()?),
             "contract" => Line::Contract(fields.contract()?),
             "instrument" => Line::Instrument(fields.instrument()?),
+            "corporate_action" => Line::Action(Box::new(fields.action()?)),
+            "reset" => Line::Action(Box::new(fields.reset()?)),
+            "period_lock" => Line::PeriodLock(fields.period_lock()?),
             "business_date" => Line::BusinessDate(fields.date(Field::Date)?),
             "fx" => Line::Fx(fields.fx()?),
             _ => Line::Mark(fields.mark()?),
@@ -318,12 +335,16 @@ fn type_names() -> String {
     names.join(", ")
 }
 
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     object: Object<'a>,
     round: bool,
 }
 
 impl<'a> Fields<'a> {
+    pub(super) fn value(&self, field: Field) -> &Raw<'a> {
+        &self.object.values[field as usize]
+    }
+
     fn take(&mut self, field: Field) -> Raw<'a> {
         std::mem::take(&mut self.object.values[field as usize])
     }
@@ -337,7 +358,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn text(
+    pub(super) fn text(
         &mut self,
         field: Field,
         check: fn(&[u8]) -> Result<(), text::TextError>,
@@ -345,7 +366,7 @@ impl<'a> Fields<'a> {
         self.string(field)?.map(|given| text::owned(field.name(), &given, check)).transpose()
     }
 
-    fn required_text(
+    pub(super) fn required_text(
         &mut self,
         field: Field,
         check: fn(&[u8]) -> Result<(), text::TextError>,
@@ -354,7 +375,7 @@ impl<'a> Fields<'a> {
     }
 
     /// An account or instrument of a contract: `None` for all.
-    fn scope(&mut self, field: Field) -> Result<Option<String>, LineError> {
+    pub(super) fn scope(&mut self, field: Field) -> Result<Option<String>, LineError> {
         match self.string(field)? {
             None => Ok(None),
             Some(given) if given == WILDCARD => Ok(None),
@@ -362,7 +383,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn choice<T>(
+    pub(super) fn choice<T>(
         &mut self,
         field: Field,
         parse: fn(&str) -> Option<T>,
@@ -421,7 +442,7 @@ impl<'a> Fields<'a> {
         Ok(given.unwrap_or(TradeType::Any))
     }
 
-    fn decimal(&mut self, field: Field) -> Result<Option<i64>, LineError> {
+    pub(super) fn decimal(&mut self, field: Field) -> Result<Option<i64>, LineError> {
         let given = match self.take(field) {
             Raw::Absent => return Ok(None),
             Raw::Text(given) => given,
@@ -453,11 +474,11 @@ impl<'a> Fields<'a> {
         })
     }
 
-    fn required_decimal(&mut self, field: Field) -> Result<i64, LineError> {
+    pub(super) fn required_decimal(&mut self, field: Field) -> Result<i64, LineError> {
         self.decimal(field)?.ok_or_else(|| missing(field))
     }
 
-    fn date(&mut self, field: Field) -> Result<Date, LineError> {
+    pub(super) fn date(&mut self, field: Field) -> Result<Date, LineError> {
         let given = self.string(field)?.ok_or_else(|| missing(field))?;
         Date::parse(&given).ok_or_else(|| {
             LineError::of(field.name(), Code::BadDate, format!("{} is no date YYYY-MM-DD", quoted(&given)))
@@ -477,7 +498,7 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| bad_timestamp(Field::At, &given, "a date or "))
     }
 
-    fn integer(&mut self, field: Field) -> Result<Option<u64>, LineError> {
+    pub(super) fn integer(&mut self, field: Field) -> Result<Option<u64>, LineError> {
         match self.take(field) {
             Raw::Absent => Ok(None),
             Raw::Integer(value) => Ok(Some(value)),
@@ -514,7 +535,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn missing(field: Field) -> LineError {
+pub(super) fn missing(field: Field) -> LineError {
     LineError::of(field.name(), Code::MissingField, "is missing")
 }
 

@@ -261,6 +261,10 @@ fn refusals() {
     };
     let terms =
         |fields: &str| format!(r#"{{"type":"contract","contract_id":"K","effective_date":"2020-01-01",{fields}}}"#);
+    let split = |fields: &str| {
+        let rest = r#""instrument":"I","effective_date":"2020-01-01""#;
+        format!(r#"{{"type":"corporate_action","action":"split",{rest},{fields}}}"#)
+    };
     let long = format!("\"{}\"", "x".repeat(65));
     for (text, code, field) in [
         ("{".to_owned(), Code::MalformedJson, None),
@@ -299,7 +303,26 @@ fn refusals() {
             Code::TooLong,
             Some("reason"),
         ),
-        (r#"{"type":"reset"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
+        (r#"{"type":"transfer"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
+        (r#"{"type":"corporate_action"}"#.to_owned(), Code::MissingField, Some("action")),
+        (r#"{"type":"corporate_action","action":"reset"}"#.to_owned(), Code::BadEnum, Some("action")),
+        (split(r#""numerator":2"#), Code::MissingField, Some("denominator")),
+        (split(r#""numerator":2,"denominator":"1.5""#), Code::BadInteger, Some("denominator")),
+        (split(r#""numerator":4294967296,"denominator":1"#), Code::OutOfRange, Some("numerator")),
+        (split(r#""numerator":2,"denominator":1,"cash_per_unit":"1""#), Code::ConflictingFields, Some("cash_per_unit")),
+        (split(r#""numerator":2,"denominator":1,"price":"1""#), Code::UnknownField, Some("price")),
+        (
+            split(r#""numerator":2,"denominator":1"#).replace("\"I\"", &format!("{:?}", "I".repeat(60))),
+            Code::TooLong,
+            Some("action_id"),
+        ),
+        (
+            r#"{"type":"reset","instrument":"I","effective_date":"2020-01-01"}"#.to_owned(),
+            Code::MissingField,
+            Some("price"),
+        ),
+        (r#"{"type":"period_lock","through":"2020-01-01"}"#.to_owned(), Code::MissingField, Some("account")),
+        (r#"{"type":"period_lock","account":"A"}"#.to_owned(), Code::MissingField, Some("through")),
         (r#"{"type":"open_lot","quantity":"1"}"#.to_owned(), Code::MissingField, Some("trade_id")),
         (r#"{"type":"open_lot","side":"buy"}"#.to_owned(), Code::UnknownField, Some("side")),
         (with("acquired", "\"2020-01-01\""), Code::UnknownField, Some("acquired")),

@@ -8,6 +8,7 @@
 //! price is readable; it passes, and the gate answers it with a reason, so that it is counted.
 //! The formats are documented in `docs/replay.md`.
 
+mod actions;
 mod csv;
 mod error;
 mod fields;
@@ -25,6 +26,8 @@ use lotbook_core::amend::AmendKind;
 use lotbook_core::command::{MarkKind, Side, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, ShortRank, TaxRates, WashSale};
+
+pub use actions::{ActionLine, LockLine};
 
 use crate::rates::Pair;
 
@@ -66,6 +69,10 @@ pub enum Line {
     Mark(MarkLine),
     /// A rate between two currencies.
     Fx(FxLine),
+    /// A corporate action or a reset.
+    Action(Box<ActionLine>),
+    /// History is to be closed.
+    PeriodLock(LockLine),
 }
 
 /// A trade as a file gives it; what is missing is stamped by the door.

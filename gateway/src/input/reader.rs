@@ -251,6 +251,8 @@ pub fn read_rules(path: &Path) -> Result<Vec<Located>, Box<Located>> {
             Ok(Line::Mark(_)) => Some("mark"),
             Ok(Line::Amend(amend)) => Some(amend.kind.as_str()),
             Ok(Line::Resolve(_)) => Some("resolve"),
+            Ok(Line::Action(_)) => Some("corporate_action"),
+            Ok(Line::PeriodLock(_)) => Some("period_lock"),
             Err(_) => return Err(Box::new(located)),
         };
         if let Some(other) = other {

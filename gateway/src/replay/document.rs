@@ -7,10 +7,10 @@ use lotbook_core::command::NameClass;
 use lotbook_core::id::TradeHash;
 use lotbook_engine::{Directory, PositionView, ReadModel};
 
-use super::feed::Fed;
+use super::feed::{Fed, FedAction};
 use super::ledger::{Amendment, Ledger};
 use crate::input::Stats;
-use crate::output::{AllocationRow, Day, E8, E16, Outcome, ReplayDocument, SkippedRow, Term, TradeRow};
+use crate::output::{ActionRow, AllocationRow, Day, E8, E16, Outcome, ReplayDocument, SkippedRow, Term, TradeRow};
 use crate::view::position_row;
 
 /// Why a held trade waits.
@@ -26,7 +26,7 @@ pub(super) fn build(
     skipped: Vec<SkippedRow>,
     stats: &Stats,
 ) -> ReplayDocument {
-    let Fed { mut rows, keys, newest_mark_ns, refused_commands, .. } = fed;
+    let Fed { mut rows, keys, actions, locks, newest_mark_ns, refused_commands, .. } = fed;
     let mut newest_ns = newest_mark_ns;
     for (row, key) in rows.iter_mut().zip(&keys) {
         finish_row(row, key.hash, ledger);
@@ -45,6 +45,9 @@ pub(super) fn build(
     let mut document = ReplayDocument {
         positions: model.positions().iter().map(position).collect(),
         trades: rows,
+        actions: action_rows(actions, ledger, model),
+        locks,
+        adjustments: ledger.adjustments().to_vec(),
         corrections: ledger.corrections().to_vec(),
         skipped,
         ..ReplayDocument::default()
@@ -82,6 +85,28 @@ fn finish_amendment(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
         Some(Amendment::Lapsed(reason)) => (row.outcome, row.reason) = (Outcome::Rejected, Some(reason.code())),
         None => {}
     }
+}
+
+/// What actions did, as it stands now: one that waited may have come, and a duplicate's figures are the first one's.
+fn action_rows(actions: Vec<FedAction>, ledger: &Ledger, model: &ReadModel) -> Vec<ActionRow> {
+    let acted = ledger.acted();
+    let today = model.business_date();
+    let finish = |FedAction { hash, date, mut row }: FedAction| {
+        if row.outcome == Outcome::Held {
+            let has_come = today.is_some_and(|today| date <= today);
+            (row.outcome, row.reason) =
+                if has_come { (Outcome::Applied, None) } else { (Outcome::Held, Some(FORWARD_DATED)) };
+        }
+        if row.outcome == Outcome::Applied
+            && let Some((positions, realized_e16, dividends_e16)) = acted.get(&hash)
+        {
+            row.positions = *positions;
+            row.realized_pnl = E16(*realized_e16);
+            row.dividends = E16(*dividends_e16);
+        }
+        row
+    };
+    actions.into_iter().map(finish).collect()
 }
 
 /// Figures as they stand now. A duplicate and a refused trade have none: they are the first one's, or nobody's.

@@ -22,7 +22,7 @@ use super::fix_lines::NO_DATE;
 use super::ledger::{KnownLog, Ledger};
 use crate::gate::{Gate, GateRefusal};
 use crate::input::{ContractLine, FxLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
-use crate::output::{E8, E16, Outcome, TradeRow};
+use crate::output::{ActionRow, E8, E16, LockRow, Outcome, TradeRow};
 use crate::rates::Rates;
 use crate::resolver::{Resolver, TradeWords};
 
@@ -44,11 +44,23 @@ pub(super) struct RowKey {
     pub(super) priced: Option<(i64, i64)>,
 }
 
+/// An action's row, and what is kept of it until the document is made.
+#[derive(Debug)]
+pub(super) struct FedAction {
+    pub(super) hash: TradeHash,
+    /// Date of its place in history.
+    pub(super) date: Date,
+    pub(super) row: ActionRow,
+}
+
 /// The result of feeding.
 #[derive(Debug)]
 pub(super) struct Fed {
     pub(super) rows: Vec<TradeRow>,
     pub(super) keys: Vec<RowKey>,
+    /// Actions and resets.
+    pub(super) actions: Vec<FedAction>,
+    pub(super) locks: Vec<LockRow>,
     /// Time of the newest mark, UTC nanoseconds.
     pub(super) newest_mark_ns: i64,
     pub(super) warnings: Vec<String>,
@@ -58,6 +70,8 @@ pub(super) struct Fed {
 /// A request whose answer has not come.
 pub(super) enum Pending {
     Trade(usize),
+    Action(usize),
+    Lock(usize),
     Command { place: String, command: Box<Command> },
 }
 
@@ -81,7 +95,7 @@ pub(super) struct Feeder<'h> {
     pub(super) forward_dates: BTreeSet<Date>,
     /// There were amendments: what they do to trades that wait is known after a replay only.
     pub(super) amended: bool,
-    last_sequence: u64,
+    pub(super) last_sequence: u64,
     pub(super) fed: Fed,
 }
 
@@ -122,6 +136,8 @@ impl<'h> Feeder<'h> {
             fed: Fed {
                 rows: Vec::new(),
                 keys: Vec::new(),
+                actions: Vec::new(),
+                locks: Vec::new(),
                 newest_mark_ns: i64::MIN,
                 warnings: Vec::new(),
                 refused_commands: 0,
@@ -203,8 +219,11 @@ impl<'h> Feeder<'h> {
             Line::BusinessDate(_) if self.amended => self.settle()?,
             _ => {}
         }
-        if let Line::Fx(rate) = line {
-            return self.fx(located, rate);
+        match line {
+            Line::Fx(rate) => return self.fx(located, rate),
+            Line::Action(action) => return self.action(located, action),
+            Line::PeriodLock(lock) => return self.period_lock(located, lock),
+            _ => {}
         }
         let place = located.place();
         let origin = match self.origin(located) {
@@ -216,7 +235,12 @@ impl<'h> Feeder<'h> {
             Line::Instrument(line) => self.instrument(line),
             Line::Mark(line) => self.mark(line),
             Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
-            Line::Trade(_) | Line::Fx(_) | Line::Amend(_) | Line::Resolve(_) => {
+            Line::Trade(_)
+            | Line::Fx(_)
+            | Line::Amend(_)
+            | Line::Resolve(_)
+            | Line::Action(_)
+            | Line::PeriodLock(_) => {
                 return Err(ReplayError::Internal("no command among the commands"));
             }
         };
@@ -396,8 +420,11 @@ impl<'h> Feeder<'h> {
             Command::Instrument(_) => self.drain(),
             Command::BusinessDate(_) => {
                 self.drain()?;
-                self.await_matured()
+                self.await_matured()?;
+                self.await_settled()
             }
+            // Rules of days that hold trades: positions are replayed for them.
+            Command::Contract(_) if !self.fed.rows.is_empty() || !self.host.model().is_empty() => self.await_settled(),
             _ => Ok(()),
         }
     }
@@ -442,7 +469,7 @@ impl<'h> Feeder<'h> {
 
     /// Waits until the forward-dated trades whose date has come are booked, so that what follows does not
     /// depend on timing. Those that cannot be booked exactly go on waiting.
-    fn await_matured(&mut self) -> Result<(), ReplayError> {
+    pub(super) fn await_matured(&mut self) -> Result<(), ReplayError> {
         let Some(today) = self.today else { return Ok(()) };
         if self.forward_dates.first().is_none_or(|first| *first > today) {
             return Ok(());

@@ -14,19 +14,20 @@ use lotbook_core::command::{InstrumentTerms, NameClass};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, TradeEvent};
 use lotbook_core::history::Standing;
-use lotbook_core::id::TradeHash;
+use lotbook_core::id::{NameId, TradeHash};
 use lotbook_core::mark::{Marked, flash};
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::replay::allocations;
 use lotbook_core::rules::{ContractTerms, Rules};
 use lotbook_core::values::market_part;
+use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use lotbook_engine::follower::Observer;
 use lotbook_engine::recovery::is_log_record;
 use lotbook_engine::{Host, StartError, side_log};
 use lotbook_wal::{From, Limit, ReadError, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::output::{Amended, CorrectionRow, E8, E16, FiguresRow};
+use crate::output::{AdjustmentRow, Amended, CorrectionRow, Day, E8, E16, FiguresRow};
 
 /// What a trade realized, and on which lots.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +55,14 @@ pub(super) enum Amendment {
     },
 }
 
+/// What an action did to one position.
+#[derive(Clone, Copy, Debug)]
+struct Acted {
+    action: TradeHash,
+    realized_e16: Money,
+    dividends_e16: Money,
+}
+
 /// What is known of all trades of the log.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -67,6 +76,9 @@ pub(super) struct Ledger {
     amended: HashMap<TradeHash, Amended>,
     /// Amendments that were accepted or held, and how they stand.
     amendments: HashMap<TradeHash, Amendment>,
+    /// What actions did to each position.
+    acted: HashMap<(NameId, NameId), Vec<Acted>>,
+    adjustments: Vec<AdjustmentRow>,
     corrections: Vec<CorrectionRow>,
 }
 
@@ -96,6 +108,21 @@ impl Ledger {
     /// How an amendment stands that was accepted or held.
     pub(super) fn amendment(&self, hash: TradeHash) -> Option<&Amendment> {
         self.amendments.get(&hash)
+    }
+
+    /// What each action did to all positions together: how many, realized, dividends.
+    pub(super) fn acted(&self) -> HashMap<TradeHash, (u64, Money, Money)> {
+        let mut sums: HashMap<TradeHash, (u64, Money, Money)> = HashMap::new();
+        for acted in self.acted.values().flatten() {
+            let sum = sums.entry(acted.action).or_default();
+            // Sums over positions are for reading: at the edge of the range they stop there.
+            *sum = (sum.0 + 1, sum.1.saturating_add(acted.realized_e16), sum.2.saturating_add(acted.dividends_e16));
+        }
+        sums
+    }
+
+    pub(super) fn adjustments(&self) -> &[AdjustmentRow] {
+        &self.adjustments
     }
 
     pub(super) fn corrections(&self) -> &[CorrectionRow] {
@@ -164,6 +191,48 @@ impl Ledger {
         }
     }
 
+    /// What an action's event says beside what it did.
+    fn note_action(&mut self, event: &ActionEvent) {
+        if matches!(event.class, Class::Applied | Class::Forward) {
+            self.ids.entry(event.input.hash).or_insert_with(|| event.input.action_id.as_str().into());
+        }
+    }
+
+    fn note_taken(&mut self, event: &TakenEvent<'_>) {
+        if event.books {
+            // An event that was decided has sums within their range.
+            let gains = event.took.realized().unwrap_or_default();
+            self.acted.entry((event.account, event.instrument)).or_default().push(Acted {
+                action: event.cause,
+                realized_e16: gains.realized_e16,
+                dividends_e16: event.took.dividends_e16,
+            });
+        }
+    }
+
+    /// A change of closed days: it is dated on the first open one.
+    fn adjust(
+        &mut self,
+        book: &Book,
+        (account, instrument): (NameId, NameId),
+        cause: TradeHash,
+        version: u64,
+        (realized_e16, dividends_e16): (Money, Money),
+    ) {
+        if realized_e16 == 0 && dividends_e16 == 0 {
+            return;
+        }
+        self.adjustments.push(AdjustmentRow {
+            account: book.names().str(NameClass::Account, account).to_owned(),
+            instrument: book.names().str(NameClass::Instrument, instrument).to_owned(),
+            trade_id: self.id(cause),
+            date: Day(Date(book.locks().through(account).0 + 1)),
+            realized_pnl: E16(realized_e16),
+            dividends: E16(dividends_e16),
+            version,
+        });
+    }
+
     fn set_figures(&mut self, hash: TradeHash, figures: TradeFigures) {
         if figures.allocations.is_empty() && figures.realized_e16 == 0 {
             self.figures.remove(&hash);
@@ -180,6 +249,10 @@ impl Observer for Listener {
     fn trade(&mut self, before: &Book, _: &RecordHeader, event: &TradeEvent<'_>) {
         let mut ledger = self.0.lock();
         ledger.note_trade(event);
+        if event.adjusts {
+            let position = (event.input.account, event.input.instrument);
+            ledger.adjust(before, position, event.input.hash, event.version, (event.realized_e16, 0));
+        }
         let books = matches!(event.class, Class::Applied | Class::Provisional | Class::Matured);
         if !books || event.runs.is_empty() {
             return;
@@ -213,6 +286,21 @@ impl Observer for Listener {
         self.0.lock().note_amendment(event, texts);
     }
 
+    fn action(&mut self, _: &RecordHeader, event: &ActionEvent) {
+        self.0.lock().note_action(event);
+    }
+
+    fn taken(&mut self, before: &Book, _: &RecordHeader, event: &TakenEvent<'_>) {
+        let mut ledger = self.0.lock();
+        ledger.note_taken(event);
+        if event.adjusts {
+            let gains = event.took.realized().unwrap_or_default();
+            let adjusted = (gains.realized_e16, event.took.dividends_e16);
+            let position = (event.account, event.instrument);
+            ledger.adjust(before, position, event.cause, event.version, adjusted);
+        }
+    }
+
     fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
         let mut ledger = self.0.lock();
         for trade in &outcome.trades {
@@ -226,6 +314,12 @@ impl Observer for Listener {
             ledger.set_figures(trade.hash, figures);
         }
         ledger.note_outcome(outcome);
+        let acted = outcome.actions.iter().map(|action| Acted {
+            action: action.hash,
+            realized_e16: action.gains.realized_e16,
+            dividends_e16: action.dividends_e16,
+        });
+        ledger.acted.insert((event.account, event.instrument), acted.collect());
         let row = correction(before, event, ledger.id(event.cause));
         ledger.corrections.push(row);
     }
@@ -235,7 +329,7 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
     let account = book.names().str(NameClass::Account, event.account);
     let instrument = book.names().str(NameClass::Instrument, event.instrument);
     let held = book.instrument(event.instrument);
-    let mark = held.and_then(|held| held.marks.on(book.business_date()).waterfall());
+    let mark = book.mark(event.instrument);
     let multiplier_e8 = held.map_or(0, |held| held.terms.multiplier_e8);
     let figures = |figures: &Figures| figures_row(figures, mark.as_ref(), multiplier_e8);
     let (before, after) = (figures(&event.before), figures(&event.after));
@@ -245,6 +339,7 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
         realized_pnl: E16(0),
         realized_long_term: E16(0),
         realized_base: E16(0),
+        dividends: E16(0),
         lot_count: 0,
         exposure: None,
     });
@@ -276,6 +371,7 @@ fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> 
         realized_base: E16(figures.realized_base_e16),
         cost: E16(figures.cost_e16),
         base_cost: E16(figures.base_cost_e16),
+        dividends: E16(figures.dividends_e16),
         lot_count: u64::from(figures.lot_count),
         exposure,
     }
@@ -320,6 +416,13 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
                 }
             }
             Event::Amended(amend) => ledger.lock().note_amendment(amend, None),
+            Event::Action(action) => {
+                ledger.lock().note_action(action);
+                if action.class.is_accepted() {
+                    known.accepted.insert(action.input.hash);
+                }
+            }
+            Event::Taken(taken) => ledger.lock().note_taken(taken),
             // Without amendments a replay says nothing about what waits.
             Event::Corrected(corrected) if !ledger.lock().amendments.is_empty() => {
                 let outcome = side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;

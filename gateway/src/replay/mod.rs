@@ -16,6 +16,7 @@ mod feed;
 mod fix_lines;
 mod ledger;
 mod progress;
+mod wide;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -218,7 +219,10 @@ fn reconcile(host: &Host, progress: &Progress) -> Result<(), ReplayError> {
             queue.resume();
             resumed = true;
         }
-        let settled = resumed && sequence >= target && provisional <= host.dead_letters().len() as u64;
+        let settled = resumed
+            && model.changes_pending() == 0
+            && sequence >= target
+            && provisional <= host.dead_letters().len() as u64;
         if settled && model.published_sequence() >= target {
             return Ok(());
         }

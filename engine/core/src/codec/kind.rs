@@ -32,6 +32,14 @@ pub const AMEND_LAPSED: u16 = 26;
 pub const AMEND_REJECTED: u16 = 27;
 /// A cancel or correct had been accepted before.
 pub const AMEND_DUPLICATE: u16 = 28;
+/// A corporate action or a reset.
+pub const ACTION: u16 = 40;
+/// A position took a change of history.
+pub const TAKEN: u16 = 41;
+/// Every position has been looked at for a change.
+pub const SETTLED: u16 = 42;
+/// A period lock.
+pub const PERIOD_LOCK: u16 = 43;
 /// HistoricalPositionCorrected.
 pub const CORRECTED: u16 = 32;
 /// An operator resolved the breaks of a position.
@@ -40,7 +48,7 @@ pub const RESOLVED: u16 = 33;
 pub const DIGESTS: u16 = 48;
 
 /// All kinds with their names, for tools.
-pub const ALL: [(u16, &str); 19] = [
+pub const ALL: [(u16, &str); 23] = [
     (DEFINED, "Defined"),
     (INSTRUMENT, "Instrument"),
     (CONTRACT, "ContractRulesChanged"),
@@ -59,5 +67,9 @@ pub const ALL: [(u16, &str); 19] = [
     (AMEND_DUPLICATE, "AmendmentDuplicate"),
     (CORRECTED, "HistoricalPositionCorrected"),
     (RESOLVED, "BreaksResolved"),
+    (ACTION, "CorporateAction"),
+    (TAKEN, "ChangeTaken"),
+    (SETTLED, "ChangeSettled"),
+    (PERIOD_LOCK, "PeriodLock"),
     (DIGESTS, "Digests"),
 ];

@@ -79,6 +79,7 @@ pub(super) struct FiguresV1 {
     pub(super) cost_e16: i128,
     pub(super) base_cost_e16: i128,
     pub(super) fees_e16: i128,
+    pub(super) dividends_e16: i128,
     pub(super) quantity_e8: i64,
     pub(super) lot_count: u32,
     pub(super) reserved: u32,
@@ -103,6 +104,8 @@ pub(super) struct CorrectedV1 {
     pub(super) instrument: u32,
     pub(super) late_trades: u32,
     pub(super) breaks: u32,
+    pub(super) seen: u32,
+    pub(super) reserved: u32,
 }
 
 #[derive(Archive, Serialize)]
@@ -185,7 +188,7 @@ pub(super) struct DigestsV1 {
 const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
 const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
 const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 96);
-const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 384);
+const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 432);
 const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
 const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
 const _: () = assert!(size_of::<ArchivedContractV1>() == 112);
@@ -231,6 +234,7 @@ impl From<&Figures> for FiguresV1 {
             cost_e16: figures.cost_e16,
             base_cost_e16: figures.base_cost_e16,
             fees_e16: figures.fees_e16,
+            dividends_e16: figures.dividends_e16,
             quantity_e8: figures.quantity_e8,
             lot_count: figures.lot_count,
             reserved: 0,
@@ -248,6 +252,7 @@ impl From<&ArchivedFiguresV1> for Figures {
             cost_e16: v.cost_e16.to_native(),
             base_cost_e16: v.base_cost_e16.to_native(),
             fees_e16: v.fees_e16.to_native(),
+            dividends_e16: v.dividends_e16.to_native(),
             lot_count: v.lot_count.to_native(),
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
         cause_sequence: v.cause_sequence.to_native(),
         late_trades: v.late_trades.to_native(),
         breaks: v.breaks.to_native(),
+        seen: v.seen.to_native(),
         before: (&v.before).into(),
         after: (&v.after).into(),
         body_log_id: v.body_log_id.to_native(),

@@ -36,7 +36,8 @@ pub struct Booked {
 }
 
 impl Booked {
-    pub(crate) const NOTHING: Self = Self {
+    /// Nothing was booked.
+    pub const NOTHING: Self = Self {
         method: LotMethod::Fifo,
         closed_quantity_e8: 0,
         opened_quantity_e8: 0,

@@ -71,7 +71,7 @@ impl Work {
             Status::Trade(Class::Forward) => AckOutcome::Forward,
             Status::Trade(Class::Duplicate) => AckOutcome::Duplicate { first_seq: answer.first_sequence },
             Status::Trade(Class::Held) => AckOutcome::Held,
-            Status::Trade(Class::Rejected | Class::Lapsed) | Status::Done | Status::Refused => {
+            Status::Trade(Class::Rejected | Class::Lapsed) | Status::Action(_) | Status::Done | Status::Refused => {
                 AckOutcome::Rejected { code: answer.reason.code() }
             }
             Status::OutOfSpace | Status::Unknown => {

@@ -39,6 +39,10 @@ impl Feeder<'_> {
         self.last_sequence = self.last_sequence.max(answer.sequence);
         match (answer.status, pending) {
             (Status::Trade(class), Pending::Trade(row)) => self.take_trade(answer, class, row),
+            (Status::Action(class), Pending::Action(row)) => self.take_action(answer, class, row),
+            (status @ (Status::Done | Status::Refused), Pending::Lock(row)) => {
+                self.take_lock(answer, status == Status::Done, row);
+            }
             (Status::Done, Pending::Command { command, .. }) => self.take_command(&command),
             (Status::Refused, Pending::Command { place, command }) => {
                 if !self.is_repeated(&command) {
@@ -47,6 +51,14 @@ impl Feeder<'_> {
             }
             (Status::OutOfSpace, Pending::Trade(row)) => {
                 let row = &self.fed.rows[row];
+                return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
+            }
+            (Status::OutOfSpace, Pending::Action(row)) => {
+                let row = &self.fed.actions[row].row;
+                return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
+            }
+            (Status::OutOfSpace, Pending::Lock(row)) => {
+                let row = &self.fed.locks[row];
                 return Err(ReplayError::NoSpace { place: format!("{}:{}", row.file, row.line) });
             }
             (Status::OutOfSpace, Pending::Command { place, .. }) => return Err(ReplayError::NoSpace { place }),
@@ -110,7 +122,8 @@ impl Feeder<'_> {
             Command::BusinessDate(_) => "business date",
             Command::Mark(_) => "mark",
             Command::Resolve(_) => "resolution",
-            Command::Trade(_) | Command::Amend(_) | Command::Define { .. } => "command",
+            Command::PeriodLock(_) => "period lock",
+            Command::Trade(_) | Command::Amend(_) | Command::Action(_) | Command::Define { .. } => "command",
         };
         self.fed.refused_commands += 1;
         self.fed.warnings.push(format!("{place}: {what} refused: {code}"));

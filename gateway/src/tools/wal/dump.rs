@@ -147,6 +147,10 @@ fn kind_word(kind: u16) -> &'static str {
         kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE => "trade",
         kind::AMEND_APPLIED..=kind::AMEND_DUPLICATE => "amendment",
         kind::RESOLVED => "resolved",
+        kind::ACTION => "action",
+        kind::TAKEN => "taken",
+        kind::SETTLED => "settled",
+        kind::PERIOD_LOCK => "period_lock",
         kind::CORRECTED => "corrected",
         kind::DIGESTS => "digests",
         _ => "",
@@ -156,6 +160,7 @@ fn kind_word(kind: u16) -> &'static str {
 fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
     match event {
         Event::Trade(trade) => Some((trade.input.account, trade.input.instrument)),
+        Event::Taken(taken) => Some((taken.account, taken.instrument)),
         Event::Corrected(corrected) => Some((corrected.account, corrected.instrument)),
         Event::Amended(amend) => Some((amend.account, amend.instrument)),
         Event::Resolved(resolved) => Some((resolved.input.account, resolved.input.instrument)),
@@ -168,6 +173,7 @@ fn correlation_of<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
         Event::Trade(trade) => Some(trade.input.correlation.as_bytes()),
         Event::Amended(amend) => Some(amend.input.correlation.as_bytes()),
         Event::Resolved(resolved) => Some(resolved.input.correlation.as_bytes()),
+        Event::Action(action) => Some(action.input.correlation.as_bytes()),
         _ => None,
     }
 }

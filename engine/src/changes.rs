@@ -1,0 +1,95 @@
+//! What the coldpath replays by, as the follower has seen it: contracts, the actions in history, the business date, and
+//! up to which change.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lotbook_core::Book;
+use lotbook_core::Scratch;
+use lotbook_core::action_input::ActionInput;
+use lotbook_core::date::Date;
+use lotbook_core::history::History;
+use lotbook_core::id::{ChronoKey, NO_NAME, NameId};
+use lotbook_core::outcome::Outcome;
+use lotbook_core::replay::{ReplayError, replay_history};
+use lotbook_core::rules::ContractBook;
+use parking_lot::RwLock;
+
+#[derive(Debug, Default)]
+struct Seen {
+    contracts: Arc<ContractBook>,
+    /// Actions in history by instrument.
+    actions: HashMap<NameId, Arc<[ActionInput]>>,
+    business_date: Option<Date>,
+    /// Ordinal of the newest change that is in these.
+    changes: u32,
+}
+
+/// Shared by the follower, which writes, and the worker.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(RwLock<Seen>);
+
+/// What one position is replayed by.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplayRules {
+    contracts: Arc<ContractBook>,
+    actions: Arc<[ActionInput]>,
+    business_date: Option<Date>,
+    /// Changes of history that are in it.
+    pub changes: u32,
+}
+
+impl ReplayRules {
+    /// Replays a position by these.
+    pub(crate) fn replay(
+        &self,
+        history: &History,
+        multiplier_e8: i64,
+        scratch: &mut Scratch,
+    ) -> Result<Outcome, ReplayError> {
+        replay_history(history, self.business_date, &self.actions, &self.contracts, multiplier_e8, scratch)
+    }
+}
+
+impl Changes {
+    /// The follower begins with this book.
+    pub(crate) fn begin(&self, book: &Book) {
+        let instruments = book.actions().entries().iter().map(|entry| entry.input.instrument);
+        let actions = instruments.map(|instrument| (instrument, in_history(book, instrument))).collect();
+        let contracts = Arc::new(book.contracts().clone());
+        let business_date = book.business_date();
+        *self.0.write() = Seen { contracts, actions, business_date, changes: book.actions().changes() };
+    }
+
+    /// The follower applied an event that may have been a change: told before the events after it, so that the worker
+    /// never replays by less than the position has seen.
+    pub(crate) fn advance(&self, book: &Book) {
+        let mut seen = self.0.write();
+        if seen.contracts.versions().len() != book.contracts().versions().len() {
+            seen.contracts = Arc::new(book.contracts().clone());
+        }
+        let since = seen.changes;
+        for change in book.actions().pending().iter().filter(|change| change.ordinal > since) {
+            if change.instrument != NO_NAME {
+                seen.actions.insert(change.instrument, in_history(book, change.instrument));
+            }
+        }
+        seen.business_date = book.business_date();
+        seen.changes = book.actions().changes();
+    }
+
+    /// What a position of this instrument is replayed by.
+    pub(crate) fn of(&self, instrument: NameId) -> ReplayRules {
+        let seen = self.0.read();
+        ReplayRules {
+            contracts: seen.contracts.clone(),
+            actions: seen.actions.get(&instrument).cloned().unwrap_or_default(),
+            business_date: seen.business_date,
+            changes: seen.changes,
+        }
+    }
+}
+
+fn in_history(book: &Book, instrument: NameId) -> Arc<[ActionInput]> {
+    book.actions().after(instrument, &ChronoKey::MIN).map(|(_, input)| *input).collect()
+}

@@ -1,0 +1,154 @@
+//! What positions take beside their own trades: forward-dated trades whose date has come, actions, changes of history.
+//!
+//! A position takes everything that is due, in chronological order, before its own next event; the rest is taken in
+//! slices between batches. Nothing here is remembered over a restart but what the book says: a sweep begins again, and
+//! who has taken a change already passes it by.
+
+use lotbook_core::actions::Change;
+use lotbook_core::command::Origin;
+use lotbook_core::decide_wide::Due;
+use lotbook_core::event::{Class, Event};
+use lotbook_core::forward::Forward;
+use lotbook_core::id::{ChronoKey, NO_NAME};
+use lotbook_core::wide_event::SettledEvent;
+use lotbook_wal::NO_ADDRESS;
+
+use crate::limits::{MATURITY_SLICE, TAKE_SLICE, VISIT_SLICE};
+use crate::shard::{NotLogged, Shard, apply, log_trade};
+
+/// Where the look at all positions for the oldest pending change stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sweep {
+    ordinal: u32,
+    next: Option<u32>,
+    taken: u32,
+}
+
+impl Shard {
+    /// Everything that is due on a position, the least key first; late changes before anything else. Says how many
+    /// events it took.
+    pub(crate) fn bring_up(&mut self, position: u32) -> Result<u32, NotLogged> {
+        let mut taken = 0;
+        let mut is_stuck = false;
+        loop {
+            let due = self.book.next_due(position);
+            let forward = if is_stuck { None } else { self.due_forward(position) };
+            match (due, forward) {
+                (None, None) => return Ok(taken),
+                (Some(Due::Ahead(action)), Some(forward)) if forward.input.key() < self.key_of(action) => {
+                    is_stuck = !self.mature(&forward)?;
+                }
+                (None, Some(forward)) => is_stuck = !self.mature(&forward)?,
+                (Some(due), _) => self.take(position, &due)?,
+            }
+            taken += 1;
+        }
+    }
+
+    fn key_of(&self, action: u32) -> ChronoKey {
+        self.book.actions().entries()[action as usize].input.key()
+    }
+
+    fn due_forward(&self, position: u32) -> Option<Forward> {
+        if self.book.positions()[position as usize].forwards == 0 {
+            return None;
+        }
+        self.book.forwards().first_due_of(position, self.book.business_date()?).copied()
+    }
+
+    fn take(&mut self, position: u32, due: &Due) -> Result<(), NotLogged> {
+        let causation = match due {
+            Due::Ahead(action) => self.book.actions().entries()[*action as usize].sequence,
+            Due::Late(_) => 0,
+        };
+        let origin = Origin { occurred_at_ns: self.now_ns, causation, ..Origin::INTERNAL };
+        let taken = self.book.decide_taken(position, due, &origin, &mut self.room, &mut self.scratch);
+        let (account, instrument) = (taken.account, taken.instrument);
+        let event = Event::Taken(taken);
+        let previous = self.book.positions()[position as usize].last_address;
+        let place = self.journal.append(&event, self.book.partition(account, instrument), previous)?;
+        apply(&mut self.book, &event, place, None);
+        self.book.set_last_address(position, place.address);
+        self.journal.counters.note_taken();
+        self.log_digests_if_due(place);
+        Ok(())
+    }
+
+    /// Forward-dated trades whose date has come, a slice of them. Says whether there was one.
+    pub(crate) fn mature_slice(&mut self) -> bool {
+        let Some(today) = self.book.business_date() else { return false };
+        let mut worked = false;
+        // Those that cannot be booked now are passed over, and tried again in the next round.
+        let mut stuck = 0;
+        for _ in 0..MATURITY_SLICE {
+            let Some(forward) = self.book.forwards().due(today, stuck).copied() else { break };
+            if !worked {
+                self.stamp();
+            }
+            let waited = self.book.forwards().len();
+            match self.bring_up(forward.position) {
+                Ok(_) if self.book.forwards().len() == waited => stuck += 1,
+                Ok(_) => worked = true,
+                Err(_) => break,
+            }
+        }
+        worked
+    }
+
+    fn mature(&mut self, forward: &Forward) -> Result<bool, NotLogged> {
+        let Ok(decision) = self.book.decide_matured(forward, &mut self.scratch) else { return Ok(false) };
+        let origin = Origin { occurred_at_ns: self.now_ns, causation: forward.sequence, ..Origin::INTERNAL };
+        let event = Event::Trade(decision.event(&forward.input, &origin, &self.scratch));
+        let place = log_trade(&mut self.journal, &mut self.book, &event)?;
+        debug_assert!(decision.class == Class::Matured);
+        self.log_digests_if_due(place);
+        Ok(true)
+    }
+
+    /// Looks at a slice of the positions that the oldest pending change may concern. Says whether there was one.
+    pub(crate) fn take_slice(&mut self) -> bool {
+        let Some(change) = self.book.actions().pending().first().copied() else { return false };
+        if self.sweep.ordinal != change.ordinal {
+            self.sweep = Sweep { ordinal: change.ordinal, next: self.first_of(&change), taken: 0 };
+        }
+        self.stamp();
+        let mut taken = 0;
+        for _ in 0..VISIT_SLICE {
+            let Some(position) = self.sweep.next else { return self.log_settled(&change).is_ok() };
+            match self.bring_up(position) {
+                Ok(events) => taken += events,
+                // Without room in the log nothing is taken; the position is looked at again.
+                Err(_) => return taken > 0,
+            }
+            self.sweep.next = self.next_of(&change, position);
+            if taken >= TAKE_SLICE {
+                break;
+            }
+        }
+        self.sweep.taken += taken;
+        true
+    }
+
+    fn first_of(&self, change: &Change) -> Option<u32> {
+        match change.instrument {
+            NO_NAME => (!self.book.positions().is_empty()).then_some(0),
+            instrument => self.book.positions_of(instrument).next(),
+        }
+    }
+
+    fn next_of(&self, change: &Change, position: u32) -> Option<u32> {
+        match change.instrument {
+            NO_NAME => Some(position + 1).filter(|&next| (next as usize) < self.book.positions().len()),
+            _ => self.book.next_of_instrument(position),
+        }
+    }
+
+    fn log_settled(&mut self, change: &Change) -> Result<(), NotLogged> {
+        let origin = Origin { occurred_at_ns: self.now_ns, ..Origin::INTERNAL };
+        let event = Event::Settled(SettledEvent { origin, ordinal: change.ordinal, positions: self.sweep.taken });
+        let place = self.journal.append(&event, 0, NO_ADDRESS)?;
+        apply(&mut self.book, &event, place, None);
+        self.log_digests_if_due(place);
+        Ok(())
+    }
+}
