@@ -163,6 +163,10 @@ impl Book {
         self.amendments.admit(input.kind, input.target)?;
         let root = self.amendments.root_of(input.target).or(fresh).ok_or(Reason::BadTarget)?;
         let (before, after) = self.amendments.effect(&root, input);
+        let refuses = |date| self.is_locked(position.account, date, &self.rules_on(position, date));
+        if refuses(before.date) || refuses(after.date) {
+            return Err(Reason::PeriodLocked);
+        }
         let estimate = self.estimate(position, input, &root, &before, &after, scratch)?;
         Ok(AmendDecision {
             class: Class::Provisional,
@@ -250,7 +254,7 @@ impl Book {
     /// The mean price of the open lots, else the instrument's mark, else zero: for a lot that the estimate opens.
     fn price_of_estimate(&self, position: &Position) -> i64 {
         let instrument = &self.instruments[position.instrument as usize];
-        let mark = || instrument.marks.on(self.business_date).waterfall().map_or(0, |mark| mark.price_e8);
+        let mark = || self.mark(position.instrument).map_or(0, |mark| mark.price_e8);
         if position.quantity_e8 == 0 {
             return mark();
         }

@@ -104,7 +104,7 @@ impl Book {
         }
     }
 
-    fn rules_on(&self, position: &Position, date: Date) -> Rules {
+    pub(crate) fn rules_on(&self, position: &Position, date: Date) -> Rules {
         self.contracts.in_force(position.account, position.instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT)
     }
 

@@ -345,7 +345,8 @@ impl AmendRig {
     fn correct(&mut self, number: u32) {
         let today = self.book.business_date();
         let history = &self.histories[&number];
-        let outcome = replay_history(history, today, self.book.contracts(), E8, &mut self.unbounded).expect("in range");
+        let outcome =
+            replay_history(history, today, &[], self.book.contracts(), E8, &mut self.unbounded).expect("in range");
         let body = outcome.encode();
         assert_eq!(Outcome::decode(&body).as_ref(), Ok(&outcome), "a body that was read differs");
         let position = self.book.positions()[number as usize];
@@ -360,6 +361,7 @@ impl AmendRig {
             cause_sequence: 0,
             late_trades: position.provisional,
             breaks: outcome.breaks.len() as u32,
+            seen: self.book.actions().changes(),
             before: position.figures(),
             after: outcome.after,
             body_log_id: 0,
