@@ -23,6 +23,8 @@ struct Seen {
     business_date: Option<Date>,
     /// Ordinal of the newest change that is in these.
     changes: u32,
+    /// Sequence of the event that brought the newest of all this.
+    sequence: u64,
 }
 
 /// Shared by the follower, which writes, and the worker.
@@ -37,6 +39,8 @@ pub(crate) struct ReplayRules {
     business_date: Option<Date>,
     /// Changes of history that are in it.
     pub changes: u32,
+    /// Log sequence up to which it reads: a replay by it leaves no sooner than that is durable.
+    pub sequence: u64,
 }
 
 impl ReplayRules {
@@ -53,17 +57,18 @@ impl ReplayRules {
 
 impl Changes {
     /// The follower begins with this book.
-    pub(crate) fn begin(&self, book: &Book) {
+    pub(crate) fn begin(&self, book: &Book, sequence: u64) {
         let instruments = book.actions().entries().iter().map(|entry| entry.input.instrument);
         let actions = instruments.map(|instrument| (instrument, in_history(book, instrument))).collect();
         let contracts = Arc::new(book.contracts().clone());
         let business_date = book.business_date();
-        *self.0.write() = Seen { contracts, actions, business_date, changes: book.actions().changes() };
+        let changes = book.actions().changes();
+        *self.0.write() = Seen { contracts, actions, business_date, changes, sequence };
     }
 
     /// The follower applied an event that may have been a change: told before the events after it, so that the worker
     /// never replays by less than the position has seen.
-    pub(crate) fn advance(&self, book: &Book) {
+    pub(crate) fn advance(&self, book: &Book, sequence: u64) {
         let mut seen = self.0.write();
         if seen.contracts.versions().len() != book.contracts().versions().len() {
             seen.contracts = Arc::new(book.contracts().clone());
@@ -76,6 +81,7 @@ impl Changes {
         }
         seen.business_date = book.business_date();
         seen.changes = book.actions().changes();
+        seen.sequence = sequence;
     }
 
     /// What a position of this instrument is replayed by.
@@ -86,6 +92,7 @@ impl Changes {
             actions: seen.actions.get(&instrument).cloned().unwrap_or_default(),
             business_date: seen.business_date,
             changes: seen.changes,
+            sequence: seen.sequence,
         }
     }
 }

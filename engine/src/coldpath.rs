@@ -351,7 +351,7 @@ impl Worker {
             let base_version = head.version;
             let seen = rules.changes;
             let proposal = Proposal { position, base_version, seen, cause, cause_sequence, body, outcome };
-            if !self.await_durable(stream.read_sequence) {
+            if !self.await_durable(stream.read_sequence.max(rules.sequence)) {
                 return;
             }
             match self.propose(proposal) {

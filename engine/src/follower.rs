@@ -119,7 +119,7 @@ impl Dirty {
 impl Follower {
     /// Publishes everything that recovery found and queues what is PROVISIONAL.
     pub(crate) fn begin(&mut self) {
-        self.queue.changes.begin(&self.state.book);
+        self.queue.changes.begin(&self.state.book, self.state.sequence);
         for number in 0..self.state.book.positions().len() as u32 {
             self.dirty.position(number);
             self.feed_coldpath(number);
@@ -346,15 +346,15 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             dirty.position(taken.position);
             feed(queue, state, taken.position);
         }
-        Event::Contract { .. } => queue.changes.advance(&state.book),
+        Event::Contract { .. } => queue.changes.advance(&state.book, state.sequence),
         Event::Action(action) => {
-            queue.changes.advance(&state.book);
+            queue.changes.advance(&state.book, state.sequence);
             dirty.instrument(action.input.instrument);
         }
         Event::Instrument { terms, .. } => dirty.instrument(terms.instrument),
         Event::Mark { mark, .. } => dirty.instrument(mark.instrument),
         Event::BusinessDate { .. } => {
-            queue.changes.advance(&state.book);
+            queue.changes.advance(&state.book, state.sequence);
             dirty.held();
             dirty.all_instruments = true;
             dirty.since.get_or_insert_with(Instant::now);
