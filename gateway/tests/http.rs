@@ -1,5 +1,8 @@
 //! The HTTP door of an embedded host, asked by a plain client.
 
+// The document of a position is one literal, a field a step.
+#![recursion_limit = "256"]
+
 mod support;
 
 use std::io::{Read, Write};
@@ -98,6 +101,7 @@ fn figures_of_one_position() {
                 "uti": null,
                 "mark": {"price": "15", "source": "official_close", "age_ms": null},
                 "fees": "0.75",
+                "dividends": "0",
                 "breaks": [],
                 "resolution": null,
                 "break_count": 0,

@@ -153,7 +153,7 @@ fn resolve(state: &HttpState, line: ResolveLine) -> Result<Resolved, Problem> {
         Status::Done => {}
         Status::Refused => return Err(refused(&line, answer.reason)),
         Status::OutOfSpace => return Err(Problem::unavailable("the disk has no room; nothing was recorded")),
-        Status::Unknown | Status::Trade(_) => return Err(Problem::unknown_fate()),
+        Status::Unknown | Status::Trade(_) | Status::Action(_) => return Err(Problem::unknown_fate()),
     }
     let left = deadline.saturating_duration_since(Instant::now());
     match state.log.wait_durable(answer.sequence, left) {
