@@ -13,7 +13,7 @@ pub const PROPOSALS_MAX: usize = 64;
 pub const MATURITY_SLICE: usize = 32;
 /// Held amendments that are looked at between two batches: for their time, and for a target that came.
 pub const HELD_SLICE: usize = 32;
-/// Events that positions take of changes of history between two batches; the one that a position begins is ended.
+/// Events that positions take of changes of history between two batches.
 pub const TAKE_SLICE: u32 = 32;
 /// Positions that are looked at for a change between two batches: most are not concerned, and cost a look.
 pub const VISIT_SLICE: u32 = 512;

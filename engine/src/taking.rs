@@ -28,21 +28,34 @@ impl Shard {
     /// Everything that is due on a position, the least key first; late changes before anything else. Says how many
     /// events it took.
     pub(crate) fn bring_up(&mut self, position: u32) -> Result<u32, NotLogged> {
+        self.bring_on(position, u32::MAX)
+    }
+
+    /// The same, `most` events of it: between batches, where no event of the position itself is waited for.
+    fn bring_on(&mut self, position: u32, most: u32) -> Result<u32, NotLogged> {
         let mut taken = 0;
         let mut is_stuck = false;
-        loop {
+        while taken < most {
             let due = self.book.next_due(position);
             let forward = if is_stuck { None } else { self.due_forward(position) };
-            match (due, forward) {
-                (None, None) => return Ok(taken),
-                (Some(Due::Ahead(action)), Some(forward)) if forward.input.key() < self.key_of(action) => {
+            let forward = forward.filter(|forward| match due {
+                Some(Due::Late(_)) => false,
+                Some(Due::Ahead(action)) => forward.input.key() < self.key_of(action),
+                None => true,
+            });
+            match (forward, due) {
+                (Some(forward), _) => {
                     is_stuck = !self.mature(&forward)?;
+                    taken += u32::from(!is_stuck);
                 }
-                (None, Some(forward)) => is_stuck = !self.mature(&forward)?,
-                (Some(due), _) => self.take(position, &due)?,
+                (None, Some(due)) => {
+                    self.take(position, &due)?;
+                    taken += 1;
+                }
+                (None, None) => break,
             }
-            taken += 1;
         }
+        Ok(taken)
     }
 
     fn key_of(&self, action: u32) -> ChronoKey {
@@ -79,18 +92,17 @@ impl Shard {
         let Some(today) = self.book.business_date() else { return false };
         let mut worked = false;
         // Those that cannot be booked now are passed over, and tried again in the next round.
-        let mut stuck = 0;
-        for _ in 0..MATURITY_SLICE {
+        let (mut stuck, mut left) = (0, MATURITY_SLICE as u32);
+        while left > 0 {
             let Some(forward) = self.book.forwards().due(today, stuck).copied() else { break };
             if !worked {
                 self.stamp();
             }
             let waited = self.book.forwards().len();
-            match self.bring_up(forward.position) {
-                Ok(_) if self.book.forwards().len() == waited => stuck += 1,
-                Ok(_) => worked = true,
-                Err(_) => break,
-            }
+            let Ok(taken) = self.bring_on(forward.position, left) else { break };
+            worked |= taken > 0;
+            left -= taken.max(1);
+            stuck += usize::from(left > 0 && self.book.forwards().len() == waited);
         }
         worked
     }
@@ -115,15 +127,17 @@ impl Shard {
         let mut taken = 0;
         for _ in 0..VISIT_SLICE {
             let Some(position) = self.sweep.next else { return self.log_settled(&change).is_ok() };
-            match self.bring_up(position) {
-                Ok(events) => taken += events,
-                // Without room in the log nothing is taken; the position is looked at again.
-                Err(_) => return taken > 0,
-            }
-            self.sweep.next = self.next_of(&change, position);
+            // Without room in the log nothing is taken; the position is looked at again.
+            let Ok(events) = self.bring_on(position, TAKE_SLICE - taken) else {
+                self.sweep.taken += taken;
+                return taken > 0;
+            };
+            taken += events;
             if taken >= TAKE_SLICE {
+                // It may have more to take, and is looked at again.
                 break;
             }
+            self.sweep.next = self.next_of(&change, position);
         }
         self.sweep.taken += taken;
         true
