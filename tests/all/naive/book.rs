@@ -322,7 +322,7 @@ impl Both {
         let history = &self.histories[&number];
         let multiplier = e8(self.model.instrument(instrument).multiplier);
         let (today, contracts) = (self.engine.business_date(), self.engine.contracts());
-        let outcome = replay_history(history, today, contracts, multiplier, &mut self.scratch);
+        let outcome = replay_history(history, today, &[], contracts, multiplier, &mut self.scratch);
         let (outcome, wanted) = match (outcome, self.model.replay(account, instrument)) {
             (Err(_), Err(_)) => return Ok(()),
             (Ok(outcome), Ok(wanted)) => (outcome, wanted),
@@ -365,6 +365,7 @@ impl Both {
             cause_sequence: 0,
             late_trades: position.provisional,
             breaks: outcome.breaks.len() as u32,
+            seen: self.engine.actions().changes(),
             before: position.figures(),
             after: outcome.after,
             body_log_id: 0,
