@@ -2,30 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use lotbook_core::amend_event::{ResolveInput, ResolvedEvent};
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{self, Decoder};
-use lotbook_core::command::{
-    Command, InstrumentTerms, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
-};
+use lotbook_core::command::{Command, InstrumentTerms, NameClass, Origin};
 use lotbook_core::date::Date;
-use lotbook_core::event::{Class, CorrectedEvent, Event, Figures as Totals, Reason, TradeEvent};
+use lotbook_core::decide_amend::Target;
+use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
 use lotbook_core::history::{Addition, History};
-use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
-use lotbook_core::lots::Lot;
-use lotbook_core::outcome::{Allocation, Outcome};
-use lotbook_core::position::{Position, Reconciliation};
+use lotbook_core::id::{ChronoKey, NO_NAME, TradeHash, TradeId};
+use lotbook_core::note::Note;
+use lotbook_core::outcome::Outcome;
+use lotbook_core::position::Position;
 use lotbook_core::replay::{allocations, replay_history};
-use lotbook_core::rules::{
-    ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
-};
+use lotbook_core::rules::ContractTerms;
 use lotbook_core::{Book, Limits, Scratch};
-use lotbook_tests::naive::desk::{Answer, Desk};
-use lotbook_tests::naive::in_force::{self, Method, Wash, in_force};
-use lotbook_tests::naive::lots::{Book as NaiveBook, Figures, Lot as NaiveLot};
-use lotbook_tests::naive::words::{Name, Side as NaiveSide, Trade, TradeType as NaiveType};
+use lotbook_tests::naive::amend::Amendment;
+use lotbook_tests::naive::desk::{Accepted, Amended, Answer, Desk};
+use lotbook_tests::naive::in_force::in_force;
+use lotbook_tests::naive::lots::Figures;
+use lotbook_tests::naive::words::{Id, Name, Trade};
 
+use super::compare::{alike, breaks, lots, same, totals};
 use super::draw::{CONTRACTS, NAMES};
 use super::steps::Step;
+use super::translate::{amend_input, e8, hash, input, name, rules};
 
 const LIMITS: Limits = Limits {
     positions_max: 16,
@@ -35,85 +36,6 @@ const LIMITS: Limits = Limits {
     contracts_max: 64,
     ..Limits::SMALL
 };
-
-fn name(given: Option<Name>) -> u32 {
-    given.unwrap_or(NO_NAME)
-}
-
-fn hash(id: &str) -> TradeHash {
-    TradeHash::new(b"test", id.as_bytes())
-}
-
-fn e8(value: i128) -> i64 {
-    i64::try_from(value).expect("drawn within 64 bits")
-}
-
-/// The rules in the engine's words.
-fn rules(rules: &in_force::Rules) -> Rules {
-    Rules {
-        method: match rules.method {
-            Method::Fifo => LotMethod::Fifo,
-            Method::Lifo => LotMethod::Lifo,
-            Method::Hifo => LotMethod::Hifo,
-            Method::Lofo => LotMethod::Lofo,
-            Method::Average => LotMethod::Average,
-            Method::MinTax => LotMethod::MinTax,
-        },
-        allow_short: rules.allow_short,
-        short_rank: if rules.short_rank_is_result { ShortRank::Result } else { ShortRank::Price },
-        lot_scope: if rules.scope_is_sub_account { LotScope::SubAccount } else { LotScope::Position },
-        fees_rule: if rules.fees_in_basis { FeesRule::InBasis } else { FeesRule::Apart },
-        tax_rates: rules.tax_rates.map(|(short, long)| TaxRates { short_e8: short as u32, long_e8: long as u32 }),
-        long_term_days: rules.long_term_days.unwrap_or(0) as u16,
-        wash_sale: match rules.wash {
-            Wash::None => WashSale::None,
-            Wash::Account => WashSale::Account,
-            Wash::Taxpayer => WashSale::Taxpayer,
-        },
-        wash_window_days: rules.wash_window as u16,
-        taxpayer: name(rules.taxpayer),
-        locked_changes: if rules.locked_changes_adjust { LockedChanges::Adjust } else { LockedChanges::Refuse },
-    }
-}
-
-/// The trade in the engine's words.
-pub(crate) fn input(trade: &Trade) -> TradeInput {
-    TradeInput {
-        trade_id: TradeId::new(trade.id.as_bytes()).expect("short"),
-        hash: hash(&trade.id),
-        namespace: 0,
-        account: trade.account,
-        instrument: trade.instrument,
-        contract: name(trade.contract),
-        side: match trade.side {
-            NaiveSide::Buy => Side::Buy,
-            NaiveSide::Sell => Side::Sell,
-            NaiveSide::SellShort => Side::SellShort,
-            NaiveSide::BuyToCover => Side::BuyToCover,
-        },
-        trade_type: match trade.trade_type {
-            NaiveType::Any => TradeType::Any,
-            NaiveType::NewTrade => TradeType::NewTrade,
-            NaiveType::Increase => TradeType::Increase,
-            NaiveType::Decrease => TradeType::Decrease,
-        },
-        kind: if trade.opens_a_lot() { TradeKind::OpenLot } else { TradeKind::Trade },
-        quantity_e8: e8(trade.quantity),
-        price_e8: trade.price.map_or(NO_PRICE, e8),
-        consideration_e8: trade.consideration.map_or(NO_CONSIDERATION, e8),
-        fees_e8: e8(trade.fees),
-        currency: name(trade.currency),
-        fx_to_base_e8: e8(trade.fx_to_base),
-        sub_account: name(trade.sub_account),
-        acquired: trade.acquired.map_or(Date::NONE, Date),
-        effective_date: Date(trade.date),
-        executed_at_ns: trade.executed_at,
-        source_order: trade.source_order,
-        lot: trade.lot.as_ref().map_or(TradeHash::NONE, |id| hash(id)),
-        user: NO_NAME,
-        correlation: TradeId::EMPTY,
-    }
-}
 
 /// The two books side by side.
 pub(crate) struct Both {
@@ -125,13 +47,10 @@ pub(crate) struct Both {
     sequence: u64,
     /// Of the engine's positions, by number, from its events.
     histories: BTreeMap<u32, History>,
-    /// A waiting trade cannot be booked: the histories end here.
+    /// Nothing more is said of this history.
     pub(crate) over: bool,
-}
-
-/// Fails with both values where they differ.
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, engine: T, model: T) -> Result<(), String> {
-    if engine == model { Ok(()) } else { Err(format!("{what}: engine {engine:?}, model {model:?}")) }
+    /// How often what was seen.
+    pub(crate) seen: BTreeMap<&'static str, usize>,
 }
 
 impl Both {
@@ -145,6 +64,7 @@ impl Both {
             sequence: 0,
             histories: BTreeMap::new(),
             over: false,
+            seen: BTreeMap::new(),
         };
         for (class, letter, count) in [
             (NameClass::Account, 'A', NAMES),
@@ -194,12 +114,17 @@ impl Both {
             Event::Defined { reason, .. }
             | Event::Instrument { reason, .. }
             | Event::Contract { reason, .. }
-            | Event::BusinessDate { reason, .. } => same("reason", reason.code(), ""),
+            | Event::BusinessDate { reason, .. }
+            | Event::Resolved(ResolvedEvent { reason, .. }) => same("reason", reason.code(), ""),
             _ => unreachable!("no trade"),
         };
         let done = done.and_then(|()| self.follow(&event, None));
         self.scratch = scratch;
         done
+    }
+
+    fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
     }
 
     /// Takes a step in both books and compares them.
@@ -231,11 +156,140 @@ impl Both {
                 Ok(())
             }
             Step::Today(day) => {
+                for (account, instrument) in self.places() {
+                    self.settle(account, instrument)?;
+                }
+                if self.over {
+                    return Ok(());
+                }
                 self.command(&Command::BusinessDate(Date(*day)))?;
+                same("overdue", 0, self.model.move_date(*day).len())?;
                 self.mature(*day)
             }
-            Step::Trade(trade) => self.trade(trade),
+            Step::Trade(trade) => {
+                self.settle(trade.account, trade.instrument)?;
+                if self.over {
+                    return Ok(());
+                }
+                self.trade(trade)
+            }
             Step::Replay(account, instrument) => self.replay(*account, *instrument),
+            Step::Amend(amendment) => self.amend(amendment),
+            Step::Resolve(account, instrument) => self.resolve(*account, *instrument),
+        }
+    }
+
+    /// All positions.
+    fn places(&self) -> Vec<(Name, Name)> {
+        self.model.positions.keys().copied().collect()
+    }
+
+    /// After an amendment only quantities are said until the replay: it comes before anything is decided on them.
+    fn settle(&mut self, account: Name, instrument: Name) -> Result<(), String> {
+        let position = self.model.positions.get(&(account, instrument));
+        if position.is_some_and(|position| position.amended.is_some()) {
+            self.replay(account, instrument)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn resolve(&mut self, account: Name, instrument: Name) -> Result<(), String> {
+        if self.model.positions.get(&(account, instrument)).is_none_or(|position| position.status() != "PENDING") {
+            return Ok(());
+        }
+        let note = Note::new(b"drawn").expect("short");
+        let (version, user, correlation) = (0, NO_NAME, TradeId::EMPTY);
+        self.command(&Command::Resolve(ResolveInput { account, instrument, version, user, note, correlation }))?;
+        self.saw("resolved");
+        self.model.resolve(account, instrument);
+        self.shown(account, instrument)
+    }
+
+    /// What the keeper of ids says of an amendment's target.
+    fn target(&self, id: &Id) -> Target {
+        if self.model.held.iter().any(|(held, _)| held.id == *id) {
+            return Target::Held;
+        }
+        let Some(place) = self.model.place_of(id) else { return Target::Unknown };
+        let position = self.engine.find(place.0, place.1).expect("a position of both");
+        match self.model.positions[&place].accepted.iter().find(|accepted| accepted.trade.id == *id) {
+            Some(Accepted { trade, .. }) => {
+                Target::Trade { position, quantity_e8: e8(trade.signed()), date: Date(trade.date) }
+            }
+            None => Target::Amendment { position },
+        }
+    }
+
+    fn amend(&mut self, amendment: &Amendment) -> Result<(), String> {
+        let (input, target) = (amend_input(amendment), self.target(&amendment.target));
+        let mut scratch = std::mem::replace(&mut self.scratch, Scratch::new());
+        let decision = self.engine.decide_amend(&input, target, &mut scratch);
+        let event = decision.event(&input, &Origin::INTERNAL, &scratch);
+        let answer = self.model.amend(amendment);
+        if event.reason == Reason::Overflow && answer == Amended::Accepted {
+            // Whether the estimate stays in its ranges is not said.
+            self.saw("over");
+            self.over = true;
+            return Ok(());
+        }
+        self.saw(match answer {
+            Amended::Accepted => "amended",
+            Amended::Held => "held",
+            Amended::Refused(reason) => reason,
+        });
+        let is = (event.class, event.reason.code());
+        let done = match answer {
+            Amended::Accepted => same("amendment", is, (Class::Provisional, "")),
+            Amended::Held => same("amendment", is, (Class::Held, "")),
+            Amended::Refused(reason) => same("amendment", is, (Class::Rejected, reason)),
+        };
+        let done = done.and_then(|()| self.follow(&Event::Amended(event), None));
+        self.scratch = scratch;
+        done?;
+        if answer != Amended::Accepted {
+            return Ok(());
+        }
+        let place = self.model.place_of(&amendment.id).expect("accepted");
+        self.shown(place.0, place.1)?;
+        self.arrived(&amendment.id)
+    }
+
+    /// What was held for this id follows, in both books.
+    fn arrived(&mut self, id: &Id) -> Result<(), String> {
+        loop {
+            let target = self.target(id);
+            let held = self.engine.held().first_for(hash(id)).copied();
+            let Some((next, done)) = self.model.follow(id) else {
+                return same("held", held.map(|held| held.input.amend_id.as_str().to_owned()), None);
+            };
+            self.saw("followed");
+            let held = held.ok_or("held by the model alone")?;
+            same("held", held.input.amend_id.as_bytes(), next.id.as_bytes())?;
+            let mut scratch = std::mem::replace(&mut self.scratch, Scratch::new());
+            let decision = self.engine.decide_held(&held, target, &mut scratch);
+            let event = decision.event(&held.input, &Origin::INTERNAL, &scratch);
+            if event.reason == Reason::Overflow && done == Amended::Accepted {
+                self.over = true;
+                return Ok(());
+            }
+            let wanted = match done {
+                Amended::Accepted => (Class::Provisional, ""),
+                Amended::Held => return Err("held twice".into()),
+                Amended::Refused(reason) => (Class::Lapsed, reason),
+            };
+            let done = same("followed", (event.class, event.reason.code()), wanted);
+            let done = done.and_then(|()| self.follow(&Event::Amended(event), None));
+            self.scratch = scratch;
+            done?;
+            if wanted.0 == Class::Provisional {
+                let place = self.model.place_of(&next.id).expect("accepted");
+                self.shown(place.0, place.1)?;
+                self.arrived(&next.id)?;
+                if self.over {
+                    return Ok(());
+                }
+            }
         }
     }
 
@@ -245,6 +299,15 @@ impl Both {
         let decision = self.engine.decide_trade(&input, &mut scratch);
         let event = decision.event(&input, &Origin::INTERNAL, &scratch);
         let answer = self.model.trade(trade);
+        self.saw(match &answer {
+            Answer::Refused(reason) => reason,
+            Answer::Waits => "waits",
+            Answer::Applied(figures) if figures.enlarges => "enlarged",
+            Answer::Applied(figures) if figures.closed > 0 && figures.opened > 0 => "flipped",
+            Answer::Applied(figures) if figures.closed > 0 => "closed",
+            Answer::Applied(_) => "opened",
+            Answer::Late(_) => "late",
+        });
         let done = match &answer {
             Answer::Refused(reason) => same("refused", (event.class, event.reason.code()), (Class::Rejected, *reason)),
             Answer::Waits => same("waits", (event.class, event.reason), (Class::Forward, Reason::None)),
@@ -255,7 +318,12 @@ impl Both {
         };
         let done = done.and_then(|()| self.follow(&Event::Trade(event), None));
         self.scratch = scratch;
-        done.and_then(|()| self.shown(trade.account, trade.instrument))
+        done?;
+        self.shown(trade.account, trade.instrument)?;
+        match answer {
+            Answer::Refused(_) => Ok(()),
+            _ => self.arrived(&trade.id),
+        }
     }
 
     /// What was decided for a trade, before it is applied.
@@ -283,7 +351,7 @@ impl Both {
     }
 
     fn mature(&mut self, day: i32) -> Result<(), String> {
-        let mut wanted = self.model.set_today(day);
+        let mut wanted = self.model.mature();
         let mut scratch = std::mem::replace(&mut self.scratch, Scratch::new());
         while let Some(forward) = self.engine.forwards().first_due(Date(day)).copied() {
             let decision = match self.engine.decide_matured(&forward, &mut scratch) {
@@ -311,7 +379,7 @@ impl Both {
         self.scratch = scratch;
         let left = wanted.map_err(|(id, reason)| format!("{id} matures in the engine alone: {reason}"))?;
         same("matured", 0, left.len())?;
-        for (account, instrument) in self.model.positions.keys().copied().collect::<Vec<_>>() {
+        for (account, instrument) in self.places() {
             self.shown(account, instrument)?;
         }
         Ok(())
@@ -324,10 +392,18 @@ impl Both {
         let (today, contracts) = (self.engine.business_date(), self.engine.contracts());
         let outcome = replay_history(history, today, &[], contracts, multiplier, &mut self.scratch);
         let (outcome, wanted) = match (outcome, self.model.replay(account, instrument)) {
-            (Err(_), Err(_)) => return Ok(()),
+            (Err(_), Err(_)) => {
+                // An estimate that stays: of one that amendments made nothing more is said.
+                self.over = self.model.positions[&(account, instrument)].amended.is_some();
+                return Ok(());
+            }
             (Ok(outcome), Ok(wanted)) => (outcome, wanted),
             (outcome, wanted) => return Err(format!("replay: engine {:?}, model {:?}", outcome.err(), wanted.err())),
         };
+        self.saw("replayed");
+        for (_, figures) in &wanted.items {
+            self.saw(figures.broken.map_or("kept", breaks));
+        }
         same("items", outcome.trades.len(), wanted.items.len())?;
         for (trade, (id, figures)) in outcome.trades.iter().zip(&wanted.items) {
             let differs = |what: String| format!("{id} replayed: {what}");
@@ -386,60 +462,22 @@ impl Both {
             (None, None) => return Ok(()),
             (found, _) => return Err(format!("A{account}/I{instrument}: the engine has one: {}", found.is_some())),
         };
+        let is = (i128::from(position.quantity_e8), i128::from(position.forward_quantity_e8));
+        if let Some(amended) = wanted.amended {
+            same("amended", is, amended)?;
+            return same("status", position.reconciliation().as_str(), "PROVISIONAL");
+        }
         totals(&position.figures(), &wanted.book)?;
         same("fees", position.fees_e16, wanted.book.fees)?;
-        let status = match position.reconciliation() {
-            Reconciliation::Reconciled => "RECONCILED",
-            Reconciliation::Provisional => "PROVISIONAL",
-            Reconciliation::Pending => "PENDING",
-        };
-        same("status", status, wanted.status())?;
+        same("status", position.reconciliation().as_str(), wanted.status())?;
+        let frontier = wanted.frontier.as_ref().map(|key| (key.date, key.at, key.order, key.id.as_bytes()));
+        let key = position.frontier;
+        let key = (key.date.0, key.executed_at_ns, key.source_order, key.trade_id.as_bytes());
+        if position.frontier != ChronoKey::MIN || frontier.is_some() {
+            same("frontier", Some(key), frontier)?;
+        }
         let waiting: i128 = wanted.waiting.iter().map(Trade::signed).sum();
-        same("waiting", i128::from(position.forward_quantity_e8), waiting)?;
+        same("waiting", is.1, waiting)?;
         lots(self.engine.lots().iter(&position.block), &wanted.book.lots)
     }
-}
-
-fn totals(engine: &Totals, model: &NaiveBook) -> Result<(), String> {
-    same("quantity", i128::from(engine.quantity_e8), model.quantity())?;
-    same("total realized", engine.realized_e16, model.realized)?;
-    same("total realized long-term", engine.realized_long_e16, model.realized_long)?;
-    same("total realized in base", engine.realized_base_e16, model.realized_base)?;
-    same("cost", engine.cost_e16, model.cost())?;
-    same("base cost", engine.base_cost_e16, model.base_cost())
-}
-
-fn lots(engine: impl ExactSizeIterator<Item = Lot>, model: &[NaiveLot]) -> Result<(), String> {
-    same("lots", engine.len(), model.len())?;
-    for (at, (lot, wanted)) in engine.zip(model).enumerate() {
-        let is = Lot {
-            origin: hash(&wanted.origin),
-            quantity_e8: e8(wanted.quantity),
-            cost_e16: wanted.cost,
-            base_cost_e16: wanted.base_cost,
-            price_e8: e8(wanted.price),
-            acquired: Date(wanted.acquired),
-            sub_account: name(wanted.sub_account),
-        };
-        same(&format!("lot {at} ({})", wanted.origin), lot, is)?;
-    }
-    Ok(())
-}
-
-fn alike(engine: &[Allocation], model: &Figures) -> Result<(), String> {
-    same("allocations", engine.len(), model.allocations.len())?;
-    for (part, wanted) in engine.iter().zip(&model.allocations) {
-        let is = Allocation {
-            lot: hash(&wanted.lot.origin),
-            quantity_e8: e8(wanted.quantity),
-            price_e8: e8(wanted.lot.price),
-            cost_e16: wanted.cost,
-            base_cost_e16: wanted.base_cost,
-            realized_e16: wanted.realized,
-            acquired: Date(wanted.lot.acquired),
-            is_long_term: wanted.is_long_term,
-        };
-        same(&format!("allocation of {}", wanted.lot.origin), *part, is)?;
-    }
-    Ok(())
 }

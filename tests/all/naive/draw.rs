@@ -2,6 +2,7 @@
 
 use lotbook_core::id::TradeHash;
 use lotbook_perf::rng::Rng;
+use lotbook_tests::naive::amend::{Amendment, Changes};
 use lotbook_tests::naive::holding::day;
 use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
 use lotbook_tests::naive::numbers::{ONE, SMALL_MAX};
@@ -37,6 +38,10 @@ pub(crate) struct Draw {
     clock: u64,
     /// Ids that were said so far.
     said: Vec<(Name, Name, Id)>,
+    /// Opening lots among them.
+    opening_lots: Vec<Id>,
+    /// Ids of amendments.
+    amendments: Vec<Id>,
 }
 
 /// One in `n`.
@@ -62,7 +67,16 @@ fn bits(rng: &mut Rng, most: u64) -> i128 {
 
 impl Draw {
     pub(crate) fn new(rng: Rng, flavour: Flavour, in_order: bool) -> Self {
-        Self { rng, flavour, in_order, next: 0, clock: 0, said: Vec::new() }
+        Self {
+            rng,
+            flavour,
+            in_order,
+            next: 0,
+            clock: 0,
+            said: Vec::new(),
+            opening_lots: Vec::new(),
+            amendments: Vec::new(),
+        }
     }
 
     fn rules(&mut self, method: Method) -> Rules {
@@ -208,7 +222,8 @@ impl Draw {
         let consideration = is_lot || one_in(rng, 5);
         let price = !consideration || one_in(rng, 2);
         let with_currency = one_in(rng, 20);
-        let contract = if one_in(rng, 8) { Some(rng.below(u64::from(CONTRACTS) + 1) as Name) } else { None };
+        let contract = if one_in(rng, 12) { Some(rng.below(u64::from(CONTRACTS)) as Name) } else { None };
+        let contract = if one_in(rng, 60) { Some(CONTRACTS) } else { contract };
         let sub_account = if one_in(rng, 2) { Some(rng.below(u64::from(NAMES)) as Name) } else { None };
         let end = (i64::from(date) + 1) * 86_400_000_000_000 - 1;
         let executed_at = match rng.below(4) {
@@ -262,24 +277,94 @@ impl Draw {
                 _ => {}
             }
         }
+        if trade.opens_a_lot() {
+            self.opening_lots.push(id.clone());
+        }
         self.said.push((account, instrument, id));
         trade
+    }
+
+    /// A cancel or a correct: of a trade, of an amendment, of what has not come yet, of itself.
+    fn amendment(&mut self, dates: &[Day]) -> Amendment {
+        let id: Id = format!("c{}", self.amendments.len()).into();
+        let rng = &mut self.rng;
+        let recent = |rng: &mut Rng, len: usize| len - 1 - (rng.below(len.min(12) as u64) as usize);
+        let target: Id = match rng.below(16) {
+            0 => id.clone(),
+            1 | 2 => format!("t{}", u64::from(self.next) + 1 + rng.below(6)).into(),
+            3 => format!("c{}", self.amendments.len() + 1 + rng.below(3) as usize).into(),
+            4..=6 if !self.amendments.is_empty() => self.amendments[recent(rng, self.amendments.len())].clone(),
+            _ if self.said.is_empty() => "t1".into(),
+            7 => self.said[rng.below(self.said.len() as u64) as usize].2.clone(),
+            _ => self.said[recent(rng, self.said.len())].2.clone(),
+        };
+        let changes = if one_in(rng, 2) { Some(self.changes(&target, dates)) } else { None };
+        let rng = &mut self.rng;
+        self.amendments.push(id.clone());
+        Amendment {
+            hash: TradeHash::new(b"test", id.as_bytes()).0,
+            id,
+            target,
+            changes,
+            executed_at: if one_in(rng, 2) { Some(rng.between(0, 2)) } else { None },
+            source_order: rng.below(3),
+            account: if one_in(rng, 12) { Some(rng.below(u64::from(NAMES)) as Name) } else { None },
+            instrument: if one_in(rng, 12) { Some(rng.below(u64::from(NAMES)) as Name) } else { None },
+        }
+    }
+
+    fn changes(&mut self, target: &Id, dates: &[Day]) -> Changes {
+        let of_lot = self.opening_lots.contains(target);
+        let mut some = || one_in(&mut self.rng, 4);
+        let chosen: [bool; 12] = std::array::from_fn(|_| some());
+        let mut changes = Changes {
+            quantity: chosen[0].then(|| self.quantity()),
+            price: chosen[1].then(|| self.price()),
+            consideration: chosen[2].then(|| self.small_amount()),
+            fx_to_base: chosen[3].then(|| self.rate()),
+            sub_account: chosen[4].then_some(0),
+            contract: chosen[5].then_some(1),
+            ..Changes::default()
+        };
+        // What an opening lot has not, and a date before it was acquired, is not said.
+        if !of_lot {
+            let rng = &mut self.rng;
+            changes.date = if chosen[6] { Some(pick(rng, dates)) } else { None };
+            changes.executed_at = if chosen[7] { Some(rng.between(0, 2)) } else { None };
+            changes.side = if chosen[8] { Some(pick(rng, &[Side::Buy, Side::Sell, Side::SellShort])) } else { None };
+            let types = [TradeType::NewTrade, TradeType::Increase, TradeType::Decrease];
+            changes.trade_type = if chosen[9] && one_in(rng, 4) { Some(pick(rng, &types)) } else { None };
+            changes.fees = chosen[10].then(|| self.small_amount());
+            let any = self.said.len().saturating_sub(1 + self.rng.below(8) as usize);
+            changes.lot = if chosen[11] { self.said.get(any).map(|said| said.2.clone()) } else { None };
+        }
+        if one_in(&mut self.rng, 40) {
+            changes.quantity = Some(0);
+        }
+        changes
     }
 
     /// A whole history of so many steps.
     pub(crate) fn history(&mut self, method: Method, len: usize) -> Vec<Step> {
         let mut steps = self.terms(method);
         let all = days();
-        let mut today = None;
+        // Where no date is set at the beginning none ever is: what was booked ahead of the first one would wait again
+        // once it is amended.
+        let mut today = if self.in_order || one_in(&mut self.rng, 3) { None } else { Some(4) };
+        steps.extend(today.map(|at: usize| Step::Today(all[at])));
         while steps.len() < len {
             let step = match self.rng.below(40) {
-                0 if !self.in_order => {
-                    let next = today.map_or(0, |at: usize| at + 1);
-                    if next == all.len() {
+                0 if today.is_some() => {
+                    let next = today.expect("seen above") + 1 + self.rng.below(2) as usize;
+                    if next >= all.len() {
                         continue;
                     }
                     today = Some(next);
                     Step::Today(all[next])
+                }
+                3..=6 if !self.in_order => Step::Amend(self.amendment(&all)),
+                7 if !self.in_order => {
+                    Step::Resolve(self.rng.below(u64::from(NAMES)) as Name, self.rng.below(u64::from(NAMES)) as Name)
                 }
                 1 | 2 => {
                     Step::Replay(self.rng.below(u64::from(NAMES)) as Name, self.rng.below(u64::from(NAMES)) as Name)

@@ -8,7 +8,7 @@ use lotbook_tests::naive::words::{Trade, TradeType};
 use super::steps::Step;
 
 /// Why a history fails, if it does; a panic is a failure.
-fn failure(history: &[Step], check: &impl Fn(&[Step]) -> Result<(), String>) -> Option<String> {
+fn failure<T>(history: &[Step], check: &impl Fn(&[Step]) -> Result<T, String>) -> Option<String> {
     match catch_unwind(AssertUnwindSafe(|| check(history))) {
         Ok(result) => result.err(),
         Err(panic) => Some(panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "panic".into())),
@@ -41,8 +41,11 @@ fn plainer(trade: &Trade) -> Vec<Trade> {
 
 /// Runs `check`. Where it fails, drops ever smaller stretches and then makes trades plainer as long as it goes on
 /// failing, and panics with what is left.
-pub(crate) fn hold(name: &str, history: &[Step], check: impl Fn(&[Step]) -> Result<(), String>) {
-    let Some(mut what) = failure(history, &check) else { return };
+pub(crate) fn hold<T>(name: &str, history: &[Step], check: impl Fn(&[Step]) -> Result<T, String>) -> T {
+    if let Ok(Ok(found)) = catch_unwind(AssertUnwindSafe(|| check(history))) {
+        return found;
+    }
+    let mut what = failure(history, &check).expect("it fails again");
     let mut left = history.to_vec();
     let mut stretch = left.len() / 2;
     while stretch > 0 {

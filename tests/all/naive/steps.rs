@@ -1,5 +1,6 @@
 //! What may happen in a drawn history, and its JSON lines for `lotbook replay`.
 
+use lotbook_tests::naive::amend::{Amendment, Changes};
 use lotbook_tests::naive::holding::date;
 use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
 use lotbook_tests::naive::numbers::ONE;
@@ -19,6 +20,10 @@ pub(crate) enum Step {
     Trade(Trade),
     /// The coldpath replays a position, where it has one.
     Replay(Name, Name),
+    /// A cancel or a correct.
+    Amend(Amendment),
+    /// An operator resolves the breaks of a position, where it is PENDING.
+    Resolve(Name, Name),
 }
 
 /// The decimal text of a number at 10^-8.
@@ -114,22 +119,48 @@ fn trade(line: &mut Map<String, Value>, trade: &Trade) {
         put("acquired", json!(ymd(acquired)));
         return;
     }
-    let side = match trade.side {
+    put("side", json!(side(trade.side)));
+    put("fees", json!(decimal(trade.fees)));
+    if let Some(trade_type) = trade_type(trade.trade_type) {
+        put("trade_type", json!(trade_type));
+    }
+    if let Some(lot) = &trade.lot {
+        put("lot", json!(&**lot));
+    }
+}
+
+fn changes(line: &mut Map<String, Value>, changes: &Changes) {
+    let mut put = |name: &str, value: Option<Value>| drop(value.map(|value| line.insert(name.into(), value)));
+    let number = |value: Option<i128>| value.map(|value| json!(decimal(value)));
+    put("side", changes.side.map(|value| json!(side(value))));
+    put("trade_type", changes.trade_type.and_then(trade_type).map(|value| json!(value)));
+    put("quantity", number(changes.quantity));
+    put("price", number(changes.price));
+    put("fees", number(changes.fees));
+    put("consideration", number(changes.consideration));
+    put("fx_to_base", number(changes.fx_to_base));
+    put("effective_date", changes.date.map(|value| json!(ymd(value))));
+    put("executed_at", changes.executed_at.map(|value| json!(stamp(value))));
+    put("lot", changes.lot.as_ref().map(|value| json!(&**value)));
+    put("sub_account", changes.sub_account.map(|value| json!(format!("S{value}"))));
+    put("contract_id", changes.contract.map(|value| json!(format!("K{value}"))));
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
         Side::Buy => "buy",
         Side::Sell => "sell",
         Side::SellShort => "sell_short",
         Side::BuyToCover => "buy_to_cover",
-    };
-    put("side", json!(side));
-    put("fees", json!(decimal(trade.fees)));
-    match trade.trade_type {
-        TradeType::Any => {}
-        TradeType::NewTrade => drop(put("trade_type", json!("NEW_TRADE"))),
-        TradeType::Increase => drop(put("trade_type", json!("INCREASE"))),
-        TradeType::Decrease => drop(put("trade_type", json!("DECREASE"))),
     }
-    if let Some(lot) = &trade.lot {
-        put("lot", json!(&**lot));
+}
+
+fn trade_type(trade_type: TradeType) -> Option<&'static str> {
+    match trade_type {
+        TradeType::Any => None,
+        TradeType::NewTrade => Some("NEW_TRADE"),
+        TradeType::Increase => Some("INCREASE"),
+        TradeType::Decrease => Some("DECREASE"),
     }
 }
 
@@ -162,6 +193,31 @@ impl Step {
             Self::Trade(what) => {
                 put("type", json!(if what.opens_a_lot() { "open_lot" } else { "trade" }));
                 trade(&mut line, what);
+            }
+            Self::Amend(amendment) => {
+                put("type", json!(if amendment.changes.is_some() { "correct" } else { "cancel" }));
+                put("trade_id", json!(&*amendment.id));
+                let target = if amendment.changes.is_some() { "corrects" } else { "cancels" };
+                put(target, json!(&*amendment.target));
+                put("source_order", json!(amendment.source_order));
+                if let Some(at) = amendment.executed_at {
+                    put("at", json!(stamp(at)));
+                }
+                if let Some(name) = amendment.account {
+                    put("account", json!(format!("A{name}")));
+                }
+                if let Some(name) = amendment.instrument {
+                    put("instrument", json!(format!("I{name}")));
+                }
+                if let Some(of_trade) = &amendment.changes {
+                    changes(&mut line, of_trade);
+                }
+            }
+            Self::Resolve(account, instrument) => {
+                put("type", json!("resolve"));
+                put("account", json!(format!("A{account}")));
+                put("instrument", json!(format!("I{instrument}")));
+                put("reason", json!("drawn"));
             }
             Self::Replay(..) => return None,
         }

@@ -1,13 +1,19 @@
-//! What the naive model says to each input as it comes: accepted, late, waiting, refused (rules 2, 4, 9).
+//! What the naive model says to each input as it comes: accepted, late, waiting, held, refused (rules 2, 4, 9).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::amend::{Amendment, counts, root};
 use super::history::{Booked, Item, Key, book_all, book_item};
 use super::in_force::{Contract, in_force};
 use super::lots::{Book, Figures};
 use super::numbers::{ONE, small};
 use super::trade;
-use super::words::{Day, Id, Instrument, Name, OVERSELL, Reason, Trade};
+use super::words::{BAD_TARGET, Day, Id, Instrument, NOT_SUPPORTED, Name, OVERSELL, Reason, Trade};
+
+/// A trade may have so many amendments, those of its amendments included.
+const AMENDMENTS_OF_A_TRADE: usize = 256;
+/// So often the business date moves before a held amendment is given up.
+const MOVES_HELD: usize = 30;
 
 /// What became of a trade when it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,33 +28,61 @@ pub enum Answer {
     Refused(Reason),
 }
 
+/// What became of an amendment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amended {
+    /// Accepted: its position awaits the replay.
+    Accepted,
+    /// Its target is unknown.
+    Held,
+    /// Refused, or held and given up.
+    Refused(Reason),
+}
+
+/// An accepted trade.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// As it came.
+    pub trade: Trade,
+    /// Its date has come.
+    pub is_due: bool,
+}
+
 /// A position as it is shown.
 #[derive(Clone, Debug, Default)]
 pub struct Position {
     /// Lots and totals: exact, or an estimate.
     pub book: Book,
-    /// Accepted items that were late since the last replay.
+    /// Accepted items that were late since the last replay, and amendments.
     pub late: usize,
-    /// Accepted trades that break a rule at their place.
-    pub breaks: usize,
+    /// Accepted items that break a rule at their place.
+    pub breaks: Vec<(Id, Reason)>,
+    /// The breaks that an operator has resolved.
+    pub resolved: Vec<(Id, Reason)>,
     /// The greatest key that was booked.
     pub frontier: Option<Key>,
-    /// All that was accepted and is due.
-    pub items: Vec<Item>,
-    /// What waits for its date.
+    /// All that was accepted, as it came.
+    pub accepted: Vec<Accepted>,
+    /// What waits for its date, as it counts.
     pub waiting: Vec<Trade>,
+    /// Amended since the last replay: of all figures only these two are said, quantity and what waits.
+    pub amended: Option<(i128, i128)>,
 }
 
 impl Position {
     /// RECONCILED, PROVISIONAL or PENDING.
     #[must_use]
     pub fn status(&self) -> &'static str {
-        match (self.late, self.breaks) {
-            (0, 0) => "RECONCILED",
-            (0, _) => "PENDING",
+        match self.late {
+            0 if same_set(&self.breaks, &self.resolved) => "RECONCILED",
+            0 => "PENDING",
             _ => "PROVISIONAL",
         }
     }
+}
+
+fn same_set(a: &[(Id, Reason)], b: &[(Id, Reason)]) -> bool {
+    a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
 }
 
 /// All positions, and what inputs are held against.
@@ -60,8 +94,33 @@ pub struct Desk {
     pub instruments: BTreeMap<Name, Instrument>,
     /// The business date, once there is one.
     pub today: Option<Day>,
+    /// How often it has moved.
+    pub moves: usize,
     /// By account and instrument.
     pub positions: BTreeMap<(Name, Name), Position>,
+    /// Where each accepted trade is.
+    pub places: BTreeMap<Id, (Name, Name)>,
+    /// Accepted amendments, in the order in which they were.
+    pub amendments: Vec<Amendment>,
+    /// Held ones, each with how often the business date had moved.
+    pub held: Vec<(Amendment, usize)>,
+}
+
+/// Trades as they count after their amendments: what is booked, and what waits.
+fn effective(position: &Position, amendments: &[Amendment], today: Option<Day>) -> (Vec<Trade>, Vec<Trade>) {
+    let (mut booked, mut waiting) = (Vec::new(), Vec::new());
+    let amended: BTreeSet<Id> = amendments.iter().map(|other| root(&other.id, amendments)).collect();
+    for Accepted { trade, is_due } in &position.accepted {
+        let is_amended = amended.contains(&trade.id);
+        // Of an amended trade the business date decides.
+        match if is_amended { counts(trade, amendments) } else { Some(trade.clone()) } {
+            Some(trade) if is_amended && today.is_some_and(|today| trade.date > today) => waiting.push(trade),
+            Some(trade) if is_amended || *is_due => booked.push(trade),
+            Some(trade) => waiting.push(trade),
+            None => {}
+        }
+    }
+    (booked, waiting)
 }
 
 impl Desk {
@@ -71,7 +130,7 @@ impl Desk {
         self.instruments.get(&name).copied().unwrap_or(Instrument { multiplier: ONE, currency: None })
     }
 
-    /// A trade or an opening lot comes. Its id is new.
+    /// A trade or an opening lot comes. Its id is new. Amendments that were held for it follow: [`Self::follow`].
     pub fn trade(&mut self, new: &Trade) -> Answer {
         self.try_trade(new).unwrap_or_else(Answer::Refused)
     }
@@ -82,13 +141,14 @@ impl Desk {
         let rules = in_force(&self.contracts, new.account, new.instrument, new.contract, new.date)?;
         let place = (new.account, new.instrument);
         let mut after = self.positions.get(&place).cloned().unwrap_or_default();
-        let answer = if self.today.is_some_and(|today| new.date > today) {
+        let waits = self.today.is_some_and(|today| new.date > today);
+        after.accepted.push(Accepted { trade: new.clone(), is_due: !waits });
+        let answer = if waits {
             after.waiting.push(new.clone());
             small(after.waiting.iter().map(|trade| trade.quantity).sum())?;
             Answer::Waits
         } else {
-            let item = Item::Trade(new.clone());
-            let key = item.key();
+            let key = Item::Trade(new.clone()).key();
             let late = after.frontier.as_ref().is_some_and(|frontier| key < *frontier);
             if late {
                 if trade::oversells(new, after.book.quantity(), &rules) {
@@ -103,19 +163,101 @@ impl Desk {
             let (book, mut figures) = trade::book(&after.book, new, &rules, &instrument)?;
             figures.broken = None;
             after.book = book;
-            after.items.push(item);
             if late { Answer::Late(figures) } else { Answer::Applied(figures) }
         };
         self.positions.insert(place, after);
+        self.places.insert(new.id.clone(), place);
         Ok(answer)
     }
 
-    /// The business date moves on, and what waited for a date up to it is booked. Gives what each trade did.
+    /// An amendment comes. Its id is new.
+    pub fn amend(&mut self, new: &Amendment) -> Amended {
+        let done = match new.changes.as_ref().map_or(Ok(()), super::amend::Changes::form) {
+            Err(reason) => Err(reason),
+            Ok(()) if self.goes_round(new) => Err(BAD_TARGET),
+            Ok(()) => match self.place_of(&new.target) {
+                Some(place) => self.accept(new, place),
+                None => {
+                    self.held.push((new.clone(), self.moves));
+                    return Amended::Held;
+                }
+            },
+        };
+        done.map_or_else(Amended::Refused, |()| Amended::Accepted)
+    }
+
+    /// Whether an amendment targets itself, by way of held ones or not.
+    fn goes_round(&self, new: &Amendment) -> bool {
+        let mut target = &new.target;
+        loop {
+            if *target == new.id {
+                return true;
+            }
+            match self.held.iter().find(|(held, _)| held.id == *target) {
+                Some((held, _)) => target = &held.target,
+                None => return false,
+            }
+        }
+    }
+
+    /// The position of an accepted trade or amendment.
+    #[must_use]
+    pub fn place_of(&self, id: &Id) -> Option<(Name, Name)> {
+        self.places.get(&root(id, &self.amendments)).copied()
+    }
+
+    fn accept(&mut self, new: &Amendment, place: (Name, Name)) -> Result<(), Reason> {
+        let of_amendment = !self.places.contains_key(&new.target);
+        let elsewhere =
+            new.account.is_some_and(|name| name != place.0) || new.instrument.is_some_and(|name| name != place.1);
+        if (new.changes.is_some() && of_amendment) || elsewhere {
+            return Err(NOT_SUPPORTED);
+        }
+        let trade = root(&new.target, &self.amendments);
+        let so_far = self.amendments.iter().filter(|other| root(&other.id, &self.amendments) == trade).count();
+        if so_far == AMENDMENTS_OF_A_TRADE {
+            return Err("TOO_MANY_AMENDMENTS");
+        }
+        let mut all = self.amendments.clone();
+        all.push(new.clone());
+        let position = self.positions.get_mut(&place).expect("a position");
+        let (booked, waiting) = effective(position, &all, self.today);
+        small(waiting.iter().map(|trade| trade.quantity).sum())?;
+        let quantity = small(booked.iter().map(Trade::signed).sum())?;
+        position.amended = Some((quantity, waiting.iter().map(Trade::signed).sum()));
+        position.late += 1;
+        self.amendments = all;
+        Ok(())
+    }
+
+    /// After a target came: the next amendment that was held for it, by key, and what became of it.
+    pub fn follow(&mut self, target: &Id) -> Option<(Amendment, Amended)> {
+        let next = self.held.iter().filter(|(held, _)| held.target == *target).min_by_key(|(held, _)| held.key())?;
+        let next = next.0.clone();
+        self.held.retain(|(held, _)| held.id != next.id);
+        let place = self.place_of(target).expect("it came");
+        let done = self.accept(&next, place).map_or_else(Amended::Refused, |()| Amended::Accepted);
+        Some((next, done))
+    }
+
+    /// The business date moves on. Gives the held amendments whose time has run out.
+    pub fn move_date(&mut self, today: Day) -> Vec<Amendment> {
+        if self.today != Some(today) {
+            self.moves += 1;
+        }
+        self.today = Some(today);
+        let moves = self.moves;
+        let (overdue, held) = self.held.drain(..).partition(|(_, since)| moves - since >= MOVES_HELD);
+        self.held = held;
+        Vec::into_iter(overdue).map(|(amendment, _)| amendment).collect()
+    }
+
+    /// What waited for a date up to today is booked. Gives what each trade did.
     ///
     /// # Errors
     /// The id of a trade that cannot be booked, and why; it goes on waiting.
-    pub fn set_today(&mut self, today: Day) -> Result<Vec<(Id, Figures)>, (Id, Reason)> {
-        self.today = Some(today);
+    pub fn mature(&mut self) -> Result<Vec<(Id, Figures)>, (Id, Reason)> {
+        let today = self.today.expect("a business date");
         let mut all = Vec::new();
         for ((_, name), position) in &mut self.positions {
             let instrument =
@@ -133,8 +275,10 @@ impl Desk {
                 } else {
                     position.frontier = Some(key.clone());
                 }
-                position.breaks += usize::from(figures.broken.is_some());
-                position.items.push(item);
+                position.breaks.extend(figures.broken.map(|reason| (key.id.clone(), reason)));
+                for accepted in position.accepted.iter_mut().filter(|accepted| accepted.trade.id == key.id) {
+                    accepted.is_due = true;
+                }
                 all.push((key.id, figures));
             }
         }
@@ -148,9 +292,25 @@ impl Desk {
     pub fn replay(&mut self, account: Name, name: Name) -> Result<Booked, Reason> {
         let instrument = self.instrument(name);
         let position = self.positions.get_mut(&(account, name)).expect("a position");
-        let booked = book_all(position.items.clone(), &self.contracts, &instrument)?;
-        position.book = booked.book.clone();
-        (position.late, position.breaks) = (0, booked.breaks.len());
+        let (booked, waiting) = effective(position, &self.amendments, self.today);
+        let items: Vec<Item> = booked.into_iter().map(Item::Trade).collect();
+        let frontier = items.iter().map(Item::key).max();
+        let booked = book_all(items, &self.contracts, &instrument)?;
+        for accepted in &mut position.accepted {
+            accepted.is_due = waiting.iter().all(|trade| trade.id != accepted.trade.id);
+        }
+        (position.book, position.frontier, position.waiting) = (booked.book.clone(), frontier, waiting);
+        (position.late, position.breaks, position.amended) = (0, booked.breaks.clone(), None);
+        // What was resolved stays so until there are other breaks.
+        if !same_set(&position.breaks, &position.resolved) {
+            position.resolved.clear();
+        }
         Ok(booked)
+    }
+
+    /// An operator resolves the breaks of a position that is PENDING.
+    pub fn resolve(&mut self, account: Name, instrument: Name) {
+        let position = self.positions.get_mut(&(account, instrument)).expect("a position");
+        position.resolved = position.breaks.clone();
     }
 }

@@ -60,10 +60,10 @@ pub struct Booked {
     pub breaks: Vec<(Id, Reason)>,
 }
 
-/// Books one item at its place.
+/// Books one item at its place, whatever rule it breaks there.
 ///
 /// # Errors
-/// `OVERFLOW`, or what is wrong with the contract that it names.
+/// `OVERFLOW`.
 pub fn book_item(
     before: &Book,
     item: &Item,
@@ -72,8 +72,15 @@ pub fn book_item(
 ) -> Result<(Book, Figures), Reason> {
     match item {
         Item::Trade(trade) => {
-            let rules = in_force(contracts, trade.account, trade.instrument, trade.contract, trade.date)?;
-            trade::book(before, trade, &rules, instrument)
+            let named = in_force(contracts, trade.account, trade.instrument, trade.contract, trade.date);
+            // A named contract that does not hold is a break; then the rules in force without it are used.
+            let (rules, broken) = match named {
+                Ok(rules) => (rules, None),
+                Err(reason) => (in_force(contracts, trade.account, trade.instrument, None, trade.date)?, Some(reason)),
+            };
+            let (book, mut figures) = trade::book(before, trade, &rules, instrument)?;
+            figures.broken = broken.or(figures.broken);
+            Ok((book, figures))
         }
     }
 }

@@ -44,6 +44,12 @@ pub fn date(days: Day) -> (i32, i32, i32) {
     (year, month, days - day(year, month, 1) + 1)
 }
 
+/// The last nanosecond of a date, UTC.
+#[must_use]
+pub fn end_of(days: Day) -> i64 {
+    (i64::from(days) + 1) * 86_400_000_000_000 - 1
+}
+
 /// One year later; of 29 February, 1 March where the year has none.
 fn a_year_later(days: Day) -> Day {
     let (year, month, of_month) = date(days);
