@@ -1,5 +1,6 @@
 //! All integration tests, one file a concern.
 
+mod actions;
 mod amend;
 mod book;
 mod coldpath;

@@ -94,7 +94,7 @@ fn agrees_with(host: &Host, model: &AmendRig, method: LotMethod, name: &str) {
 
 /// The first records of a log, up to a sequence, as the log of another data directory: what a process that was killed
 /// right behind that record leaves.
-fn cut(from: &Host, last: u64, config: &EngineConfig) {
+pub(crate) fn cut(from: &Host, last: u64, config: &EngineConfig) {
     std::fs::create_dir_all(config.data_dir.join("log")).expect("a temporary directory");
     let mut wanted = LogConfig::new(config.data_dir.join("log"));
     wanted.tail_dir.clone_from(&config.tail_dir);
@@ -129,7 +129,7 @@ fn cut(from: &Host, last: u64, config: &EngineConfig) {
 }
 
 /// Sequences of a log, with whether the record is a held amendment's that was booked or lapsed.
-fn records(host: &Host) -> Vec<(u64, bool)> {
+pub(crate) fn records(host: &Host) -> Vec<(u64, bool)> {
     let mut reader = host.log().reader(From::Sequence(1)).expect("a log that nothing was dropped from");
     let mut decoder = Decoder::new();
     let mut found = Vec::new();

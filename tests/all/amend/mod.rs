@@ -3,7 +3,7 @@
 //!
 //! CI form: 20,000 arrivals and more. `LOTBOOK_LONG=1`: two million.
 
-mod host;
+pub(crate) mod host;
 mod rig;
 
 use std::collections::BTreeMap;
