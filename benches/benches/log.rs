@@ -7,6 +7,8 @@
 mod append;
 #[path = "log/durable.rs"]
 mod durable;
+#[path = "log/kept.rs"]
+mod kept;
 #[path = "log/producers.rs"]
 mod producers;
 #[path = "log/read.rs"]
@@ -42,6 +44,10 @@ fn main() {
     }
     if wants("rolls") {
         stall::rolls(clock, cores, &mut report);
+    }
+    if wants("kept") {
+        kept::run(clock, cores, &mut report);
+        kept::reads(cores);
     }
     if wants("durable") {
         durable::run(clock, cores, &mut report);
