@@ -321,7 +321,7 @@ impl Worker {
         for _ in 0..RECONCILE_TRIES {
             let Some(head) = self.queue.head(position) else { return };
             if let Err(error) = self.catch_up(position, stream, &head) {
-                let unread = matches!(error, StreamError::Read(ReadError::Disk(_) | ReadError::Gone { .. }));
+                let unread = matches!(error, StreamError::Read(ReadError::Disk(_)));
                 let (version, error) = (head.version, error.to_string());
                 self.queue.bury_letter(DeadLetter { position, version, error, unread });
                 return;

@@ -124,6 +124,18 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         ),
         ("[business]\nallow_short = \"yes\"", "lotbook.toml:2: business.allow_short = \"yes\": must be true or false"),
         ("[checkpoint]\nevery_records = -10", "lotbook.toml:2: checkpoint.every_records = -10: must be a whole number"),
+        (
+            "[retention]\nzstd_level = 0",
+            "lotbook.toml:2: retention.zstd_level = 0: must be a whole number from 1 to 19",
+        ),
+        (
+            "[retention]\nreserve_segments = 16",
+            "lotbook.toml:2: retention.reserve_segments = 16: must be below retention.low_segments, which is 16",
+        ),
+        (
+            "[data]\nsegment_mib = 2\n[retention]\nbudget_mib = 10",
+            "lotbook.toml:4: retention.budget_mib = 10: must be 0 or at least 11: four segments and the reserve",
+        ),
         ("[data]\ndir = 'a'\ndir = 'b'", "lotbook.toml:3: is not TOML: duplicate key"),
         ("[data\n", "lotbook.toml:1: is not TOML"),
     ] {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use lotbook_core::command::Side;
 use lotbook_gateway::http::{Health, HttpServer, HttpState, serve};
+use lotbook_wal::CursorClass;
 use serde_json::{Value, json};
 use support::{DAY, E8, Rig};
 
@@ -336,6 +337,44 @@ fn metrics_are_in_the_format_and_count() {
     let durable = format!("lotbook_log_durable_sequence{{log=\"main\"}} {}", rig.host.log().durable_sequence());
     assert!(answer.body.contains(&durable));
     ask_promtool(&answer.body);
+}
+
+/// Who holds what, on the page and as metrics; what a start needs is held by the host itself.
+#[test]
+fn retention_names_holders() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut rig = Rig::start(dir.path());
+    rig.trade("t1", ("A1", "AAPL"), Side::Buy, 1, 1, (DAY, 1));
+    rig.settle();
+    let log = rig.host.log();
+    let last = log.durable_sequence();
+    let mut sink = log.cursor("sink.pg", CursorClass::Required).expect("a new cursor");
+    sink.advance_to(last - 1).expect("durable");
+    let server = started(&rig);
+    let page = get(&server, "/v1/retention").json();
+    assert_eq!(page["warnings"], json!([]));
+    let main = &page["logs"][0];
+    assert_eq!((&main["log"], &main["archive"], &main["alert"]), (&json!("main"), &Value::Null, &json!("none")));
+    assert_eq!((&main["closed"], &main["problems"]), (&json!(false), &json!([])));
+    let cursors = main["cursors"].as_array().expect("a list");
+    assert_eq!(cursors.iter().map(|cursor| &cursor["name"]).collect::<Vec<_>>(), ["checkpoint", "sink.pg"]);
+    let sink = &cursors[1];
+    assert_eq!((&sink["class"], &sink["sequence"]), (&json!("required"), &json!(last - 1)), "{sink}");
+    assert_eq!(sink["lag_records"], 1);
+    let segment = &main["segments"][0];
+    assert_eq!(segment["held_by"], json!(["checkpoint", "sink.pg"]));
+    assert_eq!((&segment["form"], &segment["sealed"]), (&json!("plain"), &json!(false)));
+    assert_eq!(page["logs"][1]["cursors"][0]["name"], "bodies");
+    let metrics = get(&server, "/metrics").body;
+    for line in [
+        "lotbook_log_cursor_lag_records{log=\"main\",cursor=\"sink.pg\",class=\"required\"} 1",
+        "lotbook_log_segments_dropped_total{log=\"main\"} 0",
+        "lotbook_log_bytes{log=\"main\",class=\"packed\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
+    // How many are prepared ahead by now is nobody's promise.
+    assert!(metrics.contains("\nlotbook_log_cursor_segments{log=\"side\",cursor=\"bodies\",class=\"required\"} "));
 }
 
 /// Every sample has its family before it, families are whole and named once, counters say so.

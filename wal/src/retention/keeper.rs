@@ -1,13 +1,15 @@
 //! The keeper: does what the ladder says, one step at a time, on a thread of its own. Nothing waits for it.
 
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::archive::file::ArchivedFile;
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::{Pack, PackError, check_packed};
-use crate::archive::target::target_name;
+use crate::archive::target::{ArchiveTarget, log_folder, target_name};
 use crate::chain::Chain;
 use crate::cursor::CursorClass;
 use crate::disk::{Access, DiskError};
@@ -226,12 +228,26 @@ impl Keeper {
         let Some(target) = log.segments.target() else { return Ok(()) };
         let name = target_name(log.log_id, first);
         if self.check_shipped(first).is_err() {
+            self.check_place(&**target)?;
             let packed = log.disk.open(&archive_path(&log.dir, first), Access::Read)?;
             target.put(&name, &*packed)?;
             self.check_shipped(first)?;
         }
         change(log, first, |segment| segment.shipped = true);
         Ok(())
+    }
+
+    /// A target without any of a log whose segments only it can have is not the target that they were shipped to: a directory whose disk
+    /// is not mounted, for one. Shipped there, and then dropped here, a segment would lie where nobody looks for it later.
+    fn check_place(&self, target: &dyn ArchiveTarget) -> Result<(), PackError> {
+        let log = &self.log;
+        let is_known = log.segments.entries().values().any(|e| !e.is_local());
+        if !is_known || !target.list(&log_folder(log.log_id))?.is_empty() {
+            return Ok(());
+        }
+        let reason =
+            io::Error::new(io::ErrorKind::NotFound, "it has none of this log's segments: is its disk mounted?");
+        Err(DiskError::new("ship", Path::new(&target.describe()), 0, reason).into())
     }
 
     fn check_shipped(&self, first: u64) -> Result<(), PackError> {

@@ -53,6 +53,37 @@ fn what_is_out_of_reach_is_named() {
     opened.appender.close().unwrap();
 }
 
+/// The archive's disk is not mounted: an empty directory lies in its place. Nothing is shipped there, nothing dropped here, until it is
+/// back.
+#[test]
+fn nothing_is_shipped_into_an_empty_place() {
+    let shelf = Shelf::new();
+    let mut opened = open(shelf.short()).unwrap();
+    let mut writer = Writer::default();
+    writer.fill(&mut opened, 3);
+    all_sealed_are(&opened.log, SegmentForm::Shipped);
+    opened.appender.close().unwrap();
+    let (mounted, aside) = (shelf.archive_dir(), shelf.place.root().join("aside"));
+    std::fs::rename(&mounted, &aside).unwrap();
+    std::fs::create_dir(&mounted).unwrap();
+    let mut opened = open(shelf.short()).unwrap();
+    writer.fill(&mut opened, 3);
+    until("a problem that is told", || {
+        let report = opened.log.retention();
+        report.problems.iter().any(|(what, why)| *what == "ship" && why.contains("is its disk mounted?"))
+    });
+    let report = opened.log.retention();
+    assert_eq!((report.shipped, report.dropped), (0, 0), "{report:?}");
+    assert_eq!(std::fs::read_dir(&mounted).unwrap().count(), 0);
+    opened.appender.close().unwrap();
+    std::fs::remove_dir(&mounted).unwrap();
+    std::fs::rename(&aside, &mounted).unwrap();
+    let opened = open(shelf.short()).unwrap();
+    all_sealed_are(&opened.log, SegmentForm::Shipped);
+    assert_eq!(opened.log.missing_archives().unwrap(), []);
+    opened.appender.close().unwrap();
+}
+
 #[derive(Debug)]
 struct Stuck {
     real: DirectoryTarget,
