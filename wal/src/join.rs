@@ -167,7 +167,9 @@ pub(crate) fn join(
     }
     joined.at = joined.chain.end.address;
     joined.found = match stop {
-        None if joined.records == 0 => TailFound::Gap,
+        // A block that is missing was given back, so it was durable, and it is not on disk: also behind blocks that are still there. From
+        // before a reboot the directory of blocks may be of any age.
+        None if joined.records == 0 || !rebooted => TailFound::Gap,
         Some(What::EpochStart | What::Sequence { .. } | What::PreviousChecksum | What::Epoch { .. } | What::Gap)
             if joined.records == 0 =>
         {

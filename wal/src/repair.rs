@@ -146,10 +146,10 @@ impl Repair<'_> {
     /// A stream address below which everything is known to be durable. What lies beyond may be in the page cache alone, shown to every
     /// reader and on no disk: a sync that failed leaves it so, and a process that is started again cannot see the difference.
     fn witnessed(&self, segments: &[DiskSegment]) -> u64 {
-        let Some(last_begun) = segments.iter().rev().find(|s| s.begun) else { return 0 };
-        let slots = last_begun.slots.iter().filter_map(SlotFound::valid);
-        // The segment was begun, so all before it were synced.
-        slots.map(|s| s.durable_address).fold(last_begun.first, u64::max)
+        // A whole slot proves that all segments before its own were synced. One that does not verify proves nothing: that it was written at
+        // all is only one way for it to come about.
+        let Some((segment, slot)) = segments.iter().rev().find_map(|s| Some((s, s.newest_slot()?.1))) else { return 0 };
+        slot.durable_address.max(segment.first)
     }
 
     /// The bytes chunk `at` shall hold.

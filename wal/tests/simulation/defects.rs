@@ -12,7 +12,7 @@ use crate::run::{Ground, run};
 
 const SEGMENT: u64 = 128 << 10;
 /// Seeds of the long form that found something, beyond those that every run of the short form takes.
-const FOUND: [u64; 5] = [2_580, 4_487, 9_544, 10_323, 15_046];
+const FOUND: [u64; 7] = [2_580, 4_487, 9_544, 10_323, 15_046, 46_208, 96_623];
 
 /// A log on a disk of its own.
 struct Scene {
@@ -503,6 +503,61 @@ pub(crate) fn retention_without_room_for_its_manifest_waits_for_room() {
     scene.disk.set_capacity(scene.disk.used_bytes() + 64);
     assert_eq!(opened.log.retain_from(last).unwrap(), 1);
     assert_eq!((opened.log.latched(), opened.log.first_address()), (None, SEGMENT));
+}
+
+/// The last segment was gone, and the tail still had its first chunk, whose block had been given back and not been taken again. It had no block
+/// for the chunk behind it. That passed for damage of the tail: the log started with the first chunk and said that applied records might be
+/// lost, where durable ones were. (Found by seed 46208.)
+#[test]
+pub(crate) fn a_block_missing_behind_others_is_a_gap_too() {
+    let scene = Scene::new();
+    let mut opened = scene.open();
+    prepare(&opened);
+    // Three chunks, of which the tail then forgets the second.
+    for _ in 0..3 {
+        append(&mut opened, 60_000, Group::Single);
+    }
+    scene.disk.restart(Stop::Kill);
+    drop(opened);
+    let tail = scene.disk.hand().read(&scene.tail()).unwrap();
+    let entry =
+        (0..8).map(|block| 4_096 + block * 16).find(|at| tail[*at..][..8] == (64u64 << 10).to_le_bytes()).unwrap();
+    scene.disk.hand().poke(&scene.tail(), entry as u64, &[0xFF; 8]);
+    match scene.try_open() {
+        Err(OpenError::TailGap { sequence, .. }) => assert_eq!(sequence, 3),
+        other => panic!("{:?}", other.map(|opened| opened.report)),
+    }
+}
+
+/// A sync had failed and left records in the page cache that were on no disk. A bit of a slot of the next segment, which was never begun, had
+/// turned: a slot that does not verify passed for one that was written, so the segment before it for durable as a whole, and what the
+/// page cache showed of it was believed. The power went, and durable records with it. (Found by seed 96623.)
+#[test]
+pub(crate) fn a_slot_that_does_not_verify_proves_nothing() {
+    for seed in 0..20 {
+        let scene = Scene { disk: SimDisk::new(seed), ..Scene::new() };
+        scene.disk.set_direct(false);
+        let mut opened = scene.open();
+        prepare(&opened);
+        // Two chunks, which fill the segment, and one that only the tail has. The flush that fills the segment fails.
+        for _ in 0..3 {
+            append(&mut opened, 60_000, Group::Single);
+        }
+        opened.flusher.step(0).unwrap();
+        scene.fail(Call::Sync, 0, libc::EIO);
+        assert!(opened.flusher.step(0).is_err());
+        scene.disk.restart(Stop::Kill);
+        drop(opened);
+        let slot = scene.disk.hand().read(&scene.segment(1)).unwrap()[4_096 + 8];
+        scene.disk.hand().poke(&scene.segment(1), 4_096 + 8, &[slot ^ 4]);
+        let opened = scene.open();
+        assert_eq!((opened.report.row, opened.report.next_sequence), ('I', 6), "seed {seed}: {:?}", opened.report);
+        // Opening has said that all of it is durable.
+        scene.disk.restart(Stop::PowerCut(Cut::Nothing));
+        drop(opened);
+        let report = scene.open().report;
+        assert_eq!(report.next_sequence, 7, "seed {seed}: {report:?}");
+    }
 }
 
 /// The seeds that found what is told above, whatever they do by now.

@@ -12,6 +12,7 @@ mod defects;
 mod hands;
 mod latch;
 mod life;
+mod mended;
 mod oracle;
 mod order;
 mod planted;

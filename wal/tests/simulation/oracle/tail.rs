@@ -97,6 +97,7 @@ impl<'a> Tail<'a> {
             };
         }
         match halt {
+            Halt::NoBytes if took && !rebooted => "Gap",
             _ if took => "Damaged",
             Halt::NotNext => "Damaged",
             _ if rebooted => "Stale",
