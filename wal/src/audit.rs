@@ -117,6 +117,8 @@ pub struct VerifyReport {
     pub tail_records: u64,
     /// What the tail is, in a word.
     pub tail: &'static str,
+    /// Segment files begin here; what lies below is archived.
+    pub plain_from_address: u64,
     /// Archived segments, oldest first.
     pub archives: Vec<ArchiveReport>,
     /// Cursors by name.
@@ -194,6 +196,7 @@ impl ReadOnlyLog {
             closed: end.closed,
             tail_records,
             tail,
+            plain_from_address: plain_from,
             archives,
             cursors,
         })

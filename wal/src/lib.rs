@@ -119,6 +119,7 @@ pub use record::{
     KIND_EPOCH_START, Record, RecordHeader, RecordMeta,
 };
 pub use retention::growth::SpaceAlert;
+pub use retention::outlook::SpaceOutlook;
 pub use retention::report::{BytesByClass, CursorHold, RetentionReport, SegmentHold};
 pub use retention::settings::Retention;
 pub use segment::SegmentHeader;

@@ -9,6 +9,8 @@ use crate::archive::entry::ArchiveEntry;
 use crate::archive::file::ArchivedFile;
 use crate::archive::target::{ArchiveTarget, DirectoryTarget, target_name};
 use crate::chain::{Chain, Walk};
+use crate::cursor::Held;
+use crate::cursor::slots::CursorSlot;
 use crate::disk::{Access, Disk, DiskFile, DiskResult};
 use crate::error::{OpenError, ReadError};
 use crate::join::{TailFile, TailImage};
@@ -63,6 +65,8 @@ pub struct SegmentInfo {
     pub file_bytes: u64,
     /// Bytes of its archive, 0 without one.
     pub packed_bytes: u64,
+    /// Cursors that need it, by name.
+    pub held_by: Vec<String>,
 }
 
 /// A log opened for reading only. Of a live log it shows a picture that may be a moment old.
@@ -205,6 +209,7 @@ impl ReadOnlyLog {
                 form: if packed_bytes > 0 { SegmentForm::Both } else { SegmentForm::Plain },
                 file_bytes: HEAD_BYTES as u64 + segment.header.stream_bytes + packed_bytes,
                 packed_bytes,
+                held_by: self.holders(segment.first),
             });
         }
         Ok(infos)
@@ -229,7 +234,15 @@ impl ReadOnlyLog {
             form: if local.is_some() { SegmentForm::Packed } else { SegmentForm::Shipped },
             file_bytes: local.unwrap_or(0),
             packed_bytes: entry.packed_bytes,
+            held_by: self.holders(entry.first_address),
         }
+    }
+
+    /// Cursors that need the segment at `first`; a damaged one needs everything.
+    fn holders(&self, first: u64) -> Vec<String> {
+        let floor = |slot: &Option<CursorSlot>| Held { slot: *slot, ..Held::default() }.floor();
+        let needs = |slot| floor(slot).is_some_and(|floor| floor < first + self.meta.segment_bytes);
+        self.past.cursors.iter().filter(|(_, slot)| needs(slot)).map(|(name, _)| name.clone()).collect()
     }
 
     /// Copies of an archived segment that can be reached, the nearest first.

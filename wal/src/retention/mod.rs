@@ -4,11 +4,13 @@
 //! - [`ladder`]: one table that says what to do next.
 //! - [`keeper`]: the thread that does it, one step at a time.
 //! - [`missing`]: what was archived and is not within reach.
+//! - [`outlook`]: when the disk is full, judged by the files alone.
 //! - [`report`]: who holds what, what it takes, and when the disk is full.
 
 pub(crate) mod growth;
 pub(crate) mod keeper;
 pub(crate) mod ladder;
 pub(crate) mod missing;
+pub(crate) mod outlook;
 pub(crate) mod report;
 pub(crate) mod settings;
