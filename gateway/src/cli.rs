@@ -11,6 +11,7 @@ use lotbook_core::rules::LotMethod;
 
 use crate::config::{Ack, Config, ConfigError, Listen};
 use crate::input::text::{check_id, check_name};
+use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
 macro_rules! exit_codes {
@@ -40,9 +41,10 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst), or the log ends in a torn tail that a start would cut (wal verify).
+    /// A verdict is broken (burst), the log ends in a torn tail that a start would cut (wal verify), or a repair has something to do and
+    /// was not told to do it (wal repair).
     Broken = 1,
-    /// Wrong usage, unreadable input (file and line are named), or damage found (wal verify).
+    /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
     Unreadable = 2,
     /// The configuration is invalid; file, key and value are named.
     BadConfig = 3,
@@ -108,7 +110,7 @@ pub enum Command {
     Burst(BurstArgs),
     /// Feed files through the engine and print the book
     Replay(ReplayArgs),
-    /// Look into a log: inspect, verify, dump
+    /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }
 
@@ -349,11 +351,15 @@ impl ReplayArgs {
 /// `lotbook wal`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    long_about = "Look into a log. Nothing is changed, and a running host is not disturbed.",
+    long_about = "Look into a log, or mend one.\n\n\
+                  inspect, verify, dump and stats change nothing and do not disturb a running host. repair needs the \
+                  host to be stopped, and without --write only says what it would do.",
     after_help = "Examples:\n  \
                   lotbook wal inspect lotbook-data\n  \
                   lotbook wal verify --json lotbook-data\n  \
-                  lotbook wal dump lotbook-data --position A1/AAPL --kind trade --from-sequence 1000"
+                  lotbook wal dump lotbook-data --position A1/AAPL --kind trade --from-sequence 1000\n  \
+                  lotbook wal stats lotbook-data --every 60\n  \
+                  lotbook wal repair lotbook-data --archive-dir /mnt/archive"
 )]
 pub struct WalArgs {
     /// What to look for.
@@ -364,12 +370,16 @@ pub struct WalArgs {
 /// What to look for in a log.
 #[derive(Clone, Debug, Subcommand)]
 pub enum WalCommand {
-    /// Print segments, epochs, sequences, watermarks and sizes
+    /// Print segments, archives, cursors, epochs, sequences, watermarks, sizes and the time to a full disk
     Inspect(WalDirArgs),
-    /// Check every checksum, chain and back-link; exit code 1 for a torn tail, 2 for damage
+    /// Check every checksum, chain and back-link, archives and cursors; exit code 1 for a torn tail, 2 for damage
     Verify(WalDirArgs),
     /// Print records, one a line
     Dump(WalDumpArgs),
+    /// Print sizes and kinds of records, and how many came when
+    Stats(WalStatsArgs),
+    /// Cut a torn tail, restore damaged files from whole copies; says what it would do, and does it with --write
+    Repair(WalRepairArgs),
 }
 
 /// A log's directory.
@@ -381,9 +391,44 @@ pub struct WalDirArgs {
     /// Directory of the mapped tail [default: shared memory, then beside the log]
     #[arg(long, value_name = "DIR")]
     pub tail_dir: Option<PathBuf>,
+    /// Directory that sealed segments are shipped to (retention.archive_dir), to read what only it has
+    #[arg(long, value_name = "DIR")]
+    pub archive_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// `lotbook wal stats`.
+#[derive(Clone, Debug, Args)]
+pub struct WalStatsArgs {
+    /// Where the log is.
+    #[command(flatten)]
+    pub log: WalDirArgs,
+    /// Seconds that one row of the rates covers [default: chosen for at most 60 rows]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=2_678_400))]
+    pub every: Option<u32>,
+}
+
+/// `lotbook wal repair`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Mend a log whose host is stopped.\n\n\
+                  A torn end is cut as a start would cut it. A damaged or missing segment or archive comes back from \
+                  a copy that is whole to the last byte: the archive beside it, or the one in --archive-dir. What was \
+                  damaged is kept beside it under a name that ends in .damaged-1. Without a whole copy nothing is \
+                  touched. Tail files and cursors are never touched.\n\n\
+                  Without --write nothing is changed.",
+    after_help = "Exit codes: 0 whole, or whole now; 1 steps are to be done (--write does them); 2 something stays \
+                  damaged; 4 the host runs."
+)]
+pub struct WalRepairArgs {
+    /// Where the log is.
+    #[command(flatten)]
+    pub log: WalDirArgs,
+    /// Do it; without this the steps are only printed
+    #[arg(long)]
+    pub write: bool,
 }
 
 /// Kinds of events, as `wal dump --kind` names them.
@@ -411,9 +456,12 @@ pub struct WalDumpArgs {
     /// Where the log is.
     #[command(flatten)]
     pub log: WalDirArgs,
-    /// Only this position; the first slash divides account and instrument
+    /// Only this position's history, along its back-links; the first slash divides account and instrument
     #[arg(long, value_name = "ACCOUNT/INSTRUMENT")]
     pub position: Option<PositionName>,
+    /// Read all records for --position: what was refused and repeated for it is printed too
+    #[arg(long, requires = "position")]
+    pub scan: bool,
     /// Only events of this kind; repeatable
     #[arg(long, value_parser = PossibleValuesParser::new(EVENT_KINDS))]
     pub kind: Vec<String>,
@@ -423,9 +471,20 @@ pub struct WalDumpArgs {
     /// Only up to and with this sequence
     #[arg(long, value_name = "SEQUENCE")]
     pub to_sequence: Option<u64>,
+    /// Only what was decided at this time or later, such as 2026-03-05T14:30:00Z
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub from_time: Option<i64>,
+    /// Only what was decided before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub to_time: Option<i64>,
     /// Only with this correlation id
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub correlation: Option<String>,
+}
+
+/// Nanoseconds since 1970.
+fn parse_time(text: &str) -> Result<i64, String> {
+    parse_timestamp(text).ok_or_else(|| "a time such as 2026-03-05T14:30:00Z is wanted".to_owned())
 }
 
 fn parse_id(text: &str) -> Result<String, String> {

@@ -21,4 +21,5 @@ mod regressions;
 mod retention;
 mod support;
 mod tidy;
+mod wal_tools;
 mod wire;

@@ -1,20 +1,25 @@
-//! `lotbook wal inspect|verify|dump`: what a log holds, whether it is whole, and every record of it.
+//! `lotbook wal inspect|verify|dump|stats|repair`: what a log holds, whether it is whole, every record of it, and the mending.
 //!
-//! Nothing is written, no lock is taken: a running host is not disturbed, and of its log a picture is
-//! shown that may be a moment old. A directory is a data directory (the log is in `log`, the bodies
+//! All but `repair` write nothing and take no lock: a running host is not disturbed, and of its log a
+//! picture is shown that may be a moment old. A directory is a data directory (the log is in `log`, the bodies
 //! of corrections are in `side`) or a log directory itself.
 
 mod dump;
+mod event;
+mod history;
 mod inspect;
+mod repair;
+mod stats;
 mod verify;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lotbook_wal::{OpenError, ReadOnlyLog, open_read_only};
+use lotbook_wal::{OpenError, ReadError, ReadOnlyLog, RecordHeader, RepairError, open_read_only};
 
 use crate::cli::{ExitCode, WalArgs, WalCommand, WalDirArgs};
+use crate::exit::of_io;
 
 /// Why a command did not do what it should. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +45,32 @@ pub enum WalError {
         /// Sequence that a witness calls durable.
         durable: u64,
     },
+    /// A record that is referred to cannot be read.
+    #[error("{}: {source}", dir.display())]
+    Record {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Why.
+        source: ReadError,
+    },
+    /// A back-link that leads forward.
+    #[error("{}: the record at {address:#x} names one behind it, at {previous:#x}; `lotbook wal verify` says more", dir.display())]
+    Forward {
+        /// The log's directory.
+        dir: PathBuf,
+        /// The record.
+        address: u64,
+        /// What it names.
+        previous: u64,
+    },
+    /// A repair did not do what it should.
+    #[error("{}: {source}", dir.display())]
+    Repair {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Why.
+        source: RepairError,
+    },
     /// The checkpoints cannot be listed.
     #[error("listing {}: {source}", dir.display())]
     Checkpoints {
@@ -61,7 +92,16 @@ impl WalError {
             // Who reads a pipe to its head has what was wanted.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
             Self::Output(_) | Self::Checkpoints { .. } | Self::Log { source: OpenError::Disk(_), .. } => ExitCode::Io,
-            Self::Log { .. } | Self::EndsEarly { .. } => ExitCode::Unreadable,
+            Self::Record { source: ReadError::Disk(disk), .. } => of_io(&disk.source),
+            Self::Repair { source, .. } => match source {
+                RepairError::Log(OpenError::Locked { .. }) => ExitCode::Locked,
+                RepairError::Log(OpenError::Disk(disk)) | RepairError::Disk(disk) => of_io(&disk.source),
+                RepairError::Log(_) => ExitCode::Unreadable,
+                RepairError::NotWritten { .. } | RepairError::Changed { .. } => ExitCode::Io,
+            },
+            Self::Log { .. } | Self::EndsEarly { .. } | Self::Record { .. } | Self::Forward { .. } => {
+                ExitCode::Unreadable
+            }
         }
     }
 }
@@ -76,6 +116,8 @@ pub fn run(args: &WalArgs, out: &mut dyn Write) -> Result<ExitCode, WalError> {
         WalCommand::Inspect(args) => inspect::run(args, &mut out)?,
         WalCommand::Verify(args) => verify::run(args, &mut out)?,
         WalCommand::Dump(args) => dump::run(args, &mut out)?,
+        WalCommand::Stats(args) => stats::run(args, &mut out)?,
+        WalCommand::Repair(args) => repair::run(args, &mut out)?,
     };
     out.flush()?;
     Ok(code)
@@ -109,11 +151,14 @@ fn checkpoints_dir(dir: &Path) -> Option<PathBuf> {
 }
 
 fn open(args: &WalDirArgs, target: &Target) -> Result<ReadOnlyLog, WalError> {
-    let log = open_read_only(&target.dir).map_err(|source| failed(target, source))?;
-    Ok(match &args.tail_dir {
-        Some(dir) => log.with_tail_dir(dir),
-        None => log,
-    })
+    let mut log = open_read_only(&target.dir).map_err(|source| failed(target, source))?;
+    if let Some(dir) = &args.tail_dir {
+        log = log.with_tail_dir(dir);
+    }
+    if let Some(dir) = &args.archive_dir {
+        log = log.with_archive(dir);
+    }
+    Ok(log)
 }
 
 fn failed(target: &Target, source: OpenError) -> WalError {
@@ -134,6 +179,42 @@ fn bar(what: &str, target: &Target) -> ProgressBar {
     }
     bar.set_message(format!("{what} {}", target.dir.display()));
     bar
+}
+
+/// Progress of reading records in order, and whether they were all.
+struct Steps {
+    bar: ProgressBar,
+    dir: PathBuf,
+    first_address: u64,
+    /// The highest sequence that a tail slot calls durable.
+    durable: u64,
+    last: u64,
+}
+
+impl Steps {
+    fn over(log: &ReadOnlyLog, what: &str, target: &Target) -> Result<Self, WalError> {
+        let segments = log.segments().map_err(|source| failed(target, source))?;
+        let bar = bar(what, target);
+        let (first_address, begun) =
+            (segments.first().map_or(0, |s| s.first_address), segments.iter().filter(|s| s.begun));
+        bar.set_length(begun.count() as u64 * log.segment_bytes());
+        let durable = segments.iter().map(|segment| segment.watermark_sequence).max().unwrap_or(0);
+        Ok(Self { bar, dir: target.dir.clone(), first_address, durable, last: 0 })
+    }
+
+    fn at(&mut self, header: &RecordHeader) {
+        self.last = header.sequence;
+        if header.sequence.is_multiple_of(4_096) {
+            self.bar.set_position(header.address.saturating_sub(self.first_address));
+        }
+    }
+
+    /// There are no more records: an error where there should be.
+    fn finish(self) -> Result<(), WalError> {
+        self.bar.finish_and_clear();
+        let Self { dir, durable, last, .. } = self;
+        if last < durable { Err(WalError::EndsEarly { dir, last, durable }) } else { Ok(()) }
+    }
 }
 
 /// Bytes for people.

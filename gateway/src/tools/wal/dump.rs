@@ -2,45 +2,90 @@
 //!
 //! The lines are those of [`lotbook_archiver::json`]; they are JSON with and without `--json`. Names
 //! are learned from the definitions in the log, so filters by name need the log's start; what
-//! retention has removed shows as numbers.
+//! retention has removed shows as numbers. A position's history is walked along its back-links where
+//! a checkpoint says where it ends.
 
 use std::io::Write;
 
 use lotbook_archiver::LearnedNames;
 use lotbook_archiver::json::{Content, KIND_OUTCOME_BODY, Line, to_line};
-use lotbook_core::codec::{Decoder, kind};
+use lotbook_archiver::names::Names;
+use lotbook_core::codec::Decoder;
 use lotbook_core::command::NameClass;
 use lotbook_core::event::Event;
-use lotbook_core::id::NameId;
 use lotbook_core::outcome::Outcome;
-use lotbook_wal::RecordHeader;
+use lotbook_wal::{ReadOnlyLog, RecordBuffer, RecordHeader};
 
-use super::{WalError, failed, open, targets};
+use super::event::{correlation_of, kind_word, occurred_at_ns, position_of};
+use super::history::{self, History};
+use super::{Steps, Target, WalError, failed, open, targets};
 use crate::cli::{ExitCode, PositionName, WalDumpArgs};
 
 pub(super) fn run(args: &WalDumpArgs, out: &mut dyn Write) -> Result<ExitCode, WalError> {
     // Of a data directory the main log; the side log is a directory of its own to ask for.
     let Some(target) = targets(&args.log.dir).into_iter().next() else { return Ok(ExitCode::Ok) };
     let mut log = open(&args.log, &target)?;
-    let segments = log.segments().map_err(|source| failed(&target, source))?;
-    let durable = segments.iter().map(|segment| segment.watermark_sequence).max().unwrap_or(0);
     let filter = Filter::of(args);
+    if let Some(position) = args.position.as_ref().filter(|_| !args.scan) {
+        if let Some(history) = history::of(&mut log, &target, args, position)? {
+            return print_history(&mut log, &target, &filter, &history, out);
+        }
+        tracing::info!("no checkpoint can be used: every record is read to find those of the position");
+        log.rewind();
+    }
+    scan(&mut log, &target, &filter, out)
+}
+
+/// Oldest first, as a scan would print them.
+fn print_history(
+    log: &mut ReadOnlyLog,
+    target: &Target,
+    filter: &Filter<'_>,
+    history: &History,
+    out: &mut dyn Write,
+) -> Result<ExitCode, WalError> {
+    let mut buffer = RecordBuffer::new();
+    let mut decoder = Decoder::new();
+    for address in history.addresses.iter().rev() {
+        log.read_at(*address, &mut buffer).map_err(|source| WalError::Record { dir: target.dir.clone(), source })?;
+        let record = buffer.record();
+        match decoder.decode(record.header.kind, record.header.version, record.payload) {
+            Ok(event) if filter.takes_event(&record.header, &event) => {
+                line(&record.header, Content::Event(&event), &history.names, out)?;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let content = Content::Unreadable(record.payload, &error.to_string());
+                line(&record.header, content, &history.names, out)?;
+            }
+        }
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn line<N: Names>(header: &RecordHeader, content: Content<'_>, names: &N, out: &mut dyn Write) -> Result<(), WalError> {
+    Ok(to_line(&Line { header, content, names }, out)?)
+}
+
+fn scan(
+    log: &mut ReadOnlyLog,
+    target: &Target,
+    filter: &Filter<'_>,
+    out: &mut dyn Write,
+) -> Result<ExitCode, WalError> {
+    let mut steps = Steps::over(log, "reading", target)?;
     let mut names = LearnedNames::new();
     let mut decoder = Decoder::new();
     let mut bodies = Bodies::default();
-    let mut last = 0;
-    while let Some(record) = log.next().map_err(|source| failed(&target, source))? {
+    while let Some(record) = log.next().map_err(|source| failed(target, source))? {
         let header = record.header;
-        last = header.sequence;
-        if last > filter.to {
+        if header.sequence > filter.to {
             return Ok(ExitCode::Ok);
         }
+        steps.at(&header);
         if header.is_internal() {
             if filter.takes_others(&header) {
-                to_line(
-                    &Line { header: &header, content: Content::Internal(record.payload), names: &names },
-                    &mut *out,
-                )?;
+                line(&header, Content::Internal(record.payload), &names, out)?;
             }
             continue;
         }
@@ -54,28 +99,29 @@ pub(super) fn run(args: &WalDumpArgs, out: &mut dyn Write) -> Result<ExitCode, W
                 Ok(outcome) => Content::Outcome(outcome),
                 Err(_) => Content::Unreadable(&body, "not a body of an outcome"),
             };
-            to_line(&Line { header: &first, content, names: &names }, &mut *out)?;
+            line(&first, content, &names, out)?;
             continue;
         }
         match decoder.decode(header.kind, header.version, record.payload) {
             Ok(event) => {
                 names.learn(&event);
                 if filter.takes(&header, &event, &names) {
-                    to_line(&Line { header: &header, content: Content::Event(&event), names: &names }, &mut *out)?;
+                    line(&header, Content::Event(&event), &names, out)?;
                 }
             }
             Err(error) if filter.takes_others(&header) => {
                 let content = Content::Unreadable(record.payload, &error.to_string());
-                to_line(&Line { header: &header, content, names: &names }, &mut *out)?;
+                line(&header, content, &names, out)?;
             }
             Err(_) => {}
         }
     }
-    if last < durable && last < filter.to {
-        out.flush()?;
-        return Err(WalError::EndsEarly { dir: target.dir, last, durable });
+    out.flush()?;
+    // Asked for no more than there is, a log that ends early has given everything.
+    match steps.finish() {
+        Err(WalError::EndsEarly { last, .. }) if last >= filter.to => Ok(ExitCode::Ok),
+        other => other.map(|()| ExitCode::Ok),
     }
-    Ok(ExitCode::Ok)
 }
 
 /// Puts bodies together from their records.
@@ -101,6 +147,8 @@ impl Bodies {
 struct Filter<'a> {
     from: u64,
     to: u64,
+    /// Nanoseconds since 1970: from the first on, before the second.
+    times: Option<(i64, i64)>,
     kinds: &'a [String],
     position: Option<&'a PositionName>,
     correlation: Option<&'a [u8]>,
@@ -108,9 +156,11 @@ struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     fn of(args: &'a WalDumpArgs) -> Self {
+        let timed = args.from_time.is_some() || args.to_time.is_some();
         Self {
             from: args.from_sequence.unwrap_or(0),
             to: args.to_sequence.unwrap_or(u64::MAX),
+            times: timed.then(|| (args.from_time.unwrap_or(i64::MIN), args.to_time.unwrap_or(i64::MAX))),
             kinds: &args.kind,
             position: args.position.as_ref(),
             correlation: args.correlation.as_deref().map(str::as_bytes),
@@ -119,77 +169,26 @@ impl<'a> Filter<'a> {
 
     /// Records without an event: only where nothing but sequences is asked for.
     fn takes_others(&self, header: &RecordHeader) -> bool {
-        let only_sequences = self.kinds.is_empty() && self.position.is_none() && self.correlation.is_none();
+        let only_sequences =
+            self.kinds.is_empty() && self.position.is_none() && self.correlation.is_none() && self.times.is_none();
         only_sequences && header.sequence >= self.from
     }
 
-    fn takes(&self, header: &RecordHeader, event: &Event<'_>, names: &LearnedNames) -> bool {
-        header.sequence >= self.from
+    /// All but the position.
+    fn takes_event(&self, header: &RecordHeader, event: &Event<'_>) -> bool {
+        (self.from..=self.to).contains(&header.sequence)
             && (self.kinds.is_empty() || self.kinds.iter().any(|kind| kind == kind_word(header.kind)))
+            && self.times.is_none_or(|(from, to)| (from..to).contains(&occurred_at_ns(event)))
+            && self.correlation.is_none_or(|wanted| correlation_of(event) == Some(wanted))
+    }
+
+    fn takes(&self, header: &RecordHeader, event: &Event<'_>, names: &LearnedNames) -> bool {
+        self.takes_event(header, event)
             && self.position.is_none_or(|wanted| {
                 position_of(event).is_some_and(|(account, instrument)| {
                     names.is(NameClass::Account, account, &wanted.account)
                         && names.is(NameClass::Instrument, instrument, &wanted.instrument)
                 })
             })
-            && self.correlation.is_none_or(|wanted| correlation_of(event) == Some(wanted))
-    }
-}
-
-/// The word of `--kind` for a kind.
-fn kind_word(kind: u16) -> &'static str {
-    match kind {
-        kind::DEFINED => "defined",
-        kind::INSTRUMENT => "instrument",
-        kind::CONTRACT => "contract",
-        kind::BUSINESS_DATE => "business_date",
-        kind::MARK => "mark",
-        kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE => "trade",
-        kind::AMEND_APPLIED..=kind::AMEND_DUPLICATE => "amendment",
-        kind::RESOLVED => "resolved",
-        kind::ACTION => "action",
-        kind::TAKEN => "taken",
-        kind::SETTLED => "settled",
-        kind::PERIOD_LOCK => "period_lock",
-        kind::CORRECTED => "corrected",
-        kind::DIGESTS => "digests",
-        _ => "",
-    }
-}
-
-fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
-    match event {
-        Event::Trade(trade) => Some((trade.input.account, trade.input.instrument)),
-        Event::Taken(taken) => Some((taken.account, taken.instrument)),
-        Event::Corrected(corrected) => Some((corrected.account, corrected.instrument)),
-        Event::Amended(amend) => Some((amend.account, amend.instrument)),
-        Event::Resolved(resolved) => Some((resolved.input.account, resolved.input.instrument)),
-        _ => None,
-    }
-}
-
-fn correlation_of<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
-    match event {
-        Event::Trade(trade) => Some(trade.input.correlation.as_bytes()),
-        Event::Amended(amend) => Some(amend.input.correlation.as_bytes()),
-        Event::Resolved(resolved) => Some(resolved.input.correlation.as_bytes()),
-        Event::Action(action) => Some(action.input.correlation.as_bytes()),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::EVENT_KINDS;
-
-    #[test]
-    fn every_kind_has_a_word_that_the_command_line_takes() {
-        for (kind, name) in kind::ALL {
-            assert!(EVENT_KINDS.contains(&kind_word(kind)), "{name}");
-        }
-        for word in EVENT_KINDS {
-            assert!(kind::ALL.iter().any(|(kind, _)| kind_word(*kind) == word), "{word}");
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! `lotbook wal verify`: is every byte what was written, and does every reference lead somewhere.
 //!
-//! First the log itself: checksums, chain, watermarks, tail. Then what the records say of each other:
+//! First the log itself: checksums, chain, watermarks, archives in every copy within reach, tail, cursors. Then what the records say of each other:
 //! each payload decodes, each event of a position names the one before, and each correction names a
 //! body in the side log that is whole and has the digest.
 
@@ -13,9 +13,13 @@ use lotbook_core::codec::Decoder;
 use lotbook_core::digest;
 use lotbook_core::event::Event;
 use lotbook_core::outcome::Outcome;
-use lotbook_wal::{NO_ADDRESS, ReadOnlyLog, RecordHeader, VerifyOutcome, VerifyReport};
+use lotbook_wal::{
+    ArchiveReport, Corrupt, CursorReport, NO_ADDRESS, ReadOnlyLog, RecordHeader, VerifyOutcome, VerifyReport,
+};
 use serde::Serialize;
 
+use super::event::moved_position;
+use super::inspect::CursorRow;
 use super::{Target, WalError, bar, bytes, failed, open, targets};
 use crate::cli::{ExitCode, WalDirArgs};
 
@@ -52,6 +56,10 @@ struct LogRow {
     /// What is wrong with the tail.
     tail_problem: Option<&'static str>,
     tail_records: u64,
+    /// Every damaged file once, with the first place in it.
+    damaged: Vec<DamageRow>,
+    archives: ArchivesRow,
+    cursors: Vec<CursorRow>,
     /// Events whose references were followed.
     references: u64,
     /// References that lead nowhere, and payloads that cannot be read: the first few of them.
@@ -59,7 +67,18 @@ struct LogRow {
     findings_count: u64,
 }
 
+/// Archived segments.
 #[derive(Serialize)]
+struct ArchivesRow {
+    segments: u64,
+    /// Copies that were read and are whole.
+    whole_copies: u64,
+    damaged_copies: u64,
+    /// Segments of which no copy is within reach; `--archive-dir` brings more.
+    out_of_reach: u64,
+}
+
+#[derive(Clone, Serialize)]
 struct DamageRow {
     segment: String,
     offset: u64,
@@ -175,18 +194,23 @@ fn row(target: &Target, report: VerifyReport) -> LogRow {
         // The tail goes on where the segments end in the middle of a record: nothing is torn.
         VerifyOutcome::TornTail { .. } if report.tail == "extends" => (Verdict::Whole, None, None),
         VerifyOutcome::TornTail { address, bytes } => (Verdict::Torn, None, Some(TornRow { address, bytes })),
-        VerifyOutcome::Damaged(place) => {
-            let row = DamageRow {
-                segment: place.segment.display().to_string(),
-                offset: place.offset,
-                address: place.address,
-                sequence: place.sequence,
-                what: place.what.to_string(),
-            };
-            (Verdict::Damaged, Some(row), None)
-        }
+        VerifyOutcome::Damaged(place) => (Verdict::Damaged, Some(damage_row(&place)), None),
     };
     let tail_problem = tail_problem(report.tail);
+    // A cursor that the log does not bear out keeps the log from starting; a damaged one is damage.
+    let broken_cursor = report.cursors.iter().any(CursorReport::is_broken);
+    let verdict = if broken_cursor { Verdict::Damaged } else { verdict };
+    let copies = |count: fn(&ArchiveReport) -> u64| report.archives.iter().map(count).sum();
+    let plain_from = report.plain_from_address;
+    let unread = |archive: &&ArchiveReport| {
+        archive.whole == 0 && archive.damaged.is_empty() && archive.entry.first_address < plain_from
+    };
+    let archives = ArchivesRow {
+        segments: report.archives.len() as u64,
+        whole_copies: copies(|archive| archive.whole.into()),
+        damaged_copies: copies(|archive| archive.damaged.len() as u64),
+        out_of_reach: report.archives.iter().filter(unread).count() as u64,
+    };
     LogRow {
         name: target.name,
         dir: target.dir.display().to_string(),
@@ -203,9 +227,22 @@ fn row(target: &Target, report: VerifyReport) -> LogRow {
         tail: report.tail,
         tail_problem: tail_problem.map(|(_, what)| what),
         tail_records: report.tail_records,
+        damaged: report.damaged.iter().map(damage_row).collect(),
+        archives,
+        cursors: report.cursors.iter().map(|cursor| CursorRow::of(cursor, report.watermark_sequence)).collect(),
         references: 0,
         findings: Vec::new(),
         findings_count: 0,
+    }
+}
+
+fn damage_row(place: &Corrupt) -> DamageRow {
+    DamageRow {
+        segment: place.segment.display().to_string(),
+        offset: place.offset,
+        address: place.address,
+        sequence: place.sequence,
+        what: place.what.to_string(),
     }
 }
 
@@ -282,22 +319,17 @@ impl References {
     }
 
     fn event(&mut self, header: &RecordHeader, event: &Event<'_>, from_start: bool) {
-        let moved = match event {
-            Event::Trade(trade) if trade.class.is_accepted() => Some(trade.position),
-            Event::Corrected(corrected) => {
-                let key = BodyKey {
-                    log_id: corrected.body_log_id,
-                    address: corrected.body_address,
-                    sequence: corrected.body_sequence,
-                    bytes: corrected.body_bytes,
-                    digest: corrected.body_digest,
-                };
-                self.wanted.push((*header, key));
-                Some(corrected.position)
-            }
-            _ => None,
-        };
-        let Some(position) = moved else {
+        if let Event::Corrected(corrected) = event {
+            let key = BodyKey {
+                log_id: corrected.body_log_id,
+                address: corrected.body_address,
+                sequence: corrected.body_sequence,
+                bytes: corrected.body_bytes,
+                digest: corrected.body_digest,
+            };
+            self.wanted.push((*header, key));
+        }
+        let Some(position) = moved_position(event) else {
             if header.previous != NO_ADDRESS {
                 self.main.add(header, "it changes no position and names an event before it");
             }
@@ -372,6 +404,17 @@ fn print(row: &LogRow, out: &mut dyn Write) -> Result<(), WalError> {
     if let Some(problem) = row.tail_problem {
         writeln!(out, "  {problem}")?;
     }
+    let ArchivesRow { segments, whole_copies, damaged_copies, out_of_reach } = row.archives;
+    if segments > 0 {
+        writeln!(
+            out,
+            "  archives: {segments} segments, {whole_copies} whole copies, {damaged_copies} damaged, {out_of_reach} segments \
+             out of reach"
+        )?;
+    }
+    for cursor in &row.cursors {
+        writeln!(out, "  {}", cursor.text())?;
+    }
     writeln!(out, "  {} references followed", row.references)?;
     if let Some(torn) = &row.torn {
         writeln!(
@@ -380,7 +423,7 @@ fn print(row: &LogRow, out: &mut dyn Write) -> Result<(), WalError> {
             torn.address, torn.bytes
         )?;
     }
-    if let Some(damage) = &row.damage {
+    for damage in &row.damaged {
         let DamageRow { segment, offset, address, sequence, what } = damage;
         writeln!(out, "  {segment}: {what} at offset {offset} (address {address:#x}, sequence {sequence})")?;
     }
