@@ -44,6 +44,19 @@ pub(crate) struct ReplayRules {
 }
 
 impl ReplayRules {
+    pub(crate) fn contracts(&self) -> &ContractBook {
+        &self.contracts
+    }
+
+    /// Actions on the instrument that are in history.
+    pub(crate) fn actions(&self) -> &[ActionInput] {
+        &self.actions
+    }
+
+    pub(crate) fn business_date(&self) -> Option<Date> {
+        self.business_date
+    }
+
     /// Replays a position by these.
     pub(crate) fn replay(
         &self,

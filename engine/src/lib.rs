@@ -31,6 +31,7 @@ pub mod shard;
 pub mod side_log;
 mod taking;
 pub mod wait;
+pub mod wash;
 
 pub use config::EngineConfig;
 pub use directory::{Directory, NameError};

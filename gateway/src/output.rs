@@ -7,6 +7,7 @@
 //! line); corrections by position, then version; skipped lines as they were read.
 
 mod table;
+mod wash;
 mod wide;
 
 use std::io::{self, Write};
@@ -16,6 +17,7 @@ use serde::{Serialize, Serializer};
 
 pub use lotbook_archiver::text::{Day, E8, E16};
 pub use table::{Colours, write_table};
+pub use wash::{ReplacementRow, WashLossRow, WashLotRow, WashPieceRow, WashRow};
 pub use wide::{ActionRow, AdjustmentRow, LockRow, LockedScope};
 
 /// The name of a file is shared by all its lines.
@@ -448,6 +450,8 @@ pub struct ReplayDocument {
     pub corrections: Vec<CorrectionRow>,
     /// By position, then version.
     pub adjustments: Vec<AdjustmentRow>,
+    /// By account, then instrument, as bytes.
+    pub wash: Vec<WashRow>,
     /// As they were read.
     pub skipped: Vec<SkippedRow>,
     /// How many of what.
@@ -461,6 +465,7 @@ impl ReplayDocument {
         self.positions.sort_by(|a, b| position_key(a).cmp(&position_key(b)));
         self.corrections.sort_by(|a, b| correction_key(a).cmp(&correction_key(b)));
         self.adjustments.sort_by(|a, b| adjustment_key(a).cmp(&adjustment_key(b)));
+        self.wash.sort_by(|a, b| wash_key(a).cmp(&wash_key(b)));
         let of = |outcome| self.trades.iter().filter(|t| t.outcome == outcome).count() as u64;
         self.counts = Counts {
             lines: self.counts.lines,
@@ -492,6 +497,10 @@ impl ReplayDocument {
 }
 
 fn position_key(row: &PositionRow) -> (&[u8], &[u8]) {
+    (row.account.as_bytes(), row.instrument.as_bytes())
+}
+
+fn wash_key(row: &WashRow) -> (&[u8], &[u8]) {
     (row.account.as_bytes(), row.instrument.as_bytes())
 }
 

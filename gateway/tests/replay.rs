@@ -80,6 +80,7 @@ const GOLDEN: &[(&str, &str, ExitCode, &[&str])] = &[
     ("csv", "fills.csv", ExitCode::Ok, &[]),
     ("fix", "session.fix", ExitCode::Ok, &[]),
     ("money", "--base-currency USD money.jsonl", ExitCode::Ok, &["money.jsonl:7: rate refused: BAD_RATE"]),
+    ("wash", "wash.jsonl", ExitCode::Ok, &[]),
     ("ruled", "--rules rules.jsonl ruled.jsonl", ExitCode::Ok, &[]),
     ("lifo", "--lot-method LIFO lots.jsonl", ExitCode::Ok, &[]),
 ];

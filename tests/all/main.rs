@@ -19,6 +19,7 @@ mod real_data;
 mod recovery;
 mod regressions;
 mod retention;
+mod rules_page;
 mod support;
 mod tidy;
 mod wal_tools;

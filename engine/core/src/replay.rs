@@ -10,8 +10,8 @@ use crate::amount::Overflow;
 use crate::apply::{Misfit, settle};
 use crate::command::{Origin, TradeInput};
 use crate::date::Date;
-use crate::decide::{Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
-use crate::event::{Class, Figures, Reason, TradeEvent};
+use crate::decide::{Booked, Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
+use crate::event::{Class, Figures, Reason, Run, TradeEvent};
 use crate::history::{Effective, History, Item};
 use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::limits::LOT_BLOCK_SLOTS_MIN;
@@ -20,7 +20,7 @@ use crate::names::Names;
 use crate::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
 use crate::position::Position;
 use crate::rules::{ContractBook, Rules};
-use crate::taking::{ActionRoom, Site, settle_taken, take};
+use crate::taking::{ActionRoom, Site, Took, settle_taken, take};
 use crate::values::{self, Average, Closing};
 
 /// Why a replay has no outcome. The position stays PROVISIONAL and a person must look.
@@ -30,6 +30,46 @@ pub enum ReplayError {
     Item(TradeId, Reason),
     /// A defect: a decision did not fit the state that it was made on.
     Misfit(Misfit),
+}
+
+/// Looks on while a replay books. Nothing that it does changes the outcome.
+pub trait Witness {
+    /// A trade or opening lot is booked: by these rules, with these allocations.
+    fn trade(&mut self, input: &TradeInput, rules: &Rules, booked: &Booked, allocations: &[Allocation]);
+
+    /// An action is booked: on these lots, in lot order, of a position that is long or short.
+    ///
+    /// # Errors
+    /// [`Overflow`]: what the action was booked with stands, and the replay ends all the same.
+    fn action(&mut self, seen: &SeenAction<'_>) -> Result<(), Overflow>;
+}
+
+/// Nobody looks on.
+impl Witness for () {
+    fn trade(&mut self, _: &TradeInput, _: &Rules, _: &Booked, _: &[Allocation]) {}
+
+    fn action(&mut self, _: &SeenAction<'_>) -> Result<(), Overflow> {
+        Ok(())
+    }
+}
+
+/// An action, and the position before it.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenAction<'a> {
+    /// The action.
+    pub input: &'a ActionInput,
+    /// The rules in force for the position on its date.
+    pub rules: &'a Rules,
+    /// Multiplier of the instrument.
+    pub multiplier_e8: i64,
+    /// The position.
+    pub position: &'a Position,
+    /// Its lots.
+    pub lots: &'a LotArena,
+    /// What was decided.
+    pub took: &'a Took,
+    /// What its closing takes, by index into the lots as it rewrites them.
+    pub runs: &'a [Run],
 }
 
 /// Books `items` in chronological order on an empty position. They come in any order and are sorted here.
@@ -42,8 +82,23 @@ pub fn replay(
     multiplier_e8: i64,
     scratch: &mut Scratch,
 ) -> Result<Outcome, ReplayError> {
+    replay_witnessed(items, contracts, multiplier_e8, scratch, &mut ())
+}
+
+/// As [`replay`], with somebody who looks on.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn replay_witnessed(
+    items: &mut [Item],
+    contracts: &ContractBook,
+    multiplier_e8: i64,
+    scratch: &mut Scratch,
+    witness: &mut dyn Witness,
+) -> Result<Outcome, ReplayError> {
     items.sort_unstable_by_key(Item::key);
     let mut replayer = Replayer {
+        witness,
         contracts,
         multiplier_e8,
         scratch,
@@ -103,6 +158,7 @@ struct Replayer<'a> {
     rewritten: Vec<Lot>,
     lots_max: usize,
     breaks: Vec<(TradeHash, Reason)>,
+    witness: &'a mut dyn Witness,
 }
 
 impl Replayer<'_> {
@@ -137,6 +193,9 @@ impl Replayer<'_> {
         };
         let gains = took.realized().map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let (runs, dividends_e16) = (&self.scratch.runs, took.dividends_e16);
+        let (position, lots, multiplier_e8) = (&self.position, &self.lots, self.multiplier_e8);
+        let seen = SeenAction { input, rules: &rules, multiplier_e8, position, lots, took: &took, runs };
+        self.witness.action(&seen).map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let action = (input, self.multiplier_e8);
         settle_taken(&mut self.lots, &self.names, &mut self.position, action, &took, runs, &mut self.rewritten)
             .map_err(ReplayError::Misfit)?;
@@ -179,6 +238,7 @@ impl Replayer<'_> {
         let event = decision.event(input, &Origin::INTERNAL, self.scratch);
         let allocations = allocations(&self.lots, &self.position, &event, &rules, self.multiplier_e8)
             .map_err(|_| failed(Reason::Overflow))?;
+        self.witness.trade(input, &rules, &booked, &allocations);
         self.trades.push(TradeFigures {
             hash: input.hash,
             realized_e16: booked.realized_e16,

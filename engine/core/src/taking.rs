@@ -14,10 +14,12 @@ use crate::command::{Origin, TradeInput};
 use crate::decide::{Booked, Decision, Ground, Legality, Scratch};
 use crate::digest;
 use crate::event::{Class, Reason, Run, TradeEvent};
-use crate::limits::LOTS_PER_POSITION_MAX;
+use crate::limits::{LOT_BLOCK_SLOTS_MIN, LOTS_PER_POSITION_MAX};
 use crate::lots::{Lot, LotArena, LotBlock};
 use crate::names::Names;
+use crate::outcome::Allocation;
 use crate::position::Position;
+use crate::replay::{SeenAction, allocations};
 use crate::rules::{LotScope, Rules};
 
 /// Room for one decision about an action, owned by the caller and reused.
@@ -229,6 +231,36 @@ pub(crate) fn settle_taken(
     same!(position.cost_e16, took.cost_e16, "the action leaves another cost than its event says");
     same!(position.base_cost_e16, took.base_cost_e16, "the action leaves another base cost than its event says");
     Ok(())
+}
+
+/// The lots of a position as an action rewrites them (with those that vanish, at a quantity of zero, in their places), and
+/// the allocations of its closing, from the lots before.
+///
+/// # Errors
+/// [`Overflow`]: never for an action that was decided.
+pub(crate) fn effects(seen: &SeenAction<'_>) -> Result<(Vec<Lot>, Vec<Allocation>), Overflow> {
+    let SeenAction { input, rules, multiplier_e8, position, lots, took, runs } = *seen;
+    let is_long = position.quantity_e8 > 0;
+    let before: Vec<Lot> = lots.iter(&position.block).collect();
+    let concerned_e8: i64 = before[..concerned(input, &before)].iter().map(|lot| lot.quantity_e8).sum();
+    let mut rewritten = before.clone();
+    let mut quantity_e8 = position.quantity_e8;
+    if rewrites(input.kind) {
+        rewrite(input, &Holding { is_long, multiplier_e8, rules }, &mut rewritten)?;
+        quantity_e8 = sums(&rewritten, is_long)?.quantity_e8;
+    }
+    let mut closed = Vec::new();
+    if let Some(trade) = closing(input, quantity_e8, concerned_e8) {
+        let mut arena = LotArena::new((rewritten.len() * 4).max(LOT_BLOCK_SLOTS_MIN * 4).next_power_of_two());
+        let mut now = Position { quantity_e8, block: LotBlock::EMPTY, ..*position };
+        arena.replace(&mut now.block, position.block.is_averaged(), rewritten.iter().copied(), |_| 0);
+        closed = allocations(&arena, &now, &closed_event(&trade, &took.closed, runs), rules, multiplier_e8)?;
+    }
+    let mut left = rewritten.into_iter().peekable();
+    let after = before
+        .into_iter()
+        .map(|lot| left.next_if(|now| now.origin == lot.origin).unwrap_or(Lot { quantity_e8: 0, ..lot }));
+    Ok((after.collect(), closed))
 }
 
 /// The closing of an action as the event of a trade that has no id.

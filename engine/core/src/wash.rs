@@ -10,6 +10,7 @@
 //!       -> walk: a trade takes Runs out of Lots -> losses -> matched with Openings -> Runs with additions
 //! ```
 
+pub mod history;
 mod holding;
 mod openings;
 

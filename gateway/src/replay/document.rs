@@ -10,7 +10,9 @@ use lotbook_engine::{Directory, PositionView, ReadModel};
 use super::feed::{Fed, FedAction};
 use super::ledger::{Amendment, Ledger};
 use crate::input::Stats;
-use crate::output::{ActionRow, AllocationRow, Day, E8, E16, Outcome, ReplayDocument, SkippedRow, Term, TradeRow};
+use crate::output::{
+    ActionRow, AllocationRow, Day, E8, E16, Outcome, ReplayDocument, SkippedRow, Term, TradeRow, WashRow,
+};
 use crate::view::position_row;
 
 /// Why a held trade waits.
@@ -23,7 +25,7 @@ pub(super) fn build(
     ledger: &Ledger,
     model: &ReadModel,
     directory: &Directory,
-    skipped: Vec<SkippedRow>,
+    (skipped, wash): (Vec<SkippedRow>, Vec<WashRow>),
     stats: &Stats,
 ) -> ReplayDocument {
     let Fed { mut rows, keys, actions, locks, newest_mark_ns, refused_commands, .. } = fed;
@@ -50,6 +52,7 @@ pub(super) fn build(
         adjustments: ledger.adjustments().to_vec(),
         corrections: ledger.corrections().to_vec(),
         skipped,
+        wash,
         ..ReplayDocument::default()
     };
     document.counts.lines = stats.lines;

@@ -16,6 +16,7 @@ mod feed;
 mod fix_lines;
 mod ledger;
 mod progress;
+mod wash;
 mod wide;
 
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lotbook_core::rules::Rules;
+use lotbook_engine::wash::HistoryError;
 use lotbook_engine::{EngineConfig, Host, HostError, StartError};
 use parking_lot::Mutex;
 
@@ -72,6 +74,9 @@ pub enum ReplayError {
         /// File and line that found no room.
         place: String,
     },
+    /// The log could not be read again for the wash sales. Nothing was printed.
+    #[error("wash sales: {0}")]
+    Wash(#[from] HistoryError),
     /// The document could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -90,7 +95,7 @@ impl ReplayError {
             Self::Start(source) => exit::exit_code_of(source),
             Self::Host(source) => exit::of_host(source),
             Self::NoSpace { .. } => ExitCode::NoSpace,
-            Self::Internal(_) => ExitCode::Internal,
+            Self::Wash(_) | Self::Internal(_) => ExitCode::Internal,
         }
     }
 
@@ -159,6 +164,7 @@ pub fn execute(
     reconcile(&host, &progress)?;
     let (model, directory) = (host.model().clone(), host.directory().clone());
     let mut warnings = fed.warnings.clone();
+    let wash = wash::rows(&host, &ledger.lock(), &mut warnings)?;
     warnings.extend(host.dead_letters().iter().map(|letter| format!("a position stays PROVISIONAL: {}", letter.error)));
     match host.stop() {
         Ok(_) => {}
@@ -169,7 +175,7 @@ pub fn execute(
     progress.clear();
 
     let ledger = std::mem::take(&mut *ledger.lock());
-    let document = document::build(fed, &ledger, &model, &directory, skipped, &reader.stats());
+    let document = document::build(fed, &ledger, &model, &directory, (skipped, wash), &reader.stats());
     warn(&warnings, err).map_err(ReplayError::Output)?;
     let written = if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
     written.map_err(ReplayError::Output)?;
