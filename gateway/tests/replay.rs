@@ -145,6 +145,50 @@ fn the_documented_document_is_what_comes_out() {
     assert_eq!(got, want);
 }
 
+/// Wash sales are beside the book: what arrives in another order gives the same view, and a book without the rule has the
+/// same plain figures.
+#[test]
+fn wash_sales_are_a_view_of_history_and_no_more() {
+    let text = fs::read_to_string(format!("{DIR}/wash.jsonl")).expect("the golden input");
+    let (contracts, others): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| line.contains("\"contract\","));
+    let of = |lines: &[&str]| {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("wash.jsonl");
+        fs::write(&path, lines.join("\n")).expect("a file");
+        let ran = run_json(&[path.to_str().expect("UTF-8")]);
+        assert_eq!((ran.code, ran.err.as_str()), (ExitCode::Ok, ""));
+        let document = ran.document();
+        let plain: Vec<Value> = document["positions"].as_array().expect("a list").iter().map(plain_figures).collect();
+        (document["wash"].clone(), plain)
+    };
+    let in_order = of(&[&contracts[..], &others[..]].concat());
+    assert_eq!(in_order.0.as_array().map(Vec::len), Some(7));
+    for turn in 0..4 {
+        let mut lines = others.clone();
+        if turn == 0 {
+            lines.reverse();
+        } else {
+            let third = lines.len() * turn / 5;
+            lines.rotate_left(third);
+        }
+        assert_eq!(of(&[&contracts[..], &lines[..]].concat()), in_order, "turn {turn}");
+    }
+    let without: Vec<String> = contracts.iter().map(|line| line.replace("TAXPAYER", "NONE").replace("\"ACCOUNT\"", "\"NONE\"")).collect();
+    let without: Vec<&str> = without.iter().map(String::as_str).collect();
+    let (none, plain) = of(&[&without[..], &others[..]].concat());
+    assert_eq!(none, Value::Array(Vec::new()));
+    assert_eq!(plain, in_order.1);
+}
+
+/// A position without what tells how it came about.
+fn plain_figures(position: &Value) -> Value {
+    let mut position = position.clone();
+    let row = position.as_object_mut().expect("an object");
+    row.remove("version");
+    row.remove("mark");
+    position
+}
+
 /// Two runs give the same bytes, also where threads race: late trades, maturing trades, corrections.
 #[test]
 fn runs_are_deterministic() {
