@@ -150,6 +150,44 @@ fn adjustment(account: &str, version: u64) -> AdjustmentRow {
     }
 }
 
+fn wash(account: &str) -> WashRow {
+    WashRow {
+        account: account.to_owned(),
+        instrument: "Z".to_owned(),
+        disallowed: E16(1),
+        recognized: E16(2),
+        carried: E16(30_000_000_000_000_000),
+        realized_pnl: E16(-4),
+        realized_long_term: E16(5),
+        realized_short_term: E16(-9),
+        losses: vec![WashLossRow {
+            trade_id: "s".to_owned(),
+            date: day("2020-03-05"),
+            lot_trade_id: "t1".to_owned(),
+            quantity: E8(2),
+            realized_pnl: E16(-3),
+            addition: E16(0),
+            replaced_quantity: E8(1),
+            disallowed: E16(2),
+            replacements: vec![ReplacementRow {
+                account: account.to_owned(),
+                trade_id: "t2".to_owned(),
+                lot_trade_id: "t2".to_owned(),
+                quantity: E8(1),
+                addition: E16(2),
+                tacked_days: 3,
+            }],
+        }],
+        lots: vec![WashLotRow {
+            trade_id: "t2".to_owned(),
+            side: LotSide::Short,
+            quantity: E8(1),
+            cost: E16(7),
+            pieces: vec![WashPieceRow { quantity: E8(1), cost: E16(7), addition: E16(2), acquired: day("2020-03-02") }],
+        }],
+    }
+}
+
 fn document() -> ReplayDocument {
     let mut document = ReplayDocument {
         positions: vec![position("b", "A"), position("a", "Z"), position("B", "A"), position("a", "B")],
@@ -170,6 +208,7 @@ fn document() -> ReplayDocument {
         }],
         corrections: vec![correction("b", 4), correction("a", 9), correction("a", 3)],
         adjustments: vec![adjustment("b", 5), adjustment("a", 10), adjustment("a", 9)],
+        wash: vec![wash("b"), wash("a")],
         skipped: vec![SkippedRow {
             file: Arc::from("trades.jsonl"),
             line: 9,
@@ -219,6 +258,7 @@ fn order_and_counts() {
     assert_eq!((c.positions, c.lots, c.corrections, c.skipped), (4, 4, 3, 1));
     assert_eq!((c.actions, c.adjustments), (2, 3));
     assert_eq!(names("adjustments", "version"), ["a/9", "a/10", "b/5"]);
+    assert_eq!(names("wash", "carried"), ["a/\"3\"", "b/\"3\""]);
     assert_eq!(json["locks"][0]["account"], "*");
     assert_eq!(json["corrections"][0]["delta"]["lot_count"], -2);
     assert_eq!(json["corrections"][0]["delta"]["exposure"], serde_json::Value::Null);
@@ -250,6 +290,12 @@ fn tables() {
         "           lot t1         -60        167.63                                  cost 10057.8 of 2020-03-05"
     );
     assert!(lines[3].ends_with("?  170 last  PENDING (0 breaks)"), "{}", lines[3]);
+    assert!(
+        plain.contains(
+            "wash sales of a Z: 0.0000000000000001 disallowed, 3 carried; realized as adjusted -0.0000000000000004\n"
+        ),
+        "{plain}"
+    );
     assert!(plain.contains("rejected 2 OVERSELL, the first t1 at trades.jsonl:3\n"), "{plain}");
     assert!(plain.contains("skipped trades.jsonl:9: BAD_DATE: effective_date: no\n"), "{plain}");
     assert!(plain.contains("4 trades: 1 applied, 0 provisional, 1 duplicate, 2 rejected, 0 held\n"), "{plain}");
@@ -432,6 +478,7 @@ fn the_document_follows_its_schema() {
         ("lock", "locks"),
         ("correction", "corrections"),
         ("adjustment", "adjustments"),
+        ("wash", "wash"),
         ("skipped", "skipped"),
     ];
     for (name, list) in rows {

@@ -173,7 +173,8 @@ fn wash_sales_are_a_view_of_history_and_no_more() {
         }
         assert_eq!(of(&[&contracts[..], &lines[..]].concat()), in_order, "turn {turn}");
     }
-    let without: Vec<String> = contracts.iter().map(|line| line.replace("TAXPAYER", "NONE").replace("\"ACCOUNT\"", "\"NONE\"")).collect();
+    let without: Vec<String> =
+        contracts.iter().map(|line| line.replace("TAXPAYER", "NONE").replace("\"ACCOUNT\"", "\"NONE\"")).collect();
     let without: Vec<&str> = without.iter().map(String::as_str).collect();
     let (none, plain) = of(&[&without[..], &others[..]].concat());
     assert_eq!(none, Value::Array(Vec::new()));

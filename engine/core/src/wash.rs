@@ -15,6 +15,8 @@ mod holding;
 mod openings;
 
 #[cfg(test)]
+mod history_tests;
+#[cfg(test)]
 mod naive_tests;
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,7 @@ const YELLOW: &str = "33";
 const DIM: &str = "2";
 const BOLD: &str = "1";
 
-/// Most skipped lines and refused trades that are listed one by one.
+/// Most rows of a kind that are listed one by one.
 const LISTED_MAX: usize = 20;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +86,15 @@ pub fn write_table(document: &ReplayDocument, colours: Colours, out: impl Write)
         positions(document).write(&mut out, colours)?;
         writeln!(out)?;
     }
+    for row in document.wash.iter().take(LISTED_MAX) {
+        let (account, instrument) = (&row.account, &row.instrument);
+        let (disallowed, carried, realized) = (row.disallowed, row.carried, row.realized_pnl);
+        writeln!(
+            out,
+            "wash sales of {account} {instrument}: {disallowed} disallowed, {carried} carried; realized as adjusted {realized}"
+        )?;
+    }
+    more(document.wash.len(), "positions with wash sales", &mut out)?;
     refused(document, colours, &mut out)?;
     for row in document.skipped.iter().take(LISTED_MAX) {
         let field = row.field.as_ref().map_or_else(String::new, |field| format!("{field}: "));
