@@ -32,11 +32,18 @@ pub struct Washed {
     pub outcome: Outcome,
 }
 
+/// What is found of one instrument.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Instrument.
+    pub instrument: Arc<str>,
+    /// Its wash sales.
+    pub wash: Result<InstrumentWash, NoView>,
+}
+
 /// The wash sales of one instrument.
 #[derive(Clone, Debug)]
 pub struct InstrumentWash {
-    /// Instrument.
-    pub instrument: Arc<str>,
     /// Its positions, by account; the view names them by their place here.
     pub positions: Vec<Washed>,
     /// What was found.
@@ -87,7 +94,7 @@ pub enum HistoryError {
 ///
 /// # Errors
 /// [`HistoryError`]; for a single instrument [`NoView`].
-pub fn wash_sales(host: &Host) -> Result<Vec<(Arc<str>, Result<InstrumentWash, NoView>)>, HistoryError> {
+pub fn wash_sales(host: &Host) -> Result<Vec<Found>, HistoryError> {
     let changes = &host.coldpath().changes;
     let covered = covered(changes.of(NO_NAME).contracts());
     if covered.as_ref().is_some_and(BTreeSet::is_empty) {
@@ -112,7 +119,7 @@ pub fn wash_sales(host: &Host) -> Result<Vec<(Arc<str>, Result<InstrumentWash, N
         if positions.is_empty() {
             continue;
         }
-        found.push((instrument.clone(), of_instrument(host, instrument, positions)));
+        found.push(Found { instrument, wash: of_instrument(host, positions) });
     }
     Ok(found)
 }
@@ -157,11 +164,7 @@ fn histories(
     Ok(numbers.into_iter().filter_map(of).collect())
 }
 
-fn of_instrument(
-    host: &Host,
-    instrument: Arc<str>,
-    positions: Vec<(Arc<PositionView>, History)>,
-) -> Result<InstrumentWash, NoView> {
+fn of_instrument(host: &Host, positions: Vec<(Arc<PositionView>, History)>) -> Result<InstrumentWash, NoView> {
     let mut scratch = Scratch::unbounded();
     let mut steps: Vec<(ChronoKey, u32, Step)> = Vec::new();
     let mut washed = Vec::with_capacity(positions.len());
@@ -192,5 +195,5 @@ fn of_instrument(
     steps.sort_by_key(|(key, rank, _)| (*key, *rank));
     let steps: Vec<Step> = steps.into_iter().map(|(_, _, step)| step).collect();
     let view = walk(&steps).map_err(NoView::Walk)?;
-    Ok(InstrumentWash { instrument, positions: washed, view })
+    Ok(InstrumentWash { positions: washed, view })
 }

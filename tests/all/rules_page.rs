@@ -88,8 +88,8 @@ fn is_part(wanted: &Value, got: &Value, place: &str) -> Result<(), String> {
             Ok(())
         }
         (Value::Array(wanted), Value::Array(got)) if wanted.len() == got.len() => {
-            let pairs = wanted.iter().zip(got).enumerate();
-            pairs.map(|(at, (wanted, got))| is_part(wanted, got, &format!("{place}[{at}]"))).collect()
+            let mut pairs = wanted.iter().zip(got).enumerate();
+            pairs.try_for_each(|(at, (wanted, got))| is_part(wanted, got, &format!("{place}[{at}]")))
         }
         (wanted, got) if wanted == got => Ok(()),
         (wanted, got) => Err(format!("{place}: the page says {wanted}, but it is {got}")),

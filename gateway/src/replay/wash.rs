@@ -4,7 +4,7 @@ use lotbook_core::amount::{Money, Overflow, add, share, sub};
 use lotbook_core::lots::Lot;
 use lotbook_core::wash::{Loss, Piece, Totals};
 use lotbook_engine::Host;
-use lotbook_engine::wash::{HistoryError, InstrumentWash, wash_sales};
+use lotbook_engine::wash::{Found, HistoryError, InstrumentWash, wash_sales};
 
 use super::ledger::Ledger;
 use crate::output::{Day, E8, E16, LotSide, ReplacementRow, WashLossRow, WashLotRow, WashPieceRow, WashRow};
@@ -15,9 +15,9 @@ use crate::output::{Day, E8, E16, LotSide, ReplacementRow, WashLossRow, WashLotR
 /// [`HistoryError`].
 pub(super) fn rows(host: &Host, ledger: &Ledger, warnings: &mut Vec<String>) -> Result<Vec<WashRow>, HistoryError> {
     let mut rows = Vec::new();
-    for (instrument, found) in wash_sales(host)? {
-        match found {
-            Ok(found) => match of_instrument(&found, ledger) {
+    for Found { instrument, wash } in wash_sales(host)? {
+        match wash {
+            Ok(found) => match of_instrument(&instrument, &found, ledger) {
                 Ok(mut found) => rows.append(&mut found),
                 Err(Overflow) => warnings.push(format!("no wash sales of {instrument}: a sum leaves its exact range")),
             },
@@ -27,7 +27,7 @@ pub(super) fn rows(host: &Host, ledger: &Ledger, warnings: &mut Vec<String>) -> 
     Ok(rows)
 }
 
-fn of_instrument(found: &InstrumentWash, ledger: &Ledger) -> Result<Vec<WashRow>, Overflow> {
+fn of_instrument(instrument: &str, found: &InstrumentWash, ledger: &Ledger) -> Result<Vec<WashRow>, Overflow> {
     let mut rows = Vec::new();
     for (number, washed) in (0..).zip(&found.positions) {
         let lot_row = |lot: &Lot| {
@@ -48,7 +48,7 @@ fn of_instrument(found: &InstrumentWash, ledger: &Ledger) -> Result<Vec<WashRow>
         let Totals { disallowed_e16, recognized_e16, carried_e16, .. } = totals;
         rows.push(WashRow {
             account: washed.account.as_ref().to_owned(),
-            instrument: found.instrument.as_ref().to_owned(),
+            instrument: instrument.to_owned(),
             disallowed: E16(disallowed_e16),
             recognized: E16(recognized_e16),
             carried: E16(carried_e16),
