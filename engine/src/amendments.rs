@@ -8,6 +8,7 @@ use lotbook_core::Book;
 use lotbook_core::amend::AmendInput;
 use lotbook_core::amend_event::{AmendEvent, ResolveInput};
 use lotbook_core::apply::Place;
+use lotbook_core::book::NO_POSITION;
 use lotbook_core::command::Origin;
 use lotbook_core::decide_amend::{AmendDecision, Target};
 use lotbook_core::event::{Class, Event, Reason};
@@ -52,18 +53,16 @@ impl Shard {
     fn new_amendment(&mut self, token: u64, input: &AmendInput, origin: &Origin) -> Result<Answer, NotLogged> {
         self.lapse_if_overdue(input.target)?;
         let target = self.ids.target(input.target, input.target_id.as_bytes());
-        if let Target::Trade { position, .. } | Target::Amendment { position } = target {
-            self.bring_up(position)?;
-        }
+        self.bring_up_target(&target)?;
         let mut decision = self.book.decide_amend(input, target, &mut self.scratch);
-        let is_kept = matches!(decision.class, Class::Provisional | Class::Held);
+        let is_kept = matches!(decision.class, Class::Provisional | Class::Applied | Class::Held);
         if is_kept && !self.ids.has_room(input.amend_id.as_bytes().len()) {
             decision = AmendDecision::apart(Class::Rejected, Reason::TradeIdCapacity);
         }
         let event = Event::Amended(decision.event(input, origin, &self.scratch));
         let place = log_amendment(&mut self.journal, &mut self.book, &mut self.ids, &event)?;
         self.log_digests_if_due(place);
-        if decision.class == Class::Provisional {
+        if matches!(decision.class, Class::Provisional | Class::Applied) {
             self.match_held(input.hash);
         }
         Ok(Answer {
@@ -145,7 +144,7 @@ impl Shard {
         while let Some(target) = self.matching.arrived.pop() {
             while let Some(held) = self.book.held().first_for(target).copied() {
                 match self.book_held(&held) {
-                    Ok(Class::Provisional) => self.matching.arrived.push(held.input.hash),
+                    Ok(Class::Provisional | Class::Applied) => self.matching.arrived.push(held.input.hash),
                     Ok(_) => {}
                     Err(_) => {
                         // The target is in the log and stays accepted; its amendments follow when there is room.
@@ -158,12 +157,20 @@ impl Shard {
         }
     }
 
+    /// Everything that is due on the position of a target; an action has none.
+    fn bring_up_target(&mut self, target: &Target) -> Result<(), NotLogged> {
+        match target {
+            Target::Trade { position, .. } | Target::Amendment { position } if *position != NO_POSITION => {
+                self.bring_up(*position).map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The event of a held amendment whose target has come, or whose time has run out.
     fn book_held(&mut self, held: &Held) -> Result<Class, NotLogged> {
         let target = self.ids.target(held.input.target, held.input.target_id.as_bytes());
-        if let Target::Trade { position, .. } | Target::Amendment { position } = target {
-            self.bring_up(position)?;
-        }
+        self.bring_up_target(&target)?;
         let decision = self.book.decide_held(held, target, &mut self.scratch);
         let origin = Origin { occurred_at_ns: self.now_ns, causation: held.sequence, ..Origin::INTERNAL };
         let event = Event::Amended(decision.event(&held.input, &origin, &self.scratch));
@@ -217,7 +224,7 @@ impl Shard {
                 return true;
             };
             let target = self.ids.target(held.input.target, held.input.target_id.as_bytes());
-            if matches!(target, Target::Trade { .. } | Target::Amendment { .. }) {
+            if matches!(target, Target::Trade { .. } | Target::Amendment { .. } | Target::Action) {
                 self.stamp();
                 // What is found changes the order: begin again. Without room, in the next round.
                 self.matching.scan = Some(0);

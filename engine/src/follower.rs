@@ -339,6 +339,10 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
                 dirty.position(amend.position);
                 feed(queue, state, amend.position);
             }
+            if amend.class == Class::Applied {
+                queue.changes.advance(&state.book, state.sequence);
+                dirty.instrument(amend.instrument);
+            }
             dirty.held();
         }
         Event::Resolved(resolved) if resolved.reason == Reason::None => dirty.position(resolved.position),

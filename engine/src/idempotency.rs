@@ -271,7 +271,7 @@ impl TradeIds {
     pub fn note_amend(&mut self, event: &AmendEvent<'_>, sequence: u64, address: u64) {
         let input = &event.input;
         match event.class {
-            Class::Provisional | Class::Held => {
+            Class::Provisional | Class::Applied | Class::Held => {
                 if let Some(first) = self.table.find_mut(input.hash.0 as u64, |first| first.hash == input.hash) {
                     (first.position, first.version, first.class) = (event.position, event.version, event.class);
                     return;

@@ -77,7 +77,7 @@ pub fn apply(
         return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
     }
     if let Event::Amended(amend) = event
-        && matches!(amend.class, Class::Provisional | Class::Held)
+        && matches!(amend.class, Class::Provisional | Class::Applied | Class::Held)
         && state.ids.first(amend.input.hash).is_none()
         && !state.ids.has_room(amend.input.amend_id.as_bytes().len())
     {

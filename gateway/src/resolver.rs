@@ -182,6 +182,11 @@ impl Resolver {
         changes.set_contract(self.some(NameClass::Contract, wanted.contract_id.as_deref())?);
         changes.set_currency(self.some(NameClass::Currency, wanted.currency.as_deref())?);
         changes.set_sub_account(self.some(NameClass::SubAccount, wanted.sub_account.as_deref())?);
+        changes.set_numerator(wanted.numerator);
+        changes.set_denominator(wanted.denominator);
+        changes.set_cash(wanted.cash_e8);
+        changes.set_cash_in_lieu(wanted.cash_in_lieu_e8);
+        changes.set_record_date(wanted.record_date);
         Ok(AmendInput {
             amend_id: id(words.amend_id)?,
             hash: hash(words.amend_id),

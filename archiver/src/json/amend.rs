@@ -32,13 +32,22 @@ impl<N: Names> Serialize for ChangesOf<'_, N> {
             ("consideration", changes.consideration_e8()),
             ("fees", changes.fees_e8()),
             ("fx_to_base", changes.fx_to_base_e8()),
+            ("cash_per_unit", changes.cash_e8()),
+            ("cash_in_lieu_price", changes.cash_in_lieu_e8()),
         ] {
             if let Some(value) = value {
                 map.serialize_entry(key, &E8(value))?;
             }
         }
-        if let Some(date) = changes.effective_date() {
-            map.serialize_entry("effective_date", &Day(date))?;
+        for (key, date) in [("effective_date", changes.effective_date()), ("record_date", changes.record_date())] {
+            if let Some(date) = date {
+                map.serialize_entry(key, &Day(date))?;
+            }
+        }
+        for (key, term) in [("numerator", changes.numerator()), ("denominator", changes.denominator())] {
+            if let Some(term) = term {
+                map.serialize_entry(key, &term)?;
+            }
         }
         if let Some(at_ns) = changes.executed_at_ns() {
             map.serialize_entry("executed_at", &Nanos(at_ns))?;
@@ -112,7 +121,7 @@ impl<N: Names> Line<'_, N> {
             quantity: E8(event.root.quantity_e8),
             effective_date: day(event.root.date),
         };
-        map.serialize_entry("amended", &accepted.then_some(root))?;
+        map.serialize_entry("amended", &(accepted || event.class == Class::Applied).then_some(root))?;
         let row = EstimateRow {
             quantity: E8(estimate.moved_e8),
             closed_quantity: E8(estimate.closed_quantity_e8),

@@ -6,11 +6,15 @@
 //! actions that lie ahead of its frontier one by one, whenever they came. So nothing needs to be kept by position but
 //! one number, and a host that starts again finds out from the state what is still to be taken.
 
+mod amending;
+
 use alloc::vec::Vec;
 
+use amending::Amending;
 use hashbrown::HashTable;
 
 use crate::action_input::ActionInput;
+use crate::amend::AmendInput;
 use crate::date::Date;
 use crate::digest;
 use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash};
@@ -20,8 +24,10 @@ use crate::position::Position;
 /// An accepted action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// As it counts by now.
+    /// As it counts by now: with its live corrects.
     pub input: ActionInput,
+    /// As it was accepted.
+    pub original: ActionInput,
     /// Sequence of the event that accepted it.
     pub sequence: u64,
     /// Ordinal of the change by which it came into history; 0 while it waits for its date.
@@ -30,9 +36,20 @@ pub struct Entry {
     pub is_in: bool,
     /// Hash of the names in it, for digests.
     pub(crate) names: u64,
+    /// Its newest amendment, or [`NO_AMENDMENT`], and how many it has.
+    newest: u32,
+    amendments: u32,
 }
 
+const NO_AMENDMENT: u32 = u32::MAX;
+
 impl Entry {
+    /// As accepted, without amendments.
+    pub(crate) fn new(input: ActionInput, sequence: u64, entered: u32, names: u64) -> Self {
+        let (newest, amendments) = (NO_AMENDMENT, 0);
+        Self { input, original: input, sequence, entered, is_in: true, names, newest, amendments }
+    }
+
     /// In history: not cancelled, and its date has come.
     #[must_use]
     pub fn counts(&self) -> bool {
@@ -101,7 +118,9 @@ pub struct ActionBook {
     changes: u32,
     /// Entries that wait for their date, the last one first.
     waiting: Vec<u32>,
-    /// Sum of the entries' digests.
+    /// Amendments in the order of arrival.
+    amendments: Vec<Amending>,
+    /// Sum of the digests of entries and amendments.
     digest: u64,
     capacity: usize,
 }
@@ -120,6 +139,7 @@ impl ActionBook {
             pending_max: capacity + CHANGES_PENDING_SPARE,
             changes: 0,
             waiting: Vec::with_capacity(capacity),
+            amendments: Vec::with_capacity(capacity),
             digest: 0,
             capacity,
         }
@@ -130,18 +150,28 @@ impl ActionBook {
         mut self,
         instruments: usize,
         entries: Vec<Entry>,
-        changes: u32,
-        pending: Vec<Change>,
+        amendments: Vec<(AmendInput, u32)>,
+        (changes, pending): (u32, Vec<Change>),
+        names_of: impl Fn(&ActionInput) -> u64,
     ) -> Option<Self> {
-        if entries.len() > self.capacity || pending.len() > self.pending_max {
+        let fits = entries.len() <= self.capacity
+            && pending.len() <= self.pending_max
+            && amendments.len() <= self.capacity
+            && amendments.iter().all(|(_, entry)| (*entry as usize) < entries.len());
+        if !fits {
             return None;
         }
         (0..instruments).for_each(|_| self.add_instrument());
         self.changes = changes;
         self.pending.extend(pending);
-        for entry in entries {
-            let number = self.entries.len() as u32;
-            self.list(entry);
+        entries.iter().for_each(|entry| self.list(*entry));
+        amendments.iter().for_each(|(input, entry)| self.keep(input, *entry));
+        for number in 0..self.entries.len() as u32 {
+            if self.at(number).amendments > 0 {
+                let (is_in, input) = self.effective(number, None);
+                self.rewrite(number, Entry { input, is_in, names: names_of(&input), ..*self.at(number) });
+            }
+            let entry = *self.at(number);
             if entry.is_in {
                 self.place(number);
             }
@@ -248,7 +278,7 @@ impl ActionBook {
     pub(crate) fn insert(&mut self, input: ActionInput, sequence: u64, is_due: bool, names: u64) {
         assert!(self.has_room());
         let number = self.entries.len() as u32;
-        self.list(Entry { input, sequence, entered: 0, is_in: true, names });
+        self.list(Entry::new(input, sequence, 0, names));
         self.place(number);
         if is_due {
             self.enter(number);
@@ -305,13 +335,18 @@ impl ActionBook {
         self.digest = self.digest.wrapping_add(entry_digest(&entry));
     }
 
+    /// Puts something else in an entry's place, and keeps the digest.
+    fn rewrite(&mut self, entry: u32, after: Entry) {
+        self.digest = self.digest.wrapping_sub(entry_digest(self.at(entry)));
+        self.entries[entry as usize] = after;
+        self.digest = self.digest.wrapping_add(entry_digest(&after));
+    }
+
     fn enter(&mut self, entry: u32) {
         let input = self.at(entry).input;
         let (instrument, cause) = (input.instrument, input.hash);
         self.change(Change { ordinal: 0, action: entry, cause, account: NO_NAME, instrument, from: input.key() });
-        self.digest = self.digest.wrapping_sub(entry_digest(self.at(entry)));
-        self.entries[entry as usize].entered = self.changes;
-        self.digest = self.digest.wrapping_add(entry_digest(self.at(entry)));
+        self.rewrite(entry, Entry { entered: self.changes, ..*self.at(entry) });
         self.note_last(entry);
     }
 

@@ -4,6 +4,7 @@
 //! is in the history unless a live cancel targets it; its live corrects are laid over it in the order of
 //! their keys, so that the later one wins field by field.
 
+use crate::action_input::{ActionInput, ActionKind};
 use crate::command::{Side, TradeInput, TradeType};
 use crate::date::Date;
 use crate::digest;
@@ -44,10 +45,10 @@ impl AmendKind {
 /// take half as much again, and commands travel in ring slots of one size.
 macro_rules! changes {
     ($($(#[doc = $meaning:literal])+ $bit:literal $name:ident $set:ident: $type:ty = $empty:expr,)+) => {
-        /// The fields of a trade that a correct changes.
+        /// The fields of a trade or an action that a correct changes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Changes {
-            pub(crate) fields: u16,
+            pub(crate) fields: u32,
             $(pub(crate) $name: $type,)+
         }
 
@@ -65,7 +66,7 @@ macro_rules! changes {
 
                 /// Names the field, or leaves it as it is.
                 pub fn $set(&mut self, value: Option<$type>) {
-                    self.fields = self.fields & !(1 << $bit) | u16::from(value.is_some()) << $bit;
+                    self.fields = self.fields & !(1 << $bit) | u32::from(value.is_some()) << $bit;
                     self.$name = value.unwrap_or($empty);
                 }
             )+
@@ -108,7 +109,29 @@ changes! {
     11 currency set_currency: NameId = NO_NAME,
     /// Interned sub-account.
     12 sub_account set_sub_account: NameId = NO_NAME,
+    /// Of a split: new units.
+    13 numerator set_numerator: u32 = 0,
+    /// Of a split: old units.
+    14 denominator set_denominator: u32 = 0,
+    /// Of an action: cash a unit, zero or more.
+    15 cash_e8 set_cash: i64 = 0,
+    /// Of a split: the price at which its fraction is paid out, zero or more.
+    16 cash_in_lieu_e8 set_cash_in_lieu: i64 = 0,
+    /// Of a cash dividend: its place in history.
+    17 record_date set_record_date: Date = Date::NONE,
 }
+
+const fn bits(fields: &[u32]) -> u32 {
+    let (mut mask, mut at) = (0, 0);
+    while at < fields.len() {
+        mask |= 1 << fields[at];
+        at += 1;
+    }
+    mask
+}
+
+/// Fields that only actions have.
+const OF_ACTIONS: u32 = bits(&[13, 14, 15, 16, 17]);
 
 impl Changes {
     /// The first value that no trade may have (rule 4, form).
@@ -144,10 +167,56 @@ impl Changes {
         let amounts = [self.quantity_e8, self.price_e8, self.fees_e8, self.consideration_e8];
         let wide = amounts.into_iter().chain([self.fx_to_base_e8, self.executed_at_ns]);
         let hash = wide.fold(u64::from(self.fields), |hash, value| digest::mix(hash, value as u64));
+        let of_actions = [
+            u64::from(self.numerator) << 32 | u64::from(self.denominator),
+            self.cash_e8 as u64,
+            self.cash_in_lieu_e8 as u64,
+            u64::from(self.record_date.0 as u32),
+        ];
+        let is_of_action = self.fields & OF_ACTIONS != 0;
+        let hash = of_actions.into_iter().filter(|_| is_of_action).fold(hash, digest::mix);
         let hash = digest::mix(hash, self.lot.0 as u64);
         let hash = digest::mix(hash, u64::from(self.currency) << 32 | u64::from(self.sub_account));
         let hash = digest::mix(hash, u64::from(self.contract) << 32 | u64::from(self.effective_date.0 as u32));
         digest::mix(hash, (self.side as u64) << 8 | self.trade_type as u64)
+    }
+
+    /// Whether a trade has all that is changed.
+    #[must_use]
+    pub fn fits_trade(&self) -> bool {
+        self.fields & OF_ACTIONS == 0
+    }
+
+    /// Whether an action of this kind has all that is changed.
+    #[must_use]
+    pub fn fits_action(&self, kind: ActionKind) -> bool {
+        // Effective date and rate, and ...
+        let fields = bits(&[5, 10])
+            | match kind {
+                ActionKind::Split => bits(&[13, 14, 16]),
+                ActionKind::CashDividend => bits(&[15, 17]),
+                ActionKind::ReturnOfCapital | ActionKind::Merger => bits(&[15]),
+                ActionKind::Reset => bits(&[3, 8]),
+                ActionKind::SpinOff | ActionKind::SymbolChange => 0,
+            };
+        self.fields & !fields == 0
+    }
+
+    /// Lays the changes over an action that has them.
+    pub fn lay_over_action(&self, input: &mut ActionInput) {
+        fn put<T>(field: &mut T, change: Option<T>) {
+            if let Some(value) = change {
+                *field = value;
+            }
+        }
+        put(&mut input.numerator, self.numerator());
+        put(&mut input.denominator, self.denominator());
+        put(&mut input.cash_e8, self.cash_e8().or(self.price_e8()));
+        put(&mut input.cash_in_lieu_e8, self.cash_in_lieu_e8());
+        put(&mut input.record_date, self.record_date());
+        put(&mut input.effective_date, self.effective_date());
+        put(&mut input.contract, self.contract());
+        put(&mut input.fx_to_base_e8, self.fx_to_base_e8());
     }
 
     /// Lays the changes over a trade. A date without a time brings the end of that date with it.
@@ -184,7 +253,7 @@ pub struct AmendInput {
     pub namespace: NameId,
     /// Cancel or correct.
     pub kind: AmendKind,
-    /// Id of the trade or amendment that it amends.
+    /// Id of the trade, action or amendment that it amends.
     pub target_id: TradeId,
     /// Hash of (namespace, target id).
     pub target: TradeHash,

@@ -41,7 +41,8 @@ pub struct AmendEvent<'a> {
     pub input: AmendInput,
     /// Where it came from.
     pub origin: Origin,
-    /// What became of it: [`Class::Provisional`] where it was accepted and awaits the replay, [`Class::Held`],
+    /// What became of it: [`Class::Provisional`] where it was accepted and awaits the replay, [`Class::Applied`] where
+    /// it amends an action, [`Class::Held`],
     /// [`Class::Lapsed`], [`Class::Rejected`] or [`Class::Duplicate`].
     pub class: Class,
     /// Why it was refused or lapsed.

@@ -38,6 +38,7 @@ impl Book {
                 Ok(())
             }
             Class::Provisional => self.apply_accepted(event),
+            Class::Applied => self.apply_of_action(event),
             _ => Err(Misfit("an amendment of no class")),
         }
     }
@@ -69,6 +70,19 @@ impl Book {
         self.amendments.insert(input, root);
         self.amendments.set_waits(root.hash, after != 0);
         self.sums.refresh(position);
+        Ok(())
+    }
+
+    fn apply_of_action(&mut self, event: &AmendEvent<'_>) -> Result<(), Misfit> {
+        let input = &event.input;
+        let held = self.held.remove(input.hash).is_some();
+        fits!(held == (event.first_sequence != 0), "an amendment was held and its event does not say so");
+        let entry = self.actions.root_of(input.target).ok_or(Misfit("an amendment of an unknown action"))?;
+        fits!(self.actions.root_of(input.hash).is_none(), "an amendment of an action came twice");
+        fits!(self.actions.admit(entry).is_ok(), "more amendments of actions than the book holds");
+        let after = self.actions.effective(entry, Some(input));
+        let names = self.names_of(&after.1);
+        self.actions.amend(input, entry, after, names, self.business_date);
         Ok(())
     }
 

@@ -35,7 +35,7 @@ pub enum Target {
     },
     /// An accepted amendment.
     Amendment {
-        /// Its position.
+        /// Its position, [`NO_POSITION`] where it amends an action.
         position: u32,
     },
     /// An accepted action or reset.
@@ -108,8 +108,8 @@ impl Book {
     pub fn decide_amend(&self, input: &AmendInput, target: Target, scratch: &mut Scratch) -> AmendDecision {
         let decided = well_formed(input).and_then(|()| match target {
             Target::Unknown | Target::Held => self.hold(input),
+            Target::Action | Target::Amendment { position: NO_POSITION } => self.accept_of_action(input),
             Target::Trade { .. } | Target::Amendment { .. } => self.accept(input, target, scratch),
-            Target::Action => Err(Reason::NotSupported),
         });
         decided.unwrap_or_else(|reason| AmendDecision::apart(Class::Rejected, reason))
     }
@@ -119,7 +119,7 @@ impl Book {
         let decided = match target {
             _ if held.is_overdue(self.date_moves) => Err(Reason::HeldExpired),
             Target::Unknown | Target::Held => Err(Reason::BadTarget),
-            Target::Action => Err(Reason::NotSupported),
+            Target::Action | Target::Amendment { position: NO_POSITION } => self.accept_of_action(&held.input),
             Target::Trade { .. } | Target::Amendment { .. } => self.accept(&held.input, target, scratch),
         };
         let decided = decided.unwrap_or_else(|reason| AmendDecision::apart(Class::Lapsed, reason));
@@ -143,6 +143,35 @@ impl Book {
         Err(Reason::BadTarget)
     }
 
+    /// An amendment of an action changes no position by itself: it is a change of history that positions take.
+    fn accept_of_action(&self, input: &AmendInput) -> Result<AmendDecision, Reason> {
+        let entry = self.actions.root_of(input.target).ok_or(Reason::BadTarget)?;
+        let held = &self.actions.entries()[entry as usize];
+        let instrument = held.original.instrument;
+        let is_of_amendment = input.target != held.original.hash;
+        if input.account != NO_NAME
+            || (input.instrument != NO_NAME && input.instrument != instrument)
+            || (input.kind == AmendKind::Correct && is_of_amendment)
+            || !input.changes.fits_action(held.original.kind)
+        {
+            return Err(Reason::NotSupported);
+        }
+        if input.changes.contract().is_some_and(|contract| !self.contracts.is_known(contract)) {
+            return Err(Reason::UnknownContract);
+        }
+        let mut laid = held.input;
+        input.changes.lay_over_action(&mut laid);
+        laid.check()?;
+        self.actions.admit(entry)?;
+        let (_, after) = self.actions.effective(entry, Some(input));
+        if self.is_action_locked(&held.input) || self.is_action_locked(&after) {
+            return Err(Reason::PeriodLocked);
+        }
+        let root = Root { hash: held.original.hash, quantity_e8: 0, date: held.original.date() };
+        let of = (NO_NAME, instrument);
+        Ok(AmendDecision { root, of, ..AmendDecision::apart(Class::Applied, Reason::None) })
+    }
+
     fn accept(&self, input: &AmendInput, target: Target, scratch: &mut Scratch) -> Result<AmendDecision, Reason> {
         let (number, fresh) = match target {
             Target::Trade { position, quantity_e8, date } => {
@@ -159,6 +188,9 @@ impl Book {
         let currency = self.instruments[position.instrument as usize].terms.currency;
         if currency != NO_NAME && input.changes.currency().is_some_and(|named| named != currency) {
             return Err(Reason::CurrencyMismatch);
+        }
+        if !input.changes.fits_trade() {
+            return Err(Reason::NotSupported);
         }
         self.amendments.admit(input.kind, input.target)?;
         let root = self.amendments.root_of(input.target).or(fresh).ok_or(Reason::BadTarget)?;

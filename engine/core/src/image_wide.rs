@@ -16,10 +16,14 @@ impl Book {
         let actions = &self.actions;
         out.u64(actions.entries().len() as u64);
         for entry in actions.entries() {
-            out.action_input(&entry.input);
+            out.action_input(&entry.original);
             out.u64(entry.sequence);
             out.u32(entry.entered);
-            out.u32(u32::from(entry.is_in));
+        }
+        out.u64(actions.amendments().len() as u64);
+        for (amend, entry) in actions.amendments() {
+            out.amend_input(amend);
+            out.u32(entry);
         }
         out.u32(actions.changes());
         out.u32(actions.pending().len() as u32);
@@ -48,8 +52,12 @@ impl Book {
                 return Err(ImageError::Malformed);
             }
             let names = self.names_of(&input);
-            let (sequence, entered, is_in) = (read.u64()?, read.u32()?, read.u32()? != 0);
-            entries.push(Entry { input, sequence, entered, is_in, names });
+            let (sequence, entered) = (read.u64()?, read.u32()?);
+            entries.push(Entry::new(input, sequence, entered, names));
+        }
+        let mut amendments = Vec::new();
+        for _ in 0..read.u64()? {
+            amendments.push((read.amend_input()?, read.u32()?));
         }
         let changes = read.u32()?;
         let mut pending = Vec::new();
@@ -65,7 +73,9 @@ impl Book {
         }
         let fresh = ActionBook::new(self.limits.actions_max, self.limits.names_max);
         let instruments = self.names.len(NameClass::Instrument);
-        self.actions = fresh.restored(instruments, entries, changes, pending).ok_or(ImageError::TooLarge("actions"))?;
+        let names_of = |input: &ActionInput| self.names_of(input);
+        let restored = fresh.restored(instruments, entries, amendments, (changes, pending), names_of);
+        self.actions = restored.ok_or(ImageError::TooLarge("actions"))?;
         let all = Date(read.u32()? as i32);
         if all != Date::NONE {
             self.locks.close(None, all);

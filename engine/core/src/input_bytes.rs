@@ -47,9 +47,14 @@ impl Writer {
         for value in [c.quantity_e8, c.price_e8, c.fees_e8, c.consideration_e8, c.fx_to_base_e8, c.executed_at_ns] {
             self.i64(value);
         }
-        for id in [c.contract, c.currency, c.sub_account, c.effective_date.0 as u32, u32::from(c.fields)] {
+        for id in [c.contract, c.currency, c.sub_account, c.effective_date.0 as u32, c.fields] {
             self.u32(id);
         }
+        for id in [c.numerator, c.denominator, c.record_date.0 as u32] {
+            self.u32(id);
+        }
+        self.i64(c.cash_e8);
+        self.i64(c.cash_in_lieu_e8);
         self.slice(&[c.side as u8, c.trade_type as u8]);
     }
 
@@ -104,9 +109,11 @@ impl<'a> Reader<'a> {
         let (consideration_e8, fx_to_base_e8, changed_ns) = (self.i64()?, self.i64()?, self.i64()?);
         let (contract, currency, sub_account) = (self.u32()?, self.u32()?, self.u32()?);
         let (effective_date, fields) = (Date(self.u32()? as i32), self.u32()?);
+        let (numerator, denominator, record_date) = (self.u32()?, self.u32()?, Date(self.u32()? as i32));
+        let (cash_e8, cash_in_lieu_e8) = (self.i64()?, self.i64()?);
         let [side, trade_type] = self.array()?;
         let changes = Changes {
-            fields: u16::try_from(fields).map_err(|_| BadInput)?,
+            fields,
             side: Side::from_u8(side).ok_or(BadInput)?,
             trade_type: TradeType::from_u8(trade_type).ok_or(BadInput)?,
             quantity_e8,
@@ -120,6 +127,11 @@ impl<'a> Reader<'a> {
             contract,
             currency,
             sub_account,
+            numerator,
+            denominator,
+            cash_e8,
+            cash_in_lieu_e8,
+            record_date,
         };
         let changes = changes.is_canonical().then_some(changes).ok_or(BadInput)?;
         Ok(AmendInput {

@@ -186,12 +186,12 @@ impl Fields<'_> {
         }
     }
 
-    fn has(&self, field: Field) -> bool {
+    pub(super) fn has(&self, field: Field) -> bool {
         *self.value(field) != Raw::Absent
     }
 
     /// A term of a split: a whole number, with or without quotes.
-    fn split_term(&mut self, field: Field) -> Result<u32, LineError> {
+    pub(super) fn split_term(&mut self, field: Field) -> Result<u32, LineError> {
         let quoted = match self.value(field) {
             Raw::Text(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
             _ => None,
@@ -204,7 +204,7 @@ impl Fields<'_> {
             .map_err(|_| LineError::of(field.name(), Code::OutOfRange, "is beyond 4294967295, the largest term"))
     }
 
-    fn optional_date(&mut self, field: Field) -> Result<Option<Date>, LineError> {
+    pub(super) fn optional_date(&mut self, field: Field) -> Result<Option<Date>, LineError> {
         if self.has(field) { self.date(field).map(Some) } else { Ok(None) }
     }
 }

@@ -156,6 +156,11 @@ fn other_types() {
                     contract_id: Some("K".to_owned()),
                     currency: Some("USD".to_owned()),
                     sub_account: Some("S".to_owned()),
+                    numerator: None,
+                    denominator: None,
+                    cash_e8: None,
+                    cash_in_lieu_e8: None,
+                    record_date: None,
                 },
                 ..amend()
             }),

@@ -180,6 +180,16 @@ pub struct ChangeWords {
     pub currency: Option<String>,
     /// Sub-account.
     pub sub_account: Option<String>,
+    /// New units of a split.
+    pub numerator: Option<u32>,
+    /// Old units of a split.
+    pub denominator: Option<u32>,
+    /// Cash a unit, of an action.
+    pub cash_e8: Option<i64>,
+    /// Price at which the fraction of a split is paid out.
+    pub cash_in_lieu_e8: Option<i64>,
+    /// Record date of a cash dividend.
+    pub record_date: Option<Date>,
 }
 
 impl ChangeWords {
@@ -201,10 +211,15 @@ impl ChangeWords {
             ("fees", self.fees_e8),
             ("fx_to_base", self.fx_to_base_e8),
             ("executed_at", self.executed_at_ns),
+            ("numerator", self.numerator.map(i64::from)),
+            ("denominator", self.denominator.map(i64::from)),
+            ("cash_per_unit", self.cash_e8),
+            ("cash_in_lieu_price", self.cash_in_lieu_e8),
         ] {
             put(name, value.map(|value| value.to_string()));
         }
         put("effective_date", self.effective_date.map(|date| date.to_string()));
+        put("record_date", self.record_date.map(|date| date.to_string()));
         for (name, value) in [
             ("lot", &self.lot),
             ("contract_id", &self.contract_id),

@@ -85,6 +85,7 @@ fn finish_amendment(row: &mut TradeRow, hash: TradeHash, ledger: &Ledger) {
             (row.account, row.instrument) = (account.as_ref().into(), instrument.as_ref().into());
         }
         Some(Amendment::Held) => row.reason = Some(NO_TARGET),
+        Some(Amendment::OfAction) => row.outcome = Outcome::Applied,
         Some(Amendment::Lapsed(reason)) => (row.outcome, row.reason) = (Outcome::Rejected, Some(reason.code())),
         None => {}
     }

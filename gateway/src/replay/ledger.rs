@@ -44,6 +44,8 @@ pub(super) struct TradeFigures {
 pub(super) enum Amendment {
     /// It waits for its target.
     Held,
+    /// It is part of the history of an action.
+    OfAction,
     /// Its time is over, or its target was none for it.
     Lapsed(Reason),
     /// It is part of this position's history.
@@ -158,6 +160,7 @@ impl Ledger {
         let stands = match event.class {
             Class::Held => Amendment::Held,
             Class::Lapsed => Amendment::Lapsed(event.reason),
+            Class::Applied => Amendment::OfAction,
             Class::Provisional => {
                 let (account, instrument) = position.unwrap_or_default();
                 Amendment::Accepted { account: account.into(), instrument: instrument.into() }

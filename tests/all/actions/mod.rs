@@ -144,25 +144,83 @@ fn lock(rig: &mut Rig, account: NameId, through: i32) -> Reason {
     rig.ask(Command::PeriodLock(LockInput { account, through: Date(through) })).reason
 }
 
-fn cancel(rig: &mut Rig, id: &str, target: &str) -> (Status, Reason) {
+fn amend(rig: &mut Rig, id: &str, kind: AmendKind, target: &str, changes: Changes) -> (Status, Reason) {
     let hash = |text: &str| TradeHash::new(b"test", text.as_bytes());
     let text = |text: &str| TradeId::new(text.as_bytes()).expect("short");
     let answer = rig.ask(Command::Amend(AmendInput {
         amend_id: text(id),
         hash: hash(id),
         namespace: rig.host.directory().resolve(NameClass::Namespace, "test").expect("a name"),
-        kind: AmendKind::Cancel,
+        kind,
         target_id: text(target),
         target: hash(target),
         executed_at_ns: NO_TIME,
         source_order: 0,
         account: NO_NAME,
         instrument: NO_NAME,
-        changes: Changes::NONE,
+        changes,
         user: NO_NAME,
         correlation: text("test-correlation"),
     }));
     (answer.status, answer.reason)
+}
+
+fn cancel(rig: &mut Rig, id: &str, target: &str) -> (Status, Reason) {
+    amend(rig, id, AmendKind::Cancel, target, Changes::NONE)
+}
+
+/// Cancels and corrects of actions, of each other, before and after their target; the position has what history says.
+#[test]
+fn actions_are_cancelled_and_corrected() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut rig = started(dir.path());
+    trade(&mut rig, "b1", "LONG", Side::Buy, 10, 12, 1);
+    let split = ActionInput { numerator: 2, denominator: 1, ..action(&rig.host, "s", ActionKind::Split, "I0", 3) };
+    assert_eq!(rig.ask(Command::Action(split)).status, Status::Action(Class::Applied));
+    trade(&mut rig, "b2", "LONG", Side::Buy, 1, 7, 5);
+    let (mut three, mut later, mut price) = (Changes::NONE, Changes::NONE, Changes::NONE);
+    three.set_numerator(Some(3));
+    later.set_effective_date(Some(Date(6)));
+    price.set_price(Some(E8));
+    let applied = (Status::Trade(Class::Applied), Reason::None);
+    let refused = (Status::Trade(Class::Rejected), Reason::NotSupported);
+    let correct = AmendKind::Correct;
+    let nothing = Changes::NONE;
+    for (id, kind, target, changes, answer, quantity) in [
+        ("c1", correct, "s", three, applied, 31),
+        ("c1", correct, "s", three, (Status::Trade(Class::Duplicate), Reason::None), 31),
+        ("c2", correct, "s", price, refused, 31),
+        ("c3", correct, "c1", three, refused, 31),
+        // From day 6 on the second lot is split too.
+        ("c4", correct, "s", later, applied, 33),
+        ("x1", AmendKind::Cancel, "c1", nothing, applied, 22),
+        ("x2", AmendKind::Cancel, "s", nothing, applied, 11),
+        ("x3", AmendKind::Cancel, "x2", nothing, applied, 22),
+        ("x4", AmendKind::Cancel, "x1", nothing, applied, 33),
+        // Held until the dividend comes, which it then takes out.
+        ("x5", AmendKind::Cancel, "d", nothing, (Status::Trade(Class::Held), Reason::None), 33),
+    ] {
+        assert_eq!(amend(&mut rig, id, kind, target, changes), answer, "{id} {target}");
+        assert_eq!(shown(&rig, "LONG"), format!("{quantity} realized 0 dividends 0 cost 127"), "{id} {target}");
+    }
+    let dividend = ActionInput { cash_e8: E8, ..action(&rig.host, "d", ActionKind::CashDividend, "I0", 2) };
+    assert_eq!(rig.ask(Command::Action(dividend)).status, Status::Action(Class::Applied));
+    assert_eq!(shown(&rig, "LONG"), "33 realized 0 dividends 0 cost 127");
+    assert_eq!(cancel(&mut rig, "x6", "x5"), applied);
+    assert_eq!(shown(&rig, "LONG"), "33 realized 0 dividends 10 cost 127");
+    let wanted = rig.host.model().economic_digest();
+    drop(rig.door);
+    rig.host.crash();
+    let mut rig = started(dir.path());
+    assert_eq!(shown(&rig, "LONG"), "33 realized 0 dividends 10 cost 127");
+    assert_eq!(rig.host.model().economic_digest(), wanted);
+    assert_eq!(cancel(&mut rig, "x7", "s"), applied);
+    assert_eq!(shown(&rig, "LONG"), "11 realized 0 dividends 10 cost 127");
+    drop(rig.door);
+    rig.host.stop().expect("a clean stop");
+    let rig = started(dir.path());
+    assert_eq!(shown(&rig, "LONG"), "11 realized 0 dividends 10 cost 127");
+    rig.host.crash();
 }
 
 /// What a lock closes stays closed, also for amendments and for what comes after a restart; where the contract adjusts, it is

@@ -48,6 +48,8 @@ struct AmendV1 {
     consideration_e8: i64,
     fx_to_base_e8: i64,
     changed_executed_at_ns: i64,
+    cash_e8: i64,
+    cash_in_lieu_e8: i64,
     namespace: u32,
     account: u32,
     instrument: u32,
@@ -60,9 +62,12 @@ struct AmendV1 {
     contract: u32,
     currency: u32,
     sub_account: u32,
+    numerator: u32,
+    denominator: u32,
+    record_date: i32,
+    fields: u32,
     reason: u16,
     runs: u16,
-    fields: u16,
     kind: u8,
     class: u8,
     first_class: u8,
@@ -71,7 +76,7 @@ struct AmendV1 {
     amend_id_bytes: u8,
     target_id_bytes: u8,
     correlation_bytes: u8,
-    reserved: [u8; 2],
+    reserved: [u8; 4],
 }
 
 #[derive(Archive, Serialize)]
@@ -91,7 +96,7 @@ struct ResolvedV1 {
 }
 
 // Frozen: these sizes are on disk.
-const _: () = assert!(size_of::<ArchivedAmendV1>() == 400);
+const _: () = assert!(size_of::<ArchivedAmendV1>() == 432);
 const _: () = assert!(size_of::<ArchivedResolvedV1>() == 112);
 
 pub(super) const RESOLVED_BYTES: usize = size_of::<ArchivedResolvedV1>();
@@ -143,6 +148,8 @@ pub(super) fn encode_amend(event: &AmendEvent<'_>, out: &mut [u8]) {
         consideration_e8: changes.consideration_e8,
         fx_to_base_e8: changes.fx_to_base_e8,
         changed_executed_at_ns: changes.executed_at_ns,
+        cash_e8: changes.cash_e8,
+        cash_in_lieu_e8: changes.cash_in_lieu_e8,
         namespace: input.namespace,
         account: input.account,
         instrument: input.instrument,
@@ -155,9 +162,12 @@ pub(super) fn encode_amend(event: &AmendEvent<'_>, out: &mut [u8]) {
         contract: changes.contract,
         currency: changes.currency,
         sub_account: changes.sub_account,
+        numerator: changes.numerator,
+        denominator: changes.denominator,
+        record_date: changes.record_date.0,
+        fields: changes.fields,
         reason: event.reason as u16,
         runs: event.runs.len() as u16,
-        fields: changes.fields,
         kind: input.kind as u8,
         class: event.class as u8,
         first_class: event.first_class as u8,
@@ -166,7 +176,7 @@ pub(super) fn encode_amend(event: &AmendEvent<'_>, out: &mut [u8]) {
         amend_id_bytes: amend_id.len() as u8,
         target_id_bytes: target_id.len() as u8,
         correlation_bytes: correlation.len() as u8,
-        reserved: [0; 2],
+        reserved: [0; 4],
     };
     write(&archived, head);
     let (text, rows) = rest.split_at_mut(text_bytes(input));
@@ -206,6 +216,11 @@ pub(super) fn decode_amend<'a>(runs: &'a mut Vec<Run>, payload: &[u8]) -> Option
         fx_to_base_e8: v.fx_to_base_e8.to_native(),
         currency: v.currency.to_native(),
         sub_account: v.sub_account.to_native(),
+        numerator: v.numerator.to_native(),
+        denominator: v.denominator.to_native(),
+        cash_e8: v.cash_e8.to_native(),
+        cash_in_lieu_e8: v.cash_in_lieu_e8.to_native(),
+        record_date: Date(v.record_date.to_native()),
     };
     let input = AmendInput {
         amend_id,

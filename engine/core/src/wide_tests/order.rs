@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use crate::action_input::{ActionInput, ActionKind};
+use crate::amend::{AmendInput, AmendKind, Changes};
 use crate::amount::ONE_E8;
 use crate::command::{Command, Side, TradeInput};
 use crate::date::Date;
@@ -18,6 +19,7 @@ enum Sent {
     Trade(TradeInput),
     Action(ActionInput),
     Rules(ContractTerms),
+    Amend(AmendInput),
 }
 
 impl Sent {
@@ -26,6 +28,7 @@ impl Sent {
             Self::Trade(input) => Command::Trade(*input),
             Self::Action(input) => Command::Action(*input),
             Self::Rules(terms) => Command::Contract(*terms),
+            Self::Amend(input) => Command::Amend(*input),
         }
     }
 }
@@ -79,7 +82,71 @@ fn history(rng: &mut Rng, size: usize) -> Vec<Sent> {
             }
         }
     }
+    amend_some(rng, &mut sent);
     sent
+}
+
+/// Cancels and corrects of some actions, and cancels of these.
+fn amend_some(rng: &mut Rng, sent: &mut Vec<Sent>) {
+    let actions: Vec<ActionInput> =
+        sent.iter().filter_map(|sent| if let Sent::Action(input) = sent { Some(*input) } else { None }).collect();
+    let mut amends: Vec<AmendInput> = Vec::new();
+    for number in 0..rng.below(9) as usize {
+        let target = &actions[rng.below(actions.len() as u64) as usize];
+        let mut changes = Changes::NONE;
+        let of = (target.action_id, target.hash);
+        let input = match rng.below(5) {
+            0 => amend(number, AmendKind::Cancel, of, changes),
+            1 if !amends.is_empty() => {
+                let other = &amends[rng.below(amends.len() as u64) as usize];
+                amend(number, AmendKind::Cancel, (other.amend_id, other.hash), changes)
+            }
+            2 if target.kind == ActionKind::Split => {
+                changes.set_numerator(Some(1 + rng.below(4) as u32));
+                amend(number, AmendKind::Correct, of, changes)
+            }
+            3 if matches!(target.kind, ActionKind::CashDividend | ActionKind::ReturnOfCapital | ActionKind::Merger) => {
+                changes.set_cash(Some(rng.below(3 * ONE_E8 as u64) as i64));
+                amend(number, AmendKind::Correct, of, changes)
+            }
+            _ => {
+                changes.set_effective_date(Some(Date(rng.below(30) as i32)));
+                if target.record_date != Date::NONE {
+                    changes.set_record_date(Some(Date(0)));
+                }
+                amend(number, AmendKind::Correct, of, changes)
+            }
+        };
+        amends.push(input);
+    }
+    sent.extend(amends.into_iter().map(Sent::Amend));
+}
+
+/// The actions that are in the history, as corrected: rule 9, read naively.
+fn effective(sent: &[Sent]) -> Vec<Sent> {
+    let mut amends: Vec<AmendInput> =
+        sent.iter().filter_map(|sent| if let Sent::Amend(input) = sent { Some(*input) } else { None }).collect();
+    amends.sort_by_key(|amend| amend.source_order);
+    let mut live: Vec<AmendInput> = Vec::new();
+    for amend in amends.iter().rev() {
+        let is_out = live.iter().any(|other| other.kind == AmendKind::Cancel && other.target == amend.hash);
+        if !is_out {
+            live.push(*amend);
+        }
+    }
+    let of = |action: &ActionInput| {
+        let on: Vec<&AmendInput> = live.iter().rev().filter(|amend| amend.target == action.hash).collect();
+        let mut input = *action;
+        on.iter().for_each(|amend| amend.changes.lay_over_action(&mut input));
+        (on.iter().all(|amend| amend.kind != AmendKind::Cancel)).then_some(Sent::Action(input))
+    };
+    sent.iter()
+        .filter_map(|sent| match sent {
+            Sent::Action(action) => of(action),
+            Sent::Amend(_) => None,
+            other => Some(*other),
+        })
+        .collect()
 }
 
 /// Everything in its own order: rules first, then by key; nothing is ever late.
@@ -88,9 +155,9 @@ fn in_order(sent: &[Sent]) -> Rig {
     let key = |sent: &Sent| match sent {
         Sent::Trade(input) => Some(input.key()),
         Sent::Action(input) => Some(input.key()),
-        Sent::Rules(_) => None,
+        Sent::Rules(_) | Sent::Amend(_) => None,
     };
-    let mut sorted = sent.to_vec();
+    let mut sorted = effective(sent);
     sorted.sort_by_key(key);
     for sent in &sorted {
         assert_eq!(rig.send(&sent.command()), Reason::None);
@@ -101,11 +168,32 @@ fn in_order(sent: &[Sent]) -> Rig {
     rig
 }
 
+/// Amendments stand behind their targets, in the order in which they were made.
+fn targets_first(sent: &mut [Sent]) {
+    let number = |sent: &Sent| if let Sent::Amend(input) = sent { Some(input.source_order) } else { None };
+    let places: Vec<usize> = (0..sent.len()).filter(|&at| number(&sent[at]).is_some()).collect();
+    let mut amends: Vec<Sent> = places.iter().map(|&at| sent[at]).collect();
+    amends.sort_by_key(number);
+    for (&at, amend) in places.iter().zip(&amends) {
+        sent[at] = *amend;
+    }
+    // An action behind an amendment of it changes places with the first of those.
+    for at in 0..sent.len() {
+        let Sent::Action(action) = sent[at] else { continue };
+        let is_of = |sent: &Sent| matches!(sent, Sent::Amend(input) if input.target == action.hash);
+        if let Some(first) = sent[..at].iter().position(is_of) {
+            sent[first..=at].rotate_right(1);
+        }
+    }
+}
+
 /// In this order, with slices, restarts and reconciliations between.
 fn in_any_order(sent: &[Sent], rng: &mut Rng) -> Rig {
     let mut rig = Rig::new(free());
     let dated = rng.below(2) == 0;
-    for sent in sent {
+    let mut sent = sent.to_vec();
+    targets_first(&mut sent);
+    for sent in &sent {
         if dated && rng.below(8) == 0 {
             let today = rig.book.business_date().map_or(0, |today| today.0) + rng.below(9) as i32;
             assert_eq!(rig.send(&Command::BusinessDate(Date(today))), Reason::None);

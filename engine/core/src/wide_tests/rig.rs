@@ -5,12 +5,14 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::action_input::{ActionInput, ActionKind};
+use crate::amend::{AmendInput, AmendKind, Changes, NO_TIME};
 use crate::apply::Place;
-use crate::book::Book;
+use crate::book::{Book, NO_POSITION};
 use crate::codec;
 use crate::command::{Command, NameClass, Origin, Side, TradeInput};
 use crate::date::Date;
 use crate::decide::Scratch;
+use crate::decide_amend::Target;
 use crate::decide_wide::Due;
 use crate::event::{Class, CorrectedEvent, Event, Reason};
 use crate::history::{Addition, History};
@@ -122,6 +124,17 @@ impl Rig {
     pub(super) fn send(&mut self, command: &Command) -> Reason {
         if let Command::Trade(input) = command {
             return self.trade(input).1;
+        }
+        if let Command::Amend(input) = command {
+            let target = match (self.book.actions().find(input.target), self.book.actions().root_of(input.target)) {
+                (Some(_), _) => Target::Action,
+                (None, Some(_)) => Target::Amendment { position: NO_POSITION },
+                (None, None) => Target::Unknown,
+            };
+            let decision = self.book.decide_amend(input, target, &mut self.scratch);
+            let event = Event::Amended(decision.event(input, &Origin::INTERNAL, &self.scratch));
+            Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+            return decision.reason;
         }
         let event = self.book.decide(command, &Origin::INTERNAL, &mut self.scratch);
         let reason = match &event {
@@ -326,6 +339,25 @@ pub(super) fn action(number: usize, kind: ActionKind, day: i32) -> ActionInput {
 
 pub(super) fn split(number: usize, numerator: u32, denominator: u32, day: i32) -> ActionInput {
     ActionInput { numerator, denominator, ..action(number, ActionKind::Split, day) }
+}
+
+pub(super) fn amend(number: usize, kind: AmendKind, target: (TradeId, TradeHash), changes: Changes) -> AmendInput {
+    let (amend_id, hash) = id("m", number);
+    AmendInput {
+        amend_id,
+        hash,
+        namespace: 0,
+        kind,
+        target_id: target.0,
+        target: target.1,
+        executed_at_ns: NO_TIME,
+        source_order: number as u64,
+        account: NO_NAME,
+        instrument: NO_NAME,
+        changes,
+        user: NO_NAME,
+        correlation: TradeId::EMPTY,
+    }
 }
 
 /// Short positions are allowed, so that nothing is refused in any order.

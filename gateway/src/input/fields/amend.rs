@@ -23,6 +23,11 @@ pub(super) const CORRECT_FIELDS: &[Field] = &[
     Field::Currency,
     Field::FxToBase,
     Field::SubAccount,
+    Field::Numerator,
+    Field::Denominator,
+    Field::CashPerUnit,
+    Field::CashInLieuPrice,
+    Field::RecordDate,
     Field::Fees,
     Field::EffectiveDate,
     Field::ExecutedAt,
@@ -88,6 +93,11 @@ impl Fields<'_> {
             contract_id: self.text(Field::ContractId, check_id)?,
             currency: self.text(Field::Currency, check_id)?,
             sub_account: self.text(Field::SubAccount, check_id)?,
+            numerator: self.has(Field::Numerator).then(|| self.split_term(Field::Numerator)).transpose()?,
+            denominator: self.has(Field::Denominator).then(|| self.split_term(Field::Denominator)).transpose()?,
+            cash_e8: self.decimal(Field::CashPerUnit)?,
+            cash_in_lieu_e8: self.decimal(Field::CashInLieuPrice)?,
+            record_date: self.optional_date(Field::RecordDate)?,
         };
         if changes == ChangeWords::default() {
             return Err(LineError::line(Code::MissingField, "a correct names the fields that it changes"));
