@@ -53,10 +53,11 @@ fn filled(config: &EngineConfig) -> (Rig, Vec<NameId>) {
 
 fn large(dir: &std::path::Path) -> EngineConfig {
     let mut config = config(dir);
-    config.limits.positions_max = 1 << 20;
-    config.limits.names_max = 1 << 20;
-    config.limits.lots_max = 1 << 23;
-    config.trade_ids_max = 1 << 22;
+    let room = positions().next_power_of_two() as usize * 2;
+    config.limits.positions_max = room;
+    config.limits.names_max = room;
+    config.limits.lots_max = room * 8;
+    config.trade_ids_max = room * 2;
     config
 }
 
