@@ -254,6 +254,7 @@ impl<N: Names> Line<'_, N> {
             Event::Resolved(resolved) => self.resolved(map, resolved),
             Event::Action(action) => self.action(map, action),
             Event::Taken(taken) => self.taken(map, taken),
+            Event::Arrived(arrived) => self.arrived(map, arrived),
             Event::Settled(settled) => {
                 map.serialize_entry("change", &settled.ordinal)?;
                 map.serialize_entry("positions", &settled.positions)
@@ -296,6 +297,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("instrument", &self.name(NameClass::Instrument, input.instrument))?;
         map.serialize_entry("contract_id", &self.name(NameClass::Contract, input.contract))?;
         map.serialize_entry("type", input.kind.as_str())?;
+        map.serialize_entry("to_account", &self.name(NameClass::Account, input.to_account))?;
         map.serialize_entry("side", Side::as_str(input.side))?;
         map.serialize_entry("trade_type", &some_text(TradeType::as_str(input.trade_type)))?;
         map.serialize_entry("quantity", &E8(input.quantity_e8))?;

@@ -7,6 +7,8 @@
 
 #[path = "golden/amend.rs"]
 mod amend;
+#[path = "golden/arrive.rs"]
+mod arrive;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -274,7 +276,7 @@ fn events() -> Vec<Event<'static>> {
 }
 
 /// A split for which a position's fraction was paid out, a late contract change, and a lock that had to wait.
-fn wide_events() -> [Event<'static>; 5] {
+fn wide_events() -> [Event<'static>; 6] {
     let input = ActionInput {
         action_id: TradeId::new(b"split:EUR/USD:2020-03-05").expect("short"),
         hash: TradeHash::new(b"desk", b"split:EUR/USD:2020-03-05"),
@@ -351,6 +353,7 @@ fn wide_events() -> [Event<'static>; 5] {
         Event::Action(action),
         Event::Taken(taken),
         Event::Taken(touched),
+        arrive::arrived(),
         Event::Settled(SettledEvent { origin: Origin::INTERNAL, ordinal: 2, positions: 100_000 }),
         Event::PeriodLock(LockEvent {
             origin: origin(),
@@ -420,6 +423,7 @@ fn outcome() -> Outcome {
         breaks: vec![(hash(b"t-1001"), Reason::Oversell)],
         frontier: input().key(),
         waiting: vec![Forward { input: input(), position: u32::MAX, sequence: 12, address: 12_288 }],
+        leaving: vec![arrive::leaving()],
         amended: vec![(hash(b"t-1001"), Standing::Corrected), (hash(b"t-1002"), Standing::Cancelled)],
         forwards: 1,
         forward_quantity_e8: -150 * E8 - 1,

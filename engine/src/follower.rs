@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use lotbook_core::Book;
 use lotbook_core::amend_event::AmendEvent;
+use lotbook_core::apply::Place;
+use lotbook_core::arrival::ArrivedEvent;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::NameClass;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
 use lotbook_core::held::Held;
+use lotbook_core::history::Addition;
 use lotbook_core::id::{NO_NAME, TradeHash};
 use lotbook_core::limits::HELD_DATES_MAX;
 use lotbook_core::outcome::Outcome;
@@ -45,6 +48,11 @@ pub trait Observer: Send {
     fn amended(&mut self, before: &Book, header: &RecordHeader, event: &AmendEvent<'_>);
     /// An action or a reset, whatever became of it.
     fn action(&mut self, _header: &RecordHeader, _event: &ActionEvent) {}
+    /// A lot arrived from another position.
+    fn arrived(&mut self, header: &RecordHeader, event: &ArrivedEvent<'_>) {
+        let _ = (header, event);
+    }
+
     /// What a position took of a change of history, and the book before it.
     fn taken(&mut self, _before: &Book, _header: &RecordHeader, _event: &TakenEvent<'_>) {}
     /// An accepted correction and its body, and the book before it.
@@ -207,6 +215,7 @@ impl Follower {
                     (Event::Amended(amend), _) => observer.amended(&self.state.book, &header, amend),
                     (Event::Action(action), _) => observer.action(&header, action),
                     (Event::Taken(taken), _) => observer.taken(&self.state.book, &header, taken),
+                    (Event::Arrived(arrived), _) => observer.arrived(&header, arrived),
                     (Event::Corrected(corrected), Some(outcome)) => {
                         observer.corrected(&self.state.book, &header, corrected, outcome);
                     }
@@ -230,7 +239,8 @@ impl Follower {
     fn advance(&self) {
         let book = &self.state.book;
         let digest = book.economic_digest();
-        let waiting = (book.provisional_positions(), book.actions().pending().len());
+        let on_the_way = book.actions().pending().len() + book.legs().due_len();
+        let waiting = (book.provisional_positions(), on_the_way);
         self.model.advance(self.state.sequence, waiting, book.business_date(), digest);
     }
 
@@ -322,6 +332,12 @@ fn feed(queue: &ColdQueue, state: &State, number: u32) {
 
 /// What an applied event means for the follower's duties.
 fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, event: &Event<'_>) {
+    // Whoever has lots from a position shows its status too.
+    if !state.book.legs().is_empty()
+        && let Some((number, ..)) = Addition::of(event, Place { sequence: 0, address: 0 })
+    {
+        state.book.dependants_of(number).into_iter().for_each(|dependant| dirty.position(dependant));
+    }
     match event {
         Event::Trade(trade) if trade.class.is_accepted() => {
             dirty.position(trade.position);
@@ -350,6 +366,10 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             dirty.position(taken.position);
             feed(queue, state, taken.position);
         }
+        Event::Arrived(arrived) => {
+            dirty.position(arrived.position);
+            feed(queue, state, arrived.position);
+        }
         Event::Contract { .. } => queue.changes.advance(&state.book, state.sequence),
         Event::Action(action) => {
             queue.changes.advance(&state.book, state.sequence);
@@ -370,12 +390,16 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
     }
 }
 
+/// Id of what breaks a rule: a trade, an action, or what sent a lot here.
+fn id_of(state: &State, hash: TradeHash) -> String {
+    let sent = || state.book.legs().cause_id(hash).map(|id| id.as_str().to_owned());
+    state.ids.id(hash).map(str::to_owned).or_else(sent).unwrap_or_else(|| "?".to_owned())
+}
+
 fn breaks(state: &State, number: u32) -> Vec<BreakView> {
     let found = state.breaks.get(&number).map_or(&[][..], Vec::as_slice);
-    let view = |(trade, reason): &(TradeHash, Reason)| BreakView {
-        trade_id: state.ids.id(*trade).unwrap_or("?").into(),
-        reason: *reason,
-    };
+    let view =
+        |(trade, reason): &(TradeHash, Reason)| BreakView { trade_id: id_of(state, *trade).into(), reason: *reason };
     found.iter().map(view).collect()
 }
 
@@ -443,7 +467,7 @@ fn view(state: &State, number: u32) -> PositionView {
         dividends_e16: position.dividends_e16,
         fees_e16: position.fees_e16,
         version: position.version,
-        reconciliation: position.reconciliation(),
+        reconciliation: book.reconciliation_of(number),
         breaks: breaks(state, number),
         resolution: resolution(state, number),
         provisional_trade_ids: state.late.get(&number).cloned().unwrap_or_default(),

@@ -192,6 +192,7 @@ impl Host {
             scratch: Scratch::new(),
             room: ActionRoom::new(config.limits.lots_max),
             sweep: Sweep::default(),
+            catch_up: Some(0),
             doors: {
                 let mut doors = Vec::with_capacity(DOORS_MAX + 1);
                 doors.push(directory_end);

@@ -13,7 +13,7 @@ use lotbook_core::date::Date;
 use lotbook_core::decide_amend::Target;
 use lotbook_core::digest;
 use lotbook_core::event::{Class, TradeEvent};
-use lotbook_core::id::TradeHash;
+use lotbook_core::id::{NO_NAME, TradeHash};
 use lotbook_core::wide_event::ActionEvent;
 
 /// What an id names.
@@ -113,6 +113,7 @@ pub fn content(input: &TradeInput) -> u64 {
     let hash = digest::mix(hash, input.fees_e8 as u64);
     let hash = digest::mix(hash, input.consideration_e8 as u64);
     let hash = digest::mix(hash, u64::from(input.currency) << 32 | u64::from(input.sub_account));
+    let hash = if input.to_account == NO_NAME { hash } else { digest::mix(hash, u64::from(input.to_account)) };
     let hash = digest::mix(hash, u64::from(input.acquired.0 as u32) << 8 | input.kind as u64);
     let hash = digest::mix(hash, input.lot.0 as u64);
     let hash = digest::mix(hash, u64::from(input.contract) << 8 | input.trade_type as u64);

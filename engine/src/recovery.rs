@@ -134,6 +134,17 @@ pub fn apply(
                 state.late.entry(taken.position).or_default().push(taken.cause_id.as_str().into());
             }
         }
+        Event::Arrived(arrived) => {
+            state.book.set_last_address(arrived.position, header.address);
+            let key = &arrived.due.leg.key;
+            if arrived.reason != Reason::None {
+                state.breaks.entry(arrived.position).or_default().push((key.hash, arrived.reason));
+                forget_resolution(state, arrived.position);
+            }
+            if arrived.late {
+                state.late.entry(arrived.position).or_default().push(key.trade_id.as_str().into());
+            }
+        }
         Event::Corrected(corrected) => {
             state.book.set_last_address(corrected.position, header.address);
             state.late.remove(&corrected.position);

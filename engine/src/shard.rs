@@ -212,6 +212,8 @@ pub(crate) struct Shard {
     pub scratch: Scratch,
     pub room: ActionRoom,
     pub sweep: Sweep,
+    /// From which position on it is still to be seen whether one is behind: after a start, and where the log had no room.
+    pub catch_up: Option<u32>,
     pub doors: Vec<DoorEnd>,
     pub new_doors: Arc<ArrayQueue<DoorEnd>>,
     pub proposals: Consumer<Proposal>,
@@ -258,6 +260,8 @@ impl Shard {
         }
         worked |= self.mature_slice();
         worked |= self.take_slice();
+        worked |= self.deliver_slice();
+        worked |= self.catch_up_slice();
         worked |= self.held_slice();
         if !worked && let Some(door) = self.new_doors.pop() {
             self.doors.push(door);
@@ -374,10 +378,11 @@ impl Shard {
 
     #[inline]
     fn new_trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
-        if !self.book.is_quiet()
-            && let Some(position) = self.book.find(input.account, input.instrument)
-        {
-            self.bring_up(position)?;
+        if !self.book.is_quiet() {
+            self.deliver_to(input.account, input.instrument)?;
+            if let Some(position) = self.book.find(input.account, input.instrument) {
+                self.bring_up(position)?;
+            }
         }
         let mut decision = self.book.decide_trade(input, &mut self.scratch);
         if decision.class.is_accepted() && !self.ids.has_room(input.trade_id.as_bytes().len()) {
@@ -390,6 +395,7 @@ impl Shard {
         }
         self.log_digests_if_due(place);
         if decision.class.is_accepted() {
+            self.follow_up(decision.position);
             self.match_held(input.hash);
         }
         Ok(Answer {

@@ -1,4 +1,5 @@
-//! What positions take beside their own trades: forward-dated trades whose date has come, actions, changes of history.
+//! What positions take beside their own trades: forward-dated trades whose date has come, actions, changes of history,
+//! and lots that arrive from other positions.
 //!
 //! A position takes everything that is due, in chronological order, before its own next event; the rest is taken in
 //! slices between batches. Nothing here is remembered over a restart but what the book says: a sweep begins again, and
@@ -9,7 +10,8 @@ use lotbook_core::command::Origin;
 use lotbook_core::decide_wide::Due;
 use lotbook_core::event::{Class, Event};
 use lotbook_core::forward::Forward;
-use lotbook_core::id::{ChronoKey, NO_NAME};
+use lotbook_core::id::{ChronoKey, NO_NAME, NameId};
+use lotbook_core::legs::{self, Sending};
 use lotbook_core::wide_event::SettledEvent;
 use lotbook_wal::NO_ADDRESS;
 
@@ -43,6 +45,11 @@ impl Shard {
                 Some(Due::Ahead(action)) => forward.input.key() < self.key_of(action),
                 None => true,
             });
+            if let Some(leg) = self.next_leg(position, due.as_ref(), forward.as_ref()) {
+                self.arrive(&leg)?;
+                taken += 1;
+                continue;
+            }
             match (forward, due) {
                 (Some(forward), _) => {
                     is_stuck = !self.mature(&forward)?;
@@ -56,6 +63,102 @@ impl Shard {
             }
         }
         Ok(taken)
+    }
+
+    /// What is on its way to the position, where its turn has come: late changes come first, then what has the least key.
+    fn next_leg(&self, position: u32, due: Option<&Due>, forward: Option<&Forward>) -> Option<legs::Due> {
+        if self.book.legs().due_len() == 0 {
+            return None;
+        }
+        let held = &self.book.positions()[position as usize];
+        let leg = *self.book.legs().due_to(held.account, held.instrument)?;
+        let is_before = |key: ChronoKey| leg.sending != Sending::New || leg.leg.key < key;
+        let is_next = match due {
+            Some(Due::Late(_)) => false,
+            Some(Due::Ahead(action)) => is_before(self.key_of(*action)),
+            None => true,
+        };
+        (is_next && forward.is_none_or(|forward| is_before(forward.input.key()))).then_some(leg)
+    }
+
+    /// A lot arrives. Says whether there was room for it.
+    fn arrive(&mut self, due: &legs::Due) -> Result<bool, NotLogged> {
+        let origin = Origin { occurred_at_ns: self.now_ns, ..Origin::INTERNAL };
+        let Some(arrived) = self.book.decide_arrived(due, &origin, &mut self.scratch) else { return Ok(false) };
+        let number = arrived.position;
+        let previous = self.book.positions().get(number as usize).map_or(NO_ADDRESS, |held| held.last_address);
+        let partition = self.book.partition(due.leg.account, due.leg.instrument);
+        let event = Event::Arrived(arrived);
+        let place = self.journal.append(&event, partition, previous)?;
+        apply(&mut self.book, &event, place, None);
+        self.book.set_last_address(number, place.address);
+        self.journal.counters.note_taken();
+        self.log_digests_if_due(place);
+        Ok(true)
+    }
+
+    /// Lots that are on their way, a slice of them. Says whether one arrived.
+    pub(crate) fn deliver_slice(&mut self) -> bool {
+        let mut arrived = 0;
+        while arrived < TAKE_SLICE {
+            let Some(due) = self.book.legs().first_due() else { break };
+            if arrived == 0 {
+                self.stamp();
+            }
+            let mut is_new = false;
+            let told = match self.book.find(due.leg.account, due.leg.instrument) {
+                Some(position) => self.bring_on(position, TAKE_SLICE - arrived),
+                None => self.arrive(&due).map(u32::from).inspect(|_| is_new = true),
+            };
+            if is_new && let Some(position) = self.book.find(due.leg.account, due.leg.instrument) {
+                self.follow_up(position);
+            }
+            match told {
+                // Without room it stays due, and everybody sees that.
+                Ok(0) | Err(_) => break,
+                Ok(events) => arrived += events,
+            }
+        }
+        arrived > 0
+    }
+
+    /// A position that was opened below an action takes it at once.
+    #[inline]
+    pub(crate) fn follow_up(&mut self, position: u32) {
+        if !self.book.is_quiet() && self.bring_up(position).is_err() {
+            self.catch_up = Some(0);
+        }
+    }
+
+    /// Positions that a kill, or a log without room, left behind an action that they hold something at: a slice of all.
+    /// Says whether there was something to look at.
+    pub(crate) fn catch_up_slice(&mut self) -> bool {
+        let Some(first) = self.catch_up else { return false };
+        let positions = self.book.positions().len() as u32;
+        self.stamp();
+        for position in first..positions.min(first + VISIT_SLICE) {
+            if self.bring_up(position).is_err() {
+                self.catch_up = Some(position);
+                return false;
+            }
+        }
+        self.catch_up = Some(first + VISIT_SLICE).filter(|next| *next < positions);
+        true
+    }
+
+    /// What is on its way to a position that a command is about arrives before anything is decided there.
+    #[cold]
+    pub(crate) fn deliver_to(&mut self, account: NameId, instrument: NameId) -> Result<(), NotLogged> {
+        while let Some(due) = self.book.legs().due_to(account, instrument).copied() {
+            let taken = match self.book.find(account, instrument) {
+                Some(position) => self.bring_up(position)?,
+                None => u32::from(self.arrive(&due)?),
+            };
+            if taken == 0 {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn key_of(&self, action: u32) -> ChronoKey {

@@ -432,7 +432,7 @@ pub struct WalRepairArgs {
 }
 
 /// Kinds of events, as `wal dump --kind` names them.
-pub const EVENT_KINDS: [&str; 14] = [
+pub const EVENT_KINDS: [&str; 15] = [
     "defined",
     "instrument",
     "contract",
@@ -442,6 +442,7 @@ pub const EVENT_KINDS: [&str; 14] = [
     "amendment",
     "action",
     "taken",
+    "arrived",
     "settled",
     "period_lock",
     "corrected",

@@ -37,8 +37,10 @@ pub struct TradeWords<'a> {
     pub sub_account: Option<&'a str>,
     /// Currency.
     pub currency: Option<&'a str>,
-    /// A trade or an opening lot.
+    /// A trade, an opening lot or a transfer.
     pub kind: TradeKind,
+    /// Account that a transfer goes to.
+    pub to_account: Option<&'a str>,
     /// Side.
     pub side: Side,
     /// Trade type.
@@ -155,6 +157,7 @@ impl Resolver {
             executed_at_ns: words.executed_at_ns,
             source_order: words.source_order,
             lot: words.lot.map_or(TradeHash::NONE, hash),
+            to_account: self.optional(NameClass::Account, words.to_account)?,
             user: self.optional(NameClass::User, words.user)?,
             correlation,
         })

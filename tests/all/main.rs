@@ -13,6 +13,7 @@ mod examples;
 mod fix_peer;
 mod forward;
 mod latched;
+mod legs;
 mod naive;
 mod process;
 mod real_data;

@@ -170,7 +170,17 @@ struct WaitingRow {
     effective_date: Option<Day>,
 }
 
-/// What a body says about amended and waiting trades.
+#[derive(Serialize)]
+struct LeavingRow {
+    cause_id: String,
+    number: u32,
+    lot: Hex128,
+    quantity: E8,
+    cost: E16,
+    acquired: Option<Day>,
+}
+
+/// What a body says about amended and waiting trades, and about lots that leave.
 pub(super) fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error> {
     let amended = outcome.amended.iter().map(|(trade, standing)| StandingRow {
         hash: Hex128(trade.0),
@@ -187,5 +197,14 @@ pub(super) fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<()
     });
     map.serialize_entry("amended", &amended.collect::<Vec<_>>())?;
     map.serialize_entry("waiting", &waiting.collect::<Vec<_>>())?;
+    let leaving = outcome.leaving.iter().map(|leaving| LeavingRow {
+        cause_id: leaving.key.trade_id.as_str().to_owned(),
+        number: leaving.number,
+        lot: Hex128(leaving.lot.origin.0),
+        quantity: E8(leaving.lot.quantity_e8),
+        cost: E16(leaving.lot.cost_e16),
+        acquired: day(leaving.lot.acquired),
+    });
+    map.serialize_entry("leaving", &leaving.collect::<Vec<_>>())?;
     map.serialize_entry("forward_quantity", &E8(outcome.forward_quantity_e8))
 }

@@ -1,7 +1,8 @@
 //! Actions, and what a position took of a change, as JSON.
 
 use lotbook_core::action_input::ActionKind;
-use lotbook_core::command::NameClass;
+use lotbook_core::arrival::ArrivedEvent;
+use lotbook_core::command::{NO_PRICE, NameClass};
 use lotbook_core::outcome::ActionFigures;
 use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use serde::Serialize;
@@ -15,6 +16,7 @@ impl<N: Names> Line<'_, N> {
     pub(super) fn action<M: SerializeMap>(&self, map: &mut M, event: &ActionEvent) -> Result<(), M::Error> {
         let input = &event.input;
         let is_split = input.kind == ActionKind::Split;
+        let has_terms = input.numerator != 0;
         map.serialize_entry("action_id", input.action_id.as_str())?;
         map.serialize_entry("hash", &Hex128(input.hash.0))?;
         map.serialize_entry("namespace", &self.name(NameClass::Namespace, input.namespace))?;
@@ -22,8 +24,8 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("instrument", &self.name(NameClass::Instrument, input.instrument))?;
         map.serialize_entry("to_instrument", &self.name(NameClass::Instrument, input.to_instrument))?;
         map.serialize_entry("contract_id", &self.name(NameClass::Contract, input.contract))?;
-        map.serialize_entry("numerator", &is_split.then_some(input.numerator))?;
-        map.serialize_entry("denominator", &is_split.then_some(input.denominator))?;
+        map.serialize_entry("numerator", &has_terms.then_some(input.numerator))?;
+        map.serialize_entry("denominator", &has_terms.then_some(input.denominator))?;
         map.serialize_entry("cash", &(!is_split).then_some(E8(input.cash_e8)))?;
         map.serialize_entry("cash_in_lieu_price", &input.cash_in_lieu().map(E8))?;
         let basis = (input.kind == ActionKind::SpinOff).then_some(E8(input.basis_fraction_e8));
@@ -69,6 +71,43 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("closed_quantity", &E8(took.closed.closed_quantity_e8))?;
         map.serialize_entry("closed_cost", &E16(took.closed.closed_cost_e16))?;
         map.serialize_entry("lot_method", took.closed.method.as_str())?;
+        map.serialize_entry("allocation_runs", &event.runs.iter().map(RunRow::from).collect::<Vec<_>>())
+    }
+}
+
+impl<N: Names> Line<'_, N> {
+    pub(super) fn arrived<M: SerializeMap>(&self, map: &mut M, event: &ArrivedEvent<'_>) -> Result<(), M::Error> {
+        let (leg, booked) = (&event.due.leg, &event.booked);
+        let lot = &leg.lot;
+        map.serialize_entry("account", &self.name(NameClass::Account, leg.account))?;
+        map.serialize_entry("instrument", &self.name(NameClass::Instrument, leg.instrument))?;
+        map.serialize_entry("position", &number(event.position))?;
+        map.serialize_entry("version", &event.version)?;
+        map.serialize_entry("source", &number(leg.source))?;
+        map.serialize_entry("cause_id", &some_text(leg.key.trade_id.as_str()))?;
+        map.serialize_entry("identity", &hash(leg.key.hash))?;
+        map.serialize_entry("sending", event.due.sending.as_str())?;
+        map.serialize_entry("effective_date", &day(leg.key.date))?;
+        map.serialize_entry("side", if leg.is_long { "long" } else { "short" })?;
+        map.serialize_entry("lot", &hash(lot.origin))?;
+        map.serialize_entry("quantity", &E8(lot.quantity_e8))?;
+        map.serialize_entry("cost", &E16(lot.cost_e16))?;
+        map.serialize_entry("base_cost", &E16(lot.base_cost_e16))?;
+        map.serialize_entry("price", &(lot.price_e8 != NO_PRICE).then_some(E8(lot.price_e8)))?;
+        map.serialize_entry("acquired", &day(lot.acquired))?;
+        map.serialize_entry("sub_account", &self.name(NameClass::SubAccount, lot.sub_account))?;
+        map.serialize_entry("late", &event.late)?;
+        map.serialize_entry("on_provisional", &event.on_provisional)?;
+        map.serialize_entry("books", &event.books)?;
+        map.serialize_entry("reason", &code(event.reason))?;
+        map.serialize_entry("opened_quantity", &E8(booked.opened_quantity_e8))?;
+        map.serialize_entry("opened_cost", &E16(booked.opened_cost_e16))?;
+        map.serialize_entry("closed_quantity", &E8(booked.closed_quantity_e8))?;
+        map.serialize_entry("closed_cost", &E16(booked.closed_cost_e16))?;
+        map.serialize_entry("realized_pnl", &E16(booked.realized_e16))?;
+        map.serialize_entry("realized_long_term", &E16(booked.realized_long_e16))?;
+        map.serialize_entry("realized_base", &E16(booked.realized_base_e16))?;
+        map.serialize_entry("lot_method", booked.method.as_str())?;
         map.serialize_entry("allocation_runs", &event.runs.iter().map(RunRow::from).collect::<Vec<_>>())
     }
 }

@@ -1,7 +1,8 @@
 //! What a corporate action or a reset does to the lots of one position: pure functions, a rule each.
 //!
-//! An action has up to three steps here: it rewrites lots ([`rewrite`]), it closes a part of the position at a price
-//! ([`closing`], booked like a trade's closed part), it pays a dividend ([`dividend`]). `docs/rules.md`, sections
+//! An action has up to four steps here: it rewrites lots ([`rewrite`]), it closes a part of the position at a price
+//! ([`closing`], booked like a trade's closed part), what is left may leave ([`crate::leaving`]), it pays a dividend
+//! ([`dividend`]). `docs/rules.md`, sections
 //! 12 and 13. A change in what these functions give for an event that was written is a new version of that event.
 
 use alloc::vec::Vec;
@@ -11,6 +12,7 @@ use crate::amount::{Money, ONE_E8, Overflow, add, convert, div_half_even, notion
 use crate::command::{Side, TradeInput};
 use crate::date::Date;
 use crate::id::DayPart;
+use crate::leaving::{exchange, spin_off};
 use crate::lots::Lot;
 use crate::rules::Rules;
 use crate::values::is_long_term;
@@ -27,7 +29,7 @@ pub struct Gains {
 }
 
 impl Gains {
-    fn add(&mut self, more: Money, is_long_term: bool, base: Money) -> Result<(), Overflow> {
+    pub(crate) fn add(&mut self, more: Money, is_long_term: bool, base: Money) -> Result<(), Overflow> {
         self.realized_e16 = add(self.realized_e16, more)?;
         self.base_e16 = add(self.base_e16, base)?;
         if is_long_term {
@@ -62,11 +64,11 @@ pub struct Holding<'a> {
 
 impl Holding<'_> {
     /// A gain for a long is a loss for a short.
-    fn signed(&self, amount: Money) -> Money {
+    pub(crate) fn signed(&self, amount: Money) -> Money {
         if self.is_long { amount } else { -amount }
     }
 
-    fn is_long_term(&self, lot: &Lot, date: Date) -> bool {
+    pub(crate) fn is_long_term(&self, lot: &Lot, date: Date) -> bool {
         is_long_term(self.rules, self.is_long, lot.acquired, date)
     }
 }
@@ -85,11 +87,17 @@ pub fn concerned(input: &ActionInput, lots: &[Lot]) -> usize {
     lots.iter().take_while(|lot| is_before(lot)).count()
 }
 
-/// Rewrites the lots that the action concerns; lots that vanish are removed. In lot order.
+/// Rewrites the lots that the action concerns; lots that vanish are removed. In lot order. New lots of another
+/// instrument go to `spun`, which comes empty.
 ///
 /// # Errors
 /// [`Overflow`]; the lots are then good for nothing.
-pub fn rewrite(input: &ActionInput, holding: &Holding<'_>, lots: &mut Vec<Lot>) -> Result<Gains, Overflow> {
+pub fn rewrite(
+    input: &ActionInput,
+    holding: &Holding<'_>,
+    lots: &mut Vec<Lot>,
+    spun: &mut Vec<Lot>,
+) -> Result<Gains, Overflow> {
     let concerned = concerned(input, lots);
     let mut gains = Gains::default();
     match input.kind {
@@ -108,15 +116,21 @@ pub fn rewrite(input: &ActionInput, holding: &Holding<'_>, lots: &mut Vec<Lot>) 
                 strike(input, holding, lot, &mut gains)?;
             }
         }
-        ActionKind::SpinOff | ActionKind::Merger | ActionKind::SymbolChange | ActionKind::CashDividend => {}
+        ActionKind::SpinOff => gains = spin_off(input, holding, &mut lots[..concerned], spun)?,
+        ActionKind::Merger if input.leads_on() => gains = exchange(input, holding, lots)?,
+        ActionKind::Merger | ActionKind::SymbolChange | ActionKind::CashDividend => {}
     }
     Ok(gains)
 }
 
 /// Whether the action changes lots one by one.
 #[must_use]
-pub fn rewrites(kind: ActionKind) -> bool {
-    matches!(kind, ActionKind::Split | ActionKind::ReturnOfCapital | ActionKind::Reset)
+pub fn rewrites(input: &ActionInput) -> bool {
+    match input.kind {
+        ActionKind::Split | ActionKind::ReturnOfCapital | ActionKind::Reset | ActionKind::SpinOff => true,
+        ActionKind::Merger => input.leads_on(),
+        ActionKind::SymbolChange | ActionKind::CashDividend => false,
+    }
 }
 
 /// A price in new units.
@@ -129,7 +143,7 @@ pub fn split_price(price_e8: i64, numerator: u32, denominator: u32) -> Result<i6
 }
 
 /// Quantities by cumulated rounding, so that the position as a whole is rounded once.
-fn split(input: &ActionInput, lots: &mut [Lot]) -> Result<(), Overflow> {
+pub(crate) fn split(input: &ActionInput, lots: &mut [Lot]) -> Result<(), Overflow> {
     let (numerator, denominator) = (i128::from(input.numerator), i128::from(input.denominator));
     let (mut before, mut after) = (0i128, 0i64);
     for lot in lots {
@@ -145,7 +159,7 @@ fn split(input: &ActionInput, lots: &mut [Lot]) -> Result<(), Overflow> {
 
 /// A lot that vanished gives its costs to the next one that is left, or else to the last; where none is left they are
 /// realized.
-fn give_on(holding: &Holding<'_>, date: Date, lots: &mut [Lot]) -> Result<Gains, Overflow> {
+pub(crate) fn give_on(holding: &Holding<'_>, date: Date, lots: &mut [Lot]) -> Result<Gains, Overflow> {
     let mut gains = Gains::default();
     let Some(last) = lots.iter().rposition(|lot| lot.quantity_e8 != 0) else {
         for lot in lots.iter() {
@@ -175,7 +189,7 @@ fn lowered(cost: Money, amount: Money) -> Result<(Money, Money), Overflow> {
     Ok(if rest < 0 { (0, -rest) } else { (rest, 0) })
 }
 
-fn return_capital(
+pub(crate) fn return_capital(
     input: &ActionInput,
     holding: &Holding<'_>,
     lot: &mut Lot,
@@ -202,7 +216,7 @@ fn strike(input: &ActionInput, holding: &Holding<'_>, lot: &mut Lot, gains: &mut
 }
 
 /// Price x quantity, without a multiplier.
-fn cash(cash_e8: i64, quantity_e8: i64) -> Result<Money, Overflow> {
+pub(crate) fn cash(cash_e8: i64, quantity_e8: i64) -> Result<Money, Overflow> {
     notional(cash_e8, quantity_e8, ONE_E8)
 }
 
@@ -214,6 +228,7 @@ fn cash(cash_e8: i64, quantity_e8: i64) -> Result<Money, Overflow> {
 pub fn closing(input: &ActionInput, held_e8: i64, concerned_e8: i64) -> Option<TradeInput> {
     let (price_e8, quantity_e8) = match input.kind {
         ActionKind::Split => (input.cash_in_lieu()?, (held_e8 % ONE_E8).abs()),
+        ActionKind::Merger if input.leads_on() => (input.cash_in_lieu()?, (held_e8 % ONE_E8).abs()),
         ActionKind::Merger => (input.cash_e8, concerned_e8),
         _ => return None,
     };

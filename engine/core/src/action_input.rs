@@ -95,13 +95,13 @@ pub struct ActionInput {
     pub to_instrument: NameId,
     /// Of a reset: the interned contract whose positions it strikes, or `NO_NAME` for all. Else `NO_NAME`.
     pub contract: NameId,
-    /// Of a split: new units, from 1 to [`SPLIT_TERM_MAX`]. Else 0.
+    /// Of a split, spin-off or stock merger: new units, from 1 to [`SPLIT_TERM_MAX`]. Else 0.
     pub numerator: u32,
-    /// Of a split: old units, as the numerator.
+    /// Of these: old units, as the numerator.
     pub denominator: u32,
     /// Cash a unit, or the reset's price: zero or more.
     pub cash_e8: i64,
-    /// Price at which the fraction of a split is paid out: zero or more, or [`NO_PRICE`].
+    /// Price at which the fraction of a split, spin-off or stock merger is paid out: zero or more, or [`NO_PRICE`].
     pub cash_in_lieu_e8: i64,
     /// Of a spin-off: the part of the basis that goes with it.
     pub basis_fraction_e8: i64,
@@ -164,22 +164,32 @@ impl ActionInput {
     /// Price of the fraction that is paid out, where one was given.
     #[must_use]
     pub fn cash_in_lieu(&self) -> Option<i64> {
-        (self.kind == ActionKind::Split && self.cash_in_lieu_e8 != NO_PRICE).then_some(self.cash_in_lieu_e8)
+        (self.cash_in_lieu_e8 != NO_PRICE).then_some(self.cash_in_lieu_e8)
+    }
+
+    /// Whether it brings lots to another instrument.
+    #[must_use]
+    pub fn leads_on(&self) -> bool {
+        self.to_instrument != NO_NAME
     }
 
     /// Whether it is one: the numbers of its kind are in their ranges.
     ///
     /// # Errors
-    /// `BAD_TERMS`, `BAD_PRICE`, `BAD_RATE`, `BAD_DATE`; `NOT_SUPPORTED` where it has effects on other positions.
+    /// `BAD_TERMS`, `BAD_PRICE`, `BAD_RATE`, `BAD_DATE`.
     pub fn check(&self) -> Result<(), Reason> {
         let is_term = |term: u32| (1..=SPLIT_TERM_MAX).contains(&term);
-        match self.kind {
-            ActionKind::SymbolChange | ActionKind::SpinOff => return Err(Reason::NotSupported),
-            ActionKind::Merger if self.to_instrument != NO_NAME => return Err(Reason::NotSupported),
-            ActionKind::Split if !is_term(self.numerator) || !is_term(self.denominator) => {
-                return Err(Reason::BadTerms);
-            }
-            _ => {}
+        let are_terms = is_term(self.numerator) && is_term(self.denominator);
+        let leads_elsewhere = self.leads_on() && self.to_instrument != self.instrument;
+        let fits = match self.kind {
+            ActionKind::Split => are_terms,
+            ActionKind::SpinOff => are_terms && leads_elsewhere && (0..=ONE_E8).contains(&self.basis_fraction_e8),
+            ActionKind::SymbolChange => leads_elsewhere,
+            ActionKind::Merger => !self.leads_on() || (are_terms && leads_elsewhere),
+            ActionKind::ReturnOfCapital | ActionKind::CashDividend | ActionKind::Reset => true,
+        };
+        if !fits {
+            return Err(Reason::BadTerms);
         }
         if self.cash_e8 < 0 || (self.cash_in_lieu_e8 < 0 && self.cash_in_lieu_e8 != NO_PRICE) {
             return Err(Reason::BadPrice);

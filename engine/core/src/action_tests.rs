@@ -63,7 +63,7 @@ fn cash_of(kind: ActionKind, cash: &str) -> ActionInput {
 
 fn check(name: &str, input: &ActionInput, holding: &Holding<'_>, before: &str, after: &str, realized: &str) {
     let mut lots = lots(before);
-    let gains = rewrite(input, holding, &mut lots).expect(name);
+    let gains = rewrite(input, holding, &mut lots, &mut Vec::new()).expect(name);
     assert_eq!(shown(&lots), after, "{name}");
     assert_eq!(format_e16(gains.realized_e16), realized, "{name}");
     assert_eq!(gains.base_e16, gains.realized_e16 * 2, "{name}: base costs were twice the costs");
@@ -109,8 +109,8 @@ fn a_split_and_its_inverse() {
     for terms in [(2, 1), (3, 2), (1, 4), (7, 5)] {
         let before = lots("84@1234.5 42@99 21@7");
         let mut there = before.clone();
-        rewrite(&split_of(terms.0, terms.1), &long(), &mut there).expect("fits");
-        rewrite(&split_of(terms.1, terms.0), &long(), &mut there).expect("fits");
+        rewrite(&split_of(terms.0, terms.1), &long(), &mut there, &mut Vec::new()).expect("fits");
+        rewrite(&split_of(terms.1, terms.0), &long(), &mut there, &mut Vec::new()).expect("fits");
         for (lot, was) in there.iter().zip(&before) {
             let price = lot.price_e8.abs_diff(was.price_e8);
             assert!(price <= u64::from(terms.0), "informational and rounded twice");
@@ -134,7 +134,7 @@ fn returned_capital_lowers_the_basis() {
         check(name, &input(cash), &short(), before, after, &lost);
     }
     let mut held = lots("100@1000");
-    rewrite(&input("2.5"), &long(), &mut held).expect("fits");
+    rewrite(&input("2.5"), &long(), &mut held, &mut Vec::new()).expect("fits");
     assert_eq!(format_e8(held[0].price_e8), "7.5", "unit(cost, quantity)");
 }
 
@@ -144,12 +144,12 @@ fn returned_capital_lowers_the_basis() {
 fn nondividend_distributions_of_publication_550() {
     let mut held = lots("1@100");
     let input = |day, cash| ActionInput { effective_date: Date(day), ..cash_of(ActionKind::ReturnOfCapital, cash) };
-    let first = rewrite(&input(1000, "80"), &long(), &mut held).expect("fits");
+    let first = rewrite(&input(1000, "80"), &long(), &mut held, &mut Vec::new()).expect("fits");
     assert_eq!((first, shown(&held)), (Gains { base_e16: 0, ..Gains::default() }, "1@20".into()));
-    let second = rewrite(&input(5000, "30"), &long(), &mut held).expect("fits");
+    let second = rewrite(&input(5000, "30"), &long(), &mut held, &mut Vec::new()).expect("fits");
     assert_eq!((second.realized_e16, second.long_e16), (10 * ONE_E16, 10 * ONE_E16));
     assert_eq!(shown(&held), "1@0");
-    let later = rewrite(&input(6000, "3"), &long(), &mut held).expect("fits");
+    let later = rewrite(&input(6000, "3"), &long(), &mut held, &mut Vec::new()).expect("fits");
     assert_eq!(later.long_e16, 3 * ONE_E16, "any later one is a gain as a whole");
 }
 
@@ -160,7 +160,7 @@ fn stock_splits_of_publication_550() {
     check("one share", &split_of(3, 1), &long(), "1@45", "3@45", "0");
     check("two shares", &split_of(3, 1), &long(), "1@30 1@45", "3@30 3@45", "0");
     let mut held = lots("1@30 1@45");
-    rewrite(&split_of(3, 1), &long(), &mut held).expect("fits");
+    rewrite(&split_of(3, 1), &long(), &mut held, &mut Vec::new()).expect("fits");
     assert_eq!(held.iter().map(|lot| format_e8(lot.price_e8)).collect::<Vec<_>>(), ["10", "15"]);
     // VITA case study "Basis of stock": 100 shares for $1,100 and a dividend of ten more.
     check("ten percent", &split_of(110, 100), &long(), "100@1100", "110@1100", "0");
@@ -172,7 +172,7 @@ fn stock_splits_of_publication_550() {
 fn fractional_shares_of_publication_550() {
     let input = ActionInput { cash_in_lieu_e8: e8("200"), ..split_of(105, 100) };
     let mut held = lots("1@100");
-    rewrite(&input, &long(), &mut held).expect("fits");
+    rewrite(&input, &long(), &mut held, &mut Vec::new()).expect("fits");
     let paid = closing(&input, held[0].quantity_e8, held[0].quantity_e8).expect("a fraction");
     assert_eq!((format_e8(paid.quantity_e8), format_e8(paid.price_e8)), ("0.05".into(), "200".into()));
     let cost = crate::amount::share(held[0].cost_e16, paid.quantity_e8, held[0].quantity_e8);
@@ -185,14 +185,15 @@ fn fractional_shares_of_publication_550() {
 fn resets_strike_anew() {
     let input = cash_of(ActionKind::Reset, "12");
     let mut held = lots("100@1000 50@650");
-    let gains = rewrite(&input, &long(), &mut held).expect("fits");
+    let gains = rewrite(&input, &long(), &mut held, &mut Vec::new()).expect("fits");
     assert_eq!(shown(&held), "100@1200 50@600");
     assert_eq!(gains.realized_e16, 150 * ONE_E16);
     // The reset's rate is one; the base costs were twice the costs.
     assert_eq!(gains.base_e16, -1500 * ONE_E16);
     assert_eq!(held.iter().map(|lot| format_e8(lot.price_e8)).collect::<Vec<_>>(), ["12", "12"]);
     let mut held = lots("100@1000 50@650");
-    let gains = rewrite(&input, &Holding { multiplier_e8: 2 * ONE_E8, ..short() }, &mut held).expect("fits");
+    let gains =
+        rewrite(&input, &Holding { multiplier_e8: 2 * ONE_E8, ..short() }, &mut held, &mut Vec::new()).expect("fits");
     assert_eq!((shown(&held), gains.realized_e16), ("100@2400 50@1200".into(), -1950 * ONE_E16));
 }
 
@@ -248,7 +249,7 @@ fn overflow_is_said() {
             all("92233720368@1"),
         ),
     ] {
-        assert_eq!(rewrite(&input, &long(), &mut before.clone()), Err(Overflow), "{name}");
+        assert_eq!(rewrite(&input, &long(), &mut before.clone(), &mut Vec::new()), Err(Overflow), "{name}");
     }
 }
 
@@ -269,9 +270,26 @@ fn forms_are_checked() {
             ActionInput { record_date: Date(101), ..action(ActionKind::CashDividend) },
             Err(Reason::BadDate),
         ),
-        ("symbol change", action(ActionKind::SymbolChange), Err(Reason::NotSupported)),
-        ("spin-off", action(ActionKind::SpinOff), Err(Reason::NotSupported)),
-        ("stock merger", ActionInput { to_instrument: 1, ..action(ActionKind::Merger) }, Err(Reason::NotSupported)),
+        ("symbol change", ActionInput { to_instrument: 1, ..action(ActionKind::SymbolChange) }, Ok(())),
+        ("symbol change to nothing", action(ActionKind::SymbolChange), Err(Reason::BadTerms)),
+        (
+            "symbol change to itself",
+            ActionInput { instrument: 1, to_instrument: 1, ..action(ActionKind::SymbolChange) },
+            Err(Reason::BadTerms),
+        ),
+        ("spin-off", ActionInput { kind: ActionKind::SpinOff, to_instrument: 1, ..ok }, Ok(())),
+        ("spin-off to nothing", ActionInput { kind: ActionKind::SpinOff, ..ok }, Err(Reason::BadTerms)),
+        (
+            "more than all of the basis",
+            ActionInput { kind: ActionKind::SpinOff, to_instrument: 1, basis_fraction_e8: ONE_E8 + 1, ..ok },
+            Err(Reason::BadTerms),
+        ),
+        ("stock merger", ActionInput { kind: ActionKind::Merger, to_instrument: 1, ..ok }, Ok(())),
+        (
+            "stock merger without terms",
+            ActionInput { to_instrument: 1, ..action(ActionKind::Merger) },
+            Err(Reason::BadTerms),
+        ),
         ("cash merger", action(ActionKind::Merger), Ok(())),
         ("reset", ActionInput { cash_in_lieu_e8: NO_PRICE, ..action(ActionKind::Reset) }, Ok(())),
     ] {

@@ -5,11 +5,12 @@
 
 use crate::amend_event::break_digest;
 use crate::book::{Book, Instrument, NO_POSITION};
-use crate::command::{NameClass, TradeInput, TradeKind};
+use crate::command::{NameClass, TradeKind};
 use crate::digest;
 use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
 use crate::forward::Forward;
-use crate::id::NO_NAME;
+use crate::id::{NO_NAME, NameId};
+use crate::legs::leaving_by_transfer;
 use crate::lots::{Gone, Lot, LotArena};
 use crate::names::Names;
 use crate::outcome::Outcome;
@@ -54,6 +55,7 @@ impl Book {
         match event {
             Event::Trade(trade) => self.apply_trade(trade, place),
             Event::Taken(taken) => self.apply_taken(taken),
+            Event::Arrived(arrived) => self.apply_arrived(arrived),
             Event::Action(action) => self.apply_action(action, place),
             Event::Settled(settled) => self.apply_settled(settled),
             Event::PeriodLock(lock) => self.apply_lock(lock),
@@ -133,7 +135,11 @@ impl Book {
             Class::Held | Class::Lapsed => return Err(Misfit("a trade of an amendment's class")),
             Class::Applied | Class::Provisional | Class::Forward | Class::Matured => {}
         }
-        let number = self.position_for(&event.input, event.position)?;
+        let number = self.position_for(event.input.account, event.input.instrument, event.position)?;
+        self.leaving.clear();
+        if event.input.kind == TradeKind::Transfer && event.class != Class::Forward {
+            leaving_by_transfer(&self.lots, &self.positions[number as usize], event, &mut self.leaving);
+        }
         let position = &mut self.positions[number as usize];
         fits!(event.version == position.version + 1, "version is not the next one");
 
@@ -165,6 +171,7 @@ impl Book {
         }
         position.provisional += u32::from(event.late);
         self.sums.refresh(position);
+        self.send_leaving(number);
         if event.class != Class::Forward
             && event.input.kind == TradeKind::Trade
             && let Some(price_e8) = event.input.price()
@@ -175,18 +182,18 @@ impl Book {
         Ok(())
     }
 
-    fn position_for(&mut self, input: &TradeInput, number: u32) -> Result<u32, Misfit> {
+    pub(crate) fn position_for(&mut self, account: NameId, instrument: NameId, number: u32) -> Result<u32, Misfit> {
         if let Some(position) = self.positions.get(number as usize) {
-            fits!(position.account == input.account, "position number names another account");
-            fits!(position.instrument == input.instrument, "position number names another instrument");
+            fits!(position.account == account, "position number names another account");
+            fits!(position.instrument == instrument, "position number names another instrument");
             return Ok(number);
         }
         fits!(number as usize == self.positions.len(), "position numbers are not dense");
         fits!(number != NO_POSITION, "an applied trade without a position");
         fits!(self.positions.len() < self.limits.positions_max, "more positions than the book holds");
-        fits!(input.account != NO_NAME, "a position without account");
-        let key_hash = self.key_hash(input.account, input.instrument).ok_or(Misfit("undefined name"))?;
-        let mut position = Position::new(input.account, input.instrument, key_hash);
+        fits!(account != NO_NAME, "a position without account");
+        let key_hash = self.key_hash(account, instrument).ok_or(Misfit("undefined name"))?;
+        let mut position = Position::new(account, instrument, key_hash);
         position.seen = self.actions.changes();
         self.add_position(position);
         Ok(number)
@@ -204,7 +211,7 @@ pub(crate) fn settle(
     if !event.runs.is_empty() {
         take(lots, position, event)?;
     }
-    position.quantity_e8 += input.signed_quantity_e8();
+    position.quantity_e8 += input.moved_e8(event.closed_quantity_e8);
     position.realized_e16 += event.realized_e16;
     position.realized_long_e16 += event.realized_long_e16;
     position.realized_base_e16 += event.realized_base_e16;

@@ -1,5 +1,7 @@
 //! Applies amendments, resolutions and outcomes of replays. As [`crate::apply`], it never chooses.
 
+use alloc::vec::Vec;
+
 use crate::amend_event::{AmendEvent, ResolvedEvent, break_digest};
 use crate::apply::{Misfit, Place, settle};
 use crate::book::Book;
@@ -10,6 +12,7 @@ use crate::event::{Class, CorrectedEvent, Reason};
 use crate::forward::Forward;
 use crate::held::Held;
 use crate::id::TradeHash;
+use crate::legs::Leg;
 use crate::lots::Lot;
 use crate::outcome::Outcome;
 
@@ -142,6 +145,11 @@ impl Book {
         position.forward_quantity_e8 = outcome.forward_quantity_e8;
         position.forward_gross_e8 = outcome.forward_gross_e8;
         self.sums.refresh(position);
+        if !outcome.leaving.is_empty() || !self.legs.sent_by(event.position).is_empty() {
+            let mut now: Vec<Leg> = outcome.leaving.iter().map(|l| l.from(position, event.position)).collect();
+            now.sort_unstable_by_key(|leg| leg.key);
+            self.legs.resend(event.position, now, &self.names);
+        }
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ use crate::command::NameClass;
 use crate::digest;
 use crate::event::{Class, Reason};
 use crate::id::NO_NAME;
+use crate::legs::leaving_by_action;
 use crate::rules::ContractTerms;
 use crate::taking::settle_taken;
 use crate::wide_event::{ActionEvent, LockEvent, SettledEvent, TakenEvent};
@@ -58,12 +59,24 @@ impl Book {
             NO_ACTION => None,
             entry => Some(self.actions.entries().get(entry as usize).ok_or(Misfit("an unknown action"))?.input),
         };
+        self.leaving.clear();
         if event.books {
             let input = action.ok_or(Misfit("nothing to book"))?;
+            let is_long = position.quantity_e8 > 0;
             fits!(position.quantity_e8 != 0, "an action on a flat position");
             let multiplier_e8 = self.instruments[position.instrument as usize].terms.multiplier_e8;
             let (took, runs) = (&event.took, event.runs);
-            settle_taken(&mut self.lots, &self.names, position, (&input, multiplier_e8), took, runs, &mut self.room)?;
+            settle_taken(
+                &mut self.lots,
+                &self.names,
+                position,
+                (&input, multiplier_e8),
+                took,
+                runs,
+                &mut self.room,
+                &mut self.gone,
+            )?;
+            leaving_by_action(&input, is_long, &self.gone, &mut self.leaving);
         }
         if event.ahead {
             let key = action.ok_or(Misfit("nothing ahead"))?.key();
@@ -79,6 +92,7 @@ impl Book {
             position.found_breaks(position.break_set.wrapping_add(digest));
         }
         self.sums.refresh(position);
+        self.send_leaving(event.position);
         Ok(())
     }
 

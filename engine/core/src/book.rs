@@ -14,6 +14,7 @@ use crate::digest;
 use crate::forward::Forwards;
 use crate::held::HeldSet;
 use crate::id::{ChronoKey, NO_NAME, NameId};
+use crate::legs::{Leaving, Legs};
 use crate::limits::{LOTS_PER_POSITION_MAX, Limits};
 use crate::locks::Locks;
 use crate::lots::{Lot, LotArena};
@@ -76,6 +77,11 @@ pub struct Book {
     pub(crate) date_moves: u32,
     /// Room for the lots of one position while an action rewrites them.
     pub(crate) room: Vec<Lot>,
+    /// Room for the lots that an action takes away from a position.
+    pub(crate) gone: Vec<Lot>,
+    /// What the event that is being applied sends elsewhere.
+    pub(crate) leaving: Vec<Leaving>,
+    pub(crate) legs: Legs,
     pub(crate) sums: Sums,
 }
 
@@ -104,6 +110,9 @@ impl Book {
             business_date: None,
             date_moves: 0,
             room: Vec::with_capacity(limits.lots_max.min(LOTS_PER_POSITION_MAX)),
+            gone: Vec::new(),
+            leaving: Vec::new(),
+            legs: Legs::default(),
             sums: Sums::new(limits.names_max),
         }
     }
@@ -162,7 +171,7 @@ impl Book {
     #[inline]
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        self.forwards.is_empty() && self.actions.is_empty()
+        self.forwards.is_empty() && self.actions.is_empty() && self.legs.due_len() == 0
     }
 
     /// Actions and resets, and what positions are still taking.
@@ -262,7 +271,9 @@ impl Book {
         let apart = self.amendments.digest().wrapping_add(digest::mix(self.held.digest(), 0));
         let hash = digest::mix(digest::mix(self.sums.full, date), apart);
         let account = |account| self.names.hash(NameClass::Account, account).unwrap_or(0);
-        digest::mix(digest::mix(hash, self.actions.digest()), self.locks.digest(account))
+        let wide = digest::mix(digest::mix(hash, self.actions.digest()), self.locks.digest(account));
+        // A book in which nothing ever left a position has the digest that it would have without legs.
+        if self.legs.digest() == 0 { wide } else { digest::mix(wide, self.legs.digest()) }
     }
 
     /// Remembers where a position's last event lies, for the back-link of the next one.

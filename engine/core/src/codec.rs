@@ -7,6 +7,7 @@
 //! rkyv's endianness, alignment and pointer width are pinned by features in the workspace manifest.
 
 mod amend;
+mod arrived;
 pub mod kind;
 mod layout;
 mod parts;
@@ -27,7 +28,7 @@ use crate::command::{InstrumentTerms, Mark, MarkKind, NO_CONSIDERATION, NameClas
 use crate::command::{TradeInput, TradeKind, TradeType};
 use crate::date::Date;
 use crate::event::{Averaged, Class, CorrectedEvent, Event, Reason, Run, TradeEvent};
-use crate::id::{TradeHash, TradeId};
+use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::limits::{CORRELATION_BYTES_MAX, RUNS_PER_TRADE_MAX, TRADE_ID_BYTES_MAX};
 use crate::rules::{ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
 
@@ -40,6 +41,7 @@ pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
     + align_runs(TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX)
     + RUNS_PER_TRADE_MAX * RUN_BYTES;
 const _: () = assert!(wide::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(arrived::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
@@ -89,6 +91,7 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
         Event::Resolved(_) => kind::RESOLVED,
         Event::Action(_) => kind::ACTION,
         Event::Taken(_) => kind::TAKEN,
+        Event::Arrived(_) => kind::ARRIVED,
         Event::Settled(_) => kind::SETTLED,
         Event::PeriodLock(_) => kind::PERIOD_LOCK,
         Event::Corrected(_) => kind::CORRECTED,
@@ -121,6 +124,7 @@ pub fn payload_bytes(event: &Event<'_>) -> usize {
         Event::Resolved(event) => amend::resolved_bytes(event),
         Event::Action(event) => wide::action_bytes(event),
         Event::Taken(event) => wide::taken_bytes(event),
+        Event::Arrived(event) => arrived::arrived_bytes(event),
         Event::Settled(_) => wide::SETTLED_BYTES,
         Event::PeriodLock(_) => wide::LOCK_BYTES,
         Event::Corrected(_) => size_of::<ArchivedCorrectedV1>(),
@@ -163,6 +167,7 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
         Event::Resolved(event) => amend::encode_resolved(event, out),
         Event::Action(event) => wide::encode_action(event, out),
         Event::Taken(event) => wide::encode_taken(event, out),
+        Event::Arrived(event) => arrived::encode_arrived(event, out),
         Event::Settled(event) => wide::encode_settled(event, out),
         Event::PeriodLock(event) => wide::encode_lock(event, out),
         Event::Defined { origin, class, id, reason, text } => {
@@ -335,8 +340,9 @@ fn encode_extra<'o>(trade: &TradeEvent<'_>, out: &'o mut [u8]) -> &'o mut [u8] {
         fx_to_base_e8: input.fx_to_base_e8,
         lot_price_e8: trade.lot_price_e8,
         acquired: input.acquired.0,
+        to_account: input.to_account,
         kind: input.kind as u8,
-        reserved: [0; 3],
+        reserved: [0; 15],
     };
     write(&archived, extra);
     rest
@@ -452,6 +458,7 @@ impl Decoder {
             kind::RESOLVED => amend::decode_resolved(payload).map(Event::Resolved),
             kind::ACTION => wide::decode_action(payload),
             kind::TAKEN => wide::decode_taken(payload, &mut self.runs),
+            kind::ARRIVED => arrived::decode_arrived(payload, &mut self.runs),
             kind::SETTLED => wide::decode_settled(payload),
             kind::PERIOD_LOCK => wide::decode_lock(payload),
             kind::CORRECTED => exact::<CorrectedV1>(payload).map(|v| Event::Corrected(corrected(v))),
@@ -501,6 +508,7 @@ impl Decoder {
             executed_at_ns: v.executed_at_ns.to_native(),
             source_order: v.source_order.to_native(),
             lot: TradeHash(v.lot.to_native()),
+            to_account: extra.map_or(NO_NAME, |extra| extra.to_account.to_native()),
             user: v.user.to_native(),
             correlation: TradeId::new(text.get(id_bytes..id_bytes + correlation_bytes)?)?,
         };

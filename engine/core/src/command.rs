@@ -106,6 +106,8 @@ pub enum TradeKind {
     Trade = 0,
     /// A lot from elsewhere, with its cost and acquisition date; realizes nothing and sets no mark.
     OpenLot = 1,
+    /// Lots go to another account, with their dates and costs.
+    Transfer = 2,
 }
 
 impl TradeKind {
@@ -115,11 +117,12 @@ impl TradeKind {
         match self {
             Self::Trade => "trade",
             Self::OpenLot => "open_lot",
+            Self::Transfer => "transfer",
         }
     }
 
     pub(crate) fn from_u8(value: u8) -> Option<Self> {
-        [Self::Trade, Self::OpenLot].into_iter().find(|kind| *kind as u8 == value)
+        [Self::Trade, Self::OpenLot, Self::Transfer].into_iter().find(|kind| *kind as u8 == value)
     }
 }
 
@@ -144,7 +147,8 @@ pub struct TradeInput {
     pub side: Side,
     /// What the sender says it does.
     pub trade_type: TradeType,
-    /// A trade or an opening lot; an opening lot buys (long) or sells short.
+    /// A trade, an opening lot or a transfer. An opening lot buys (long) or sells (short); a transfer sells where it
+    /// moves long lots and buys where it moves short ones.
     pub kind: TradeKind,
     /// Always positive.
     pub quantity_e8: i64,
@@ -170,6 +174,8 @@ pub struct TradeInput {
     pub source_order: u64,
     /// The opening trade of the lot to use, or [`TradeHash::NONE`].
     pub lot: TradeHash,
+    /// Of a transfer: the interned account that the lots go to. Else `NO_NAME`.
+    pub to_account: NameId,
     /// Interned user, or `NO_NAME`.
     pub user: NameId,
     /// Correlation id; the door makes one where the sender gave none.
@@ -200,6 +206,7 @@ impl TradeInput {
         executed_at_ns: 0,
         source_order: 0,
         lot: TradeHash::NONE,
+        to_account: NO_NAME,
         user: NO_NAME,
         correlation: TradeId::EMPTY,
     };
@@ -244,6 +251,16 @@ impl TradeInput {
     #[must_use]
     pub fn signed_quantity_e8(&self) -> i64 {
         self.side.sign() * self.quantity_e8
+    }
+
+    /// By how much it moves the position, where it closes so much. A transfer never opens.
+    #[inline]
+    #[must_use]
+    pub fn moved_e8(&self, closed_quantity_e8: i64) -> i64 {
+        match self.kind {
+            TradeKind::Transfer => self.side.sign() * closed_quantity_e8,
+            TradeKind::Trade | TradeKind::OpenLot => self.signed_quantity_e8(),
+        }
     }
 }
 

@@ -146,13 +146,16 @@ fn form(input: &TradeInput) -> Result<(), Reason> {
         let is_given = input.consideration_e8 != NO_CONSIDERATION;
         match input.kind {
             TradeKind::OpenLot => return Err(Reason::BadConsideration),
-            TradeKind::Trade if is_given => return Err(Reason::BadConsideration),
+            TradeKind::Trade | TradeKind::Transfer if is_given => return Err(Reason::BadConsideration),
             TradeKind::Trade if input.price_e8 == NO_PRICE => return Err(Reason::BadPrice),
-            TradeKind::Trade => {}
+            TradeKind::Trade | TradeKind::Transfer => {}
         }
     }
     if input.fx_to_base_e8 <= 0 {
         return Err(Reason::BadRate);
+    }
+    if input.kind == TradeKind::Transfer && (input.to_account == NO_NAME || input.to_account == input.account) {
+        return Err(Reason::BadTerms);
     }
     let acquired_later = input.acquired > input.effective_date;
     if input.effective_date == Date::NONE || acquired_later {
@@ -215,7 +218,9 @@ impl Book {
             reason: Reason::None,
             position: number.unwrap_or(self.positions.len() as u32),
             version: position.version + 1,
-            on_provisional: position.provisional > 0 || class == Class::Provisional,
+            on_provisional: position.provisional > 0
+                || class == Class::Provisional
+                || number.is_some_and(|number| self.depends_on_provisional(number)),
             late: class == Class::Provisional,
             backdated: timing == Timing::Backdated,
             adjusts: class == Class::Applied

@@ -153,6 +153,8 @@ impl Book {
         // A late action that was cancelled meanwhile, or finds nothing, leaves the estimate as it is.
         let action = (entry != NO_ACTION).then(|| self.actions.entries()[entry as usize]);
         let counts = action.filter(|action| action.counts() && position.quantity_e8 != 0);
+        // What leads elsewhere is not estimated: what leaves would have to come back.
+        let counts = counts.filter(|action| !(is_late && action.input.leads_on()));
         let took = match counts
             .filter(|action| self.contracts.strikes(position.account, position.instrument, &action.input))
         {

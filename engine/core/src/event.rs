@@ -2,6 +2,7 @@
 
 use crate::amend_event::{AmendEvent, ResolvedEvent};
 use crate::amount::Money;
+use crate::arrival::ArrivedEvent;
 use crate::command::{InstrumentTerms, Mark, NameClass, Origin, TradeInput};
 use crate::date::Date;
 use crate::id::{NameId, TradeHash};
@@ -302,6 +303,8 @@ pub enum Event<'a> {
     Action(ActionEvent),
     /// What a position took of a change of history.
     Taken(TakenEvent<'a>),
+    /// A lot arrived from another position.
+    Arrived(ArrivedEvent<'a>),
     /// Every position has been looked at for a change.
     Settled(SettledEvent),
     /// A period lock, granted or refused.
@@ -335,6 +338,7 @@ impl Event<'_> {
             Self::Resolved(event) => &event.origin,
             Self::Action(event) => &event.origin,
             Self::Taken(event) => &event.origin,
+            Self::Arrived(event) => &event.origin,
             Self::Settled(event) => &event.origin,
             Self::PeriodLock(event) => &event.origin,
             Self::Corrected(event) => &event.origin,

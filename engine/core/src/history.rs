@@ -15,6 +15,7 @@ use crate::date::Date;
 use crate::event::{Class, Event};
 use crate::forward::Forward;
 use crate::id::{ChronoKey, TradeHash, TradeId};
+use crate::legs::{Due, Leg, Sending};
 
 /// One thing in a position's history, as it counts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub enum Item {
     Trade(TradeInput),
     /// A corporate action or a reset of the position's instrument. It does not come from the position's own events.
     Action(ActionInput),
+    /// A lot that arrives from another position.
+    Arrival(Leg),
 }
 
 impl Item {
@@ -33,6 +36,7 @@ impl Item {
         match self {
             Self::Trade(input) => input.key(),
             Self::Action(input) => input.key(),
+            Self::Arrival(leg) => leg.key,
         }
     }
 
@@ -42,6 +46,7 @@ impl Item {
         match self {
             Self::Trade(input) => input.trade_id,
             Self::Action(input) => input.action_id,
+            Self::Arrival(leg) => leg.key.trade_id,
         }
     }
 }
@@ -77,6 +82,13 @@ pub enum Addition {
         /// As for [`Self::Trade`].
         late: bool,
     },
+    /// A lot arrived from another position, or what had arrived is another.
+    Arrived {
+        /// What.
+        due: Due,
+        /// As for [`Self::Trade`].
+        late: bool,
+    },
     /// A replay was accepted; what was late before it is reconciled.
     Corrected,
     /// An event of the position that adds nothing.
@@ -105,6 +117,10 @@ impl Addition {
             Event::Taken(taken) => {
                 Some((taken.position, taken.version, Self::Taken { cause: taken.cause, late: taken.late }))
             }
+            Event::Arrived(arrived) => {
+                let addition = Self::Arrived { due: arrived.due, late: arrived.late };
+                Some((arrived.position, arrived.version, addition))
+            }
             Event::Corrected(corrected) => Some((corrected.position, corrected.version, Self::Corrected)),
             Event::Resolved(resolved) => Some((resolved.position, resolved.version, Self::Nothing)),
             _ => None,
@@ -119,6 +135,7 @@ impl Addition {
             Self::Matured { hash, late: true } => Some(*hash),
             Self::Amended(input) => Some(input.hash),
             Self::Taken { cause, late: true } => Some(*cause),
+            Self::Arrived { due, late: true } => Some(due.leg.key.hash),
             _ => None,
         }
     }
@@ -138,6 +155,8 @@ pub struct History {
     /// In the order of their events: a target stands before its amendments.
     amendments: Vec<AmendInput>,
     matured: Vec<TradeHash>,
+    /// By identity, as it was sent last.
+    arrivals: BTreeMap<TradeHash, Leg>,
 }
 
 /// What the amendments make of a history on a business date.
@@ -201,6 +220,14 @@ impl History {
             }
             Addition::Matured { hash, .. } => self.matured.push(*hash),
             Addition::Amended(input) => self.amendments.push(*input),
+            Addition::Arrived { due, .. } => match due.sending {
+                Sending::New | Sending::Instead => {
+                    self.arrivals.insert(due.leg.key.hash, due.leg);
+                }
+                Sending::Withdrawn => {
+                    self.arrivals.remove(&due.leg.key.hash);
+                }
+            },
             Addition::Taken { .. } | Addition::Corrected | Addition::Nothing => {}
         }
     }
@@ -241,6 +268,7 @@ impl History {
                 found.items.push(Item::Trade(input));
             }
         }
+        found.items.extend(self.arrivals.values().copied().map(Item::Arrival));
         found.items.sort_unstable_by_key(Item::key);
         found.waiting.sort_unstable_by_key(|waiting| waiting.input.key());
         found.forwards = forwards.in_range();

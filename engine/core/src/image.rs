@@ -12,6 +12,7 @@ use crate::date::Date;
 use crate::digest;
 use crate::forward::Forward;
 use crate::input_bytes::BadInput;
+use crate::legs::Legs;
 use crate::limits::Limits;
 use crate::lots::{Lot, LotBlock};
 use crate::mark::{Marks, Quote};
@@ -95,6 +96,7 @@ impl Book {
         self.amendments.write(&mut out);
         self.held.write(&mut out);
         self.write_wide(&mut out);
+        self.legs.write(&mut out);
         out.u64(self.economic_digest());
         out.u64(self.full_digest());
         out.drain_into(sink);
@@ -154,6 +156,7 @@ impl Book {
             return Err(ImageError::TooLarge("held amendments"));
         }
         book.read_wide(&mut read)?;
+        book.legs = Legs::read(&mut read, &book.names)?;
         let (economic, full) = (read.u64()?, read.u64()?);
         if !read.is_empty() {
             return Err(ImageError::Malformed);

@@ -17,11 +17,6 @@ impl From<Truncated> for BadInput {
 }
 
 impl Writer {
-    pub(crate) fn text(&mut self, text: &[u8]) {
-        self.u32(text.len() as u32);
-        self.slice(text);
-    }
-
     pub(crate) fn key(&mut self, key: &ChronoKey) {
         self.u32(key.date.0 as u32);
         self.u32(key.part as u32);
@@ -29,6 +24,11 @@ impl Writer {
         self.u64(key.source_order);
         self.text(key.trade_id.as_bytes());
         self.u128(key.hash.0);
+    }
+
+    pub(crate) fn text(&mut self, text: &[u8]) {
+        self.u32(text.len() as u32);
+        self.slice(text);
     }
 
     pub(crate) fn amend_input(&mut self, i: &AmendInput) {
@@ -63,7 +63,7 @@ impl Writer {
         self.text(i.correlation.as_bytes());
         self.u128(i.hash.0);
         self.u128(i.lot.0);
-        for id in [i.namespace, i.account, i.instrument, i.contract, i.user, i.currency, i.sub_account] {
+        for id in [i.namespace, i.account, i.instrument, i.contract, i.user, i.currency, i.sub_account, i.to_account] {
             self.u32(id);
         }
         for date in [i.effective_date, i.acquired] {
@@ -156,6 +156,7 @@ impl<'a> Reader<'a> {
         let (hash, lot) = (TradeHash(self.u128()?), TradeHash(self.u128()?));
         let (namespace, account, instrument) = (self.u32()?, self.u32()?, self.u32()?);
         let (contract, user, currency, sub_account) = (self.u32()?, self.u32()?, self.u32()?, self.u32()?);
+        let to_account = self.u32()?;
         let (effective_date, acquired) = (Date(self.u32()? as i32), Date(self.u32()? as i32));
         let [side, trade_type, kind, _] = self.array()?;
         Ok(TradeInput {
@@ -180,6 +181,7 @@ impl<'a> Reader<'a> {
             acquired,
             effective_date,
             lot,
+            to_account,
             user,
             correlation,
         })

@@ -17,6 +17,7 @@
 //! amended hash u128 | standing u64                                                  (24 bytes)
 //! tail    frontier | forward count u32 | quantity i64 | gross i64 | waiting u32     (no fixed size)
 //! waiting sequence u64 | address u64 | the trade's input                            (no fixed size)
+//! then    leaving u32, and as many lots that leave, with their cause and target     (no fixed size)
 //! ```
 //! `trades` lists, in chronological order, the figures of every trade that the replay decided again; `actions` those of
 //! every action that it booked.
@@ -33,6 +34,7 @@ use crate::forward::Forward;
 use crate::history::Standing;
 use crate::id::{ChronoKey, TradeHash};
 use crate::input_bytes::BadInput;
+use crate::legs::Leaving;
 use crate::lots::Lot;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
@@ -140,6 +142,8 @@ pub struct Outcome {
     pub breaks: Vec<(TradeHash, Reason)>,
     /// The greatest key that was booked.
     pub frontier: ChronoKey,
+    /// Lots that leave for other positions, in the order of what sends them.
+    pub leaving: Vec<Leaving>,
     /// Amended trades that wait for their date; their position's number is not set.
     pub waiting: Vec<Forward>,
     /// How each trade that anything ever amended stands.
@@ -162,6 +166,7 @@ impl Default for Outcome {
             actions: Vec::new(),
             breaks: Vec::new(),
             frontier: ChronoKey::MIN,
+            leaving: Vec::new(),
             waiting: Vec::new(),
             amended: Vec::new(),
             forwards: 0,
@@ -265,6 +270,10 @@ impl Outcome {
             out.u64(waiting.address);
             out.trade_input(&waiting.input);
         }
+        out.u32(self.leaving.len() as u32);
+        for leaving in &self.leaving {
+            out.leaving(leaving);
+        }
         out.into_bytes()
     }
 
@@ -353,10 +362,14 @@ impl Outcome {
             forward_quantity_e8: read.i64()?,
             forward_gross_e8: read.i64()?,
             waiting: Vec::new(),
+            leaving: Vec::new(),
         };
         for _ in 0..read.u32()? {
             let (sequence, address) = (read.u64()?, read.u64()?);
             outcome.waiting.push(Forward { input: read.trade_input()?, position: NO_POSITION, sequence, address });
+        }
+        for _ in 0..read.u32()? {
+            outcome.leaving.push(read.leaving()?);
         }
         if read.is_empty() { Ok(outcome) } else { Err(BadBody) }
     }
@@ -450,7 +463,16 @@ mod tests {
             reason: Reason::None,
             allocations: vec![],
         };
+        let leaving = Leaving {
+            key: ChronoKey { date: Date(9), ..ChronoKey::MIN },
+            to_account: 1,
+            to_instrument: 2,
+            number: 3,
+            is_long: true,
+            lot,
+        };
         let outcome = Outcome {
+            leaving: vec![leaving],
             after: Figures {
                 quantity_e8: -5,
                 realized_e16: 11,

@@ -82,6 +82,8 @@ reasons! {
     SubAccountOversell = 27 "SUB_ACCOUNT_OVERSELL",
     /// An opening lot on the other side of the position.
     OppositeSide = 28 "OPPOSITE_SIDE",
+    /// The position does not hold what a transfer would move.
+    NotHeld = 29 "NOT_HELD",
     /// It changes history that a period lock has closed.
     PeriodLocked = 40 "PERIOD_LOCKED",
     /// A position that the period lock concerns is not RECONCILED, or waits for something that is due.

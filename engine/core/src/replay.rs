@@ -8,12 +8,14 @@ use alloc::vec::Vec;
 use crate::action_input::ActionInput;
 use crate::amount::Overflow;
 use crate::apply::{Misfit, settle};
-use crate::command::{Origin, TradeInput};
+use crate::arrival::settle_arrival;
+use crate::command::{Origin, TradeInput, TradeKind};
 use crate::date::Date;
 use crate::decide::{Booked, Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
 use crate::event::{Class, Figures, Reason, Run, TradeEvent};
 use crate::history::{Effective, History, Item};
 use crate::id::{NO_NAME, TradeHash, TradeId};
+use crate::legs::{Leaving, Leg, leaving_by_action, leaving_by_transfer};
 use crate::limits::LOT_BLOCK_SLOTS_MIN;
 use crate::lots::{Lot, LotArena};
 use crate::names::Names;
@@ -110,6 +112,8 @@ pub fn replay_witnessed(
         actions: Vec::new(),
         room: None,
         rewritten: Vec::new(),
+        gone: Vec::new(),
+        leaving: Vec::new(),
         lots_max: items.len(),
         breaks: Vec::new(),
     };
@@ -156,6 +160,8 @@ struct Replayer<'a> {
     /// For actions, made when there is one.
     room: Option<ActionRoom>,
     rewritten: Vec<Lot>,
+    gone: Vec<Lot>,
+    leaving: Vec<Leaving>,
     lots_max: usize,
     breaks: Vec<(TradeHash, Reason)>,
     witness: &'a mut dyn Witness,
@@ -166,7 +172,51 @@ impl Replayer<'_> {
         match item {
             Item::Trade(input) => self.trade(input),
             Item::Action(input) => self.action(input),
+            Item::Arrival(leg) => self.arrival(leg),
         }
+    }
+
+    /// What leaves a range is passed over, like an action.
+    fn arrival(&mut self, leg: &Leg) -> Result<(), ReplayError> {
+        (self.position.account, self.position.instrument) = (leg.account, leg.instrument);
+        let in_force = self.contracts.in_force(leg.account, leg.instrument, NO_NAME, leg.key.date);
+        let rules = in_force.unwrap_or(Rules::DEFAULT);
+        let input = leg.as_input();
+        let ground = Ground {
+            quantity_e8: self.position.quantity_e8,
+            lots: &self.lots,
+            block: &self.position.block,
+            cost: (self.position.cost_e16, self.position.base_cost_e16),
+            oldest: self.position.oldest,
+            multiplier_e8: self.multiplier_e8,
+        };
+        let booked = ground.book_arrival(&rules, leg, self.scratch);
+        let booked = booked.and_then(|booked| sums_fit(&self.position, &input, &booked).map(|()| booked));
+        match booked {
+            Ok(booked) => {
+                if booked.broke != Reason::None {
+                    self.breaks.push((leg.key.hash, booked.broke));
+                    self.trades.push(TradeFigures {
+                        hash: leg.key.hash,
+                        realized_e16: booked.realized_e16,
+                        realized_long_e16: booked.realized_long_e16,
+                        realized_base_e16: booked.realized_base_e16,
+                        realized_market_e16: booked.realized_base_e16,
+                        date: leg.key.date,
+                        reason: booked.broke,
+                        allocations: Vec::new(),
+                    });
+                }
+                let runs = &self.scratch.runs;
+                settle_arrival(&mut self.lots, &self.names, &mut self.position, leg, &booked, runs)
+                    .map_err(ReplayError::Misfit)?;
+            }
+            Err(Reason::Overflow) => self.breaks.push((leg.key.hash, Reason::Overflow)),
+            Err(reason) => return Err(ReplayError::Item(leg.key.trade_id, reason)),
+        }
+        self.position.frontier = leg.key;
+        self.position.version += 1;
+        Ok(())
     }
 
     fn action(&mut self, input: &ActionInput) -> Result<(), ReplayError> {
@@ -197,8 +247,19 @@ impl Replayer<'_> {
         let seen = SeenAction { input, rules: &rules, multiplier_e8, position, lots, took: &took, runs };
         self.witness.action(&seen).map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let action = (input, self.multiplier_e8);
-        settle_taken(&mut self.lots, &self.names, &mut self.position, action, &took, runs, &mut self.rewritten)
-            .map_err(ReplayError::Misfit)?;
+        let is_long = self.position.quantity_e8 > 0;
+        settle_taken(
+            &mut self.lots,
+            &self.names,
+            &mut self.position,
+            action,
+            &took,
+            runs,
+            &mut self.rewritten,
+            &mut self.gone,
+        )
+        .map_err(ReplayError::Misfit)?;
+        leaving_by_action(input, is_long, &self.gone, &mut self.leaving);
         self.actions.push(ActionFigures { hash: input.hash, date: input.date(), gains, dividends_e16 });
         Ok(())
     }
@@ -250,6 +311,9 @@ impl Replayer<'_> {
             reason: booked.broke,
             allocations,
         });
+        if input.kind == TradeKind::Transfer {
+            leaving_by_transfer(&self.lots, &self.position, &event, &mut self.leaving);
+        }
         settle(&mut self.lots, &self.names, &mut self.position, &event).map_err(ReplayError::Misfit)?;
         self.position.version += 1;
         Ok(())
@@ -271,6 +335,7 @@ impl Replayer<'_> {
             trades: self.trades,
             actions: self.actions,
             breaks: self.breaks,
+            leaving: self.leaving,
             ..Outcome::default()
         }
     }
@@ -293,18 +358,12 @@ pub fn allocations(
         return Ok(found);
     }
     let input = &event.input;
-    let closing = Closing {
-        input,
-        multiplier_e8,
-        is_long: before.quantity_e8 > 0,
-        quantity_e8: event.closed_quantity_e8,
-        value_e16: values::values(input, event.closed_quantity_e8, multiplier_e8)?.closed,
-        realized_e16: event.realized_e16,
-    };
-    let until = rules.long_term_until(input.effective_date);
     let (cost, base_cost) = (event.closed_cost_e16, event.closed_base_e16);
     let average = Average::of(event.averaged, event.closed_quantity_e8, cost, base_cost);
-    closing.allocate(values::taken(lots, &before.block, event.runs, average), |part, realized_e16| {
+    let parts = values::taken(lots, &before.block, event.runs, average);
+    let until = rules.long_term_until(input.effective_date);
+    let is_long = before.quantity_e8 > 0;
+    let mut find = |part: &values::Taken, realized_e16| {
         found.push(Allocation {
             lot: part.lot.origin,
             quantity_e8: part.quantity_e8,
@@ -313,8 +372,21 @@ pub fn allocations(
             base_cost_e16: part.base_cost_e16,
             realized_e16,
             acquired: part.lot.acquired,
-            is_long_term: closing.is_long && part.lot.acquired <= until,
+            is_long_term: is_long && part.lot.acquired <= until,
         });
-    })?;
+    };
+    if input.kind == TradeKind::Transfer {
+        parts.for_each(|part| find(&part, 0));
+        return Ok(found);
+    }
+    let closing = Closing {
+        input,
+        multiplier_e8,
+        is_long,
+        quantity_e8: event.closed_quantity_e8,
+        value_e16: values::values(input, event.closed_quantity_e8, multiplier_e8)?.closed,
+        realized_e16: event.realized_e16,
+    };
+    closing.allocate(parts, |part, realized_e16| find(part, realized_e16))?;
     Ok(found)
 }

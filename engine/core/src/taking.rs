@@ -10,10 +10,11 @@ use crate::action::{Gains, Holding, closing, concerned, dividend, rewrite, rewri
 use crate::action_input::ActionInput;
 use crate::amount::{Money, Overflow, add, sub};
 use crate::apply::{Misfit, settle};
-use crate::command::{Origin, TradeInput};
-use crate::decide::{Booked, Decision, Ground, Legality, Scratch};
+use crate::arrival::as_event;
+use crate::decide::{Booked, Ground, Legality, Scratch};
 use crate::digest;
-use crate::event::{Class, Reason, Run, TradeEvent};
+use crate::event::{Reason, Run};
+use crate::leaving::{as_arriving, empties};
 use crate::limits::{LOT_BLOCK_SLOTS_MIN, LOTS_PER_POSITION_MAX};
 use crate::lots::{Lot, LotArena, LotBlock};
 use crate::names::Names;
@@ -26,6 +27,8 @@ use crate::rules::{LotScope, Rules};
 #[derive(Debug)]
 pub struct ActionRoom {
     lots: Vec<Lot>,
+    /// New lots of another instrument.
+    spun: Vec<Lot>,
     /// The lots as the action rewrites them, for choosing which of them its closing takes.
     arena: LotArena,
     block: LotBlock,
@@ -36,7 +39,8 @@ impl ActionRoom {
     #[must_use]
     pub fn new(lots_max: usize) -> Self {
         let most = lots_max.min(LOTS_PER_POSITION_MAX);
-        Self { lots: Vec::with_capacity(most), arena: LotArena::new(most * 2), block: LotBlock::EMPTY }
+        let lots = || Vec::with_capacity(most);
+        Self { lots: lots(), spun: lots(), arena: LotArena::new(most * 2), block: LotBlock::EMPTY }
     }
 }
 
@@ -128,19 +132,20 @@ pub(crate) fn take(
     let mut took = Took::nothing(position);
     scratch.runs.clear();
     room.lots.clear();
+    room.spun.clear();
     room.lots.extend(site.lots.iter(&position.block));
     let touched = concerned(input, &room.lots);
     let concerned_e8: i64 = room.lots[..touched].iter().map(|lot| lot.quantity_e8).sum();
     let (mut lots, mut block) = (site.lots, &position.block);
-    if rewrites(input.kind) {
+    if rewrites(input) {
         let holding = Holding { is_long, multiplier_e8: site.multiplier_e8, rules };
-        took.gains = rewrite(input, &holding, &mut room.lots)?;
+        took.gains = rewrite(input, &holding, &mut room.lots, &mut room.spun)?;
         let after = sums(&room.lots, is_long)?;
         (took.quantity_e8, took.cost_e16, took.base_cost_e16) =
             (after.quantity_e8, after.cost_e16, after.base_cost_e16);
     }
     if let Some(trade) = closing(input, took.quantity_e8, concerned_e8) {
-        if rewrites(input.kind) {
+        if rewrites(input) {
             let averaged = position.block.is_averaged();
             room.arena.replace(&mut room.block, averaged, room.lots.iter().copied(), |_| 0);
             (lots, block) = (&room.arena, &room.block);
@@ -159,6 +164,9 @@ pub(crate) fn take(
         took.quantity_e8 += trade.signed_quantity_e8();
         took.cost_e16 = sub(took.cost_e16, took.closed.closed_cost_e16)?;
         took.base_cost_e16 = sub(took.base_cost_e16, took.closed.closed_base_e16)?;
+    }
+    if empties(input) {
+        (took.quantity_e8, took.cost_e16, took.base_cost_e16) = (0, 0, 0);
     }
     took.dividends_e16 = dividend(input, if is_long { concerned_e8 } else { -concerned_e8 })?;
     fits(position, &took)?;
@@ -185,7 +193,8 @@ macro_rules! same {
     };
 }
 
-/// Moves lots and sums of one position as was decided; frontier and status are the caller's.
+/// Moves lots and sums of one position as was decided; frontier and status are the caller's. What leaves for another
+/// instrument is left in `leaving`, in lot order.
 ///
 /// # Errors
 /// [`Misfit`].
@@ -197,18 +206,20 @@ pub(crate) fn settle_taken(
     took: &Took,
     runs: &[Run],
     room: &mut Vec<Lot>,
+    leaving: &mut Vec<Lot>,
 ) -> Result<(), Misfit> {
     let (input, multiplier_e8) = action;
     let frontier = position.frontier;
     let is_long = position.quantity_e8 > 0;
+    leaving.clear();
     room.clear();
     room.extend(lots.iter(&position.block));
     let concerned_e8: i64 = room[..concerned(input, room)].iter().map(|lot| lot.quantity_e8).sum();
-    if rewrites(input.kind) {
+    if rewrites(input) {
         let overflow = |_| Misfit("an action that does not fit its own figures");
         // Costs and quantities are the same under all rules; which part of the gain is long-term is in the event.
         let holding = Holding { is_long, multiplier_e8, rules: &Rules::DEFAULT };
-        let gains = rewrite(input, &holding, room).map_err(overflow)?;
+        let gains = rewrite(input, &holding, room, leaving).map_err(overflow)?;
         same!((gains.realized_e16, gains.base_e16), (took.gains.realized_e16, took.gains.base_e16), "other gains");
         let after = sums(room, is_long).map_err(overflow)?;
         position.quantity_e8 = after.quantity_e8;
@@ -223,7 +234,15 @@ pub(crate) fn settle_taken(
     }
     if let Some(trade) = closing(input, position.quantity_e8, concerned_e8) {
         same!(trade.quantity_e8, took.closed.closed_quantity_e8, "its closing takes another quantity");
-        settle(lots, names, position, &closed_event(&trade, &took.closed, runs))?;
+        settle(lots, names, position, &as_event(&trade, &took.closed, runs))?;
+    }
+    if empties(input) {
+        leaving.extend(lots.iter(&position.block));
+        lots.replace(&mut position.block, false, core::iter::empty(), |_| 0);
+        (position.quantity_e8, position.cost_e16, position.base_cost_e16) = (0, 0, 0);
+    }
+    for lot in leaving.iter_mut() {
+        *lot = as_arriving(input, lot);
     }
     position.dividends_e16 += took.dividends_e16;
     position.frontier = frontier;
@@ -245,8 +264,8 @@ pub(crate) fn effects(seen: &SeenAction<'_>) -> Result<(Vec<Lot>, Vec<Allocation
     let concerned_e8: i64 = before[..concerned(input, &before)].iter().map(|lot| lot.quantity_e8).sum();
     let mut rewritten = before.clone();
     let mut quantity_e8 = position.quantity_e8;
-    if rewrites(input.kind) {
-        rewrite(input, &Holding { is_long, multiplier_e8, rules }, &mut rewritten)?;
+    if rewrites(input) {
+        rewrite(input, &Holding { is_long, multiplier_e8, rules }, &mut rewritten, &mut Vec::new())?;
         quantity_e8 = sums(&rewritten, is_long)?.quantity_e8;
     }
     let mut closed = Vec::new();
@@ -254,28 +273,11 @@ pub(crate) fn effects(seen: &SeenAction<'_>) -> Result<(Vec<Lot>, Vec<Allocation
         let mut arena = LotArena::new((rewritten.len() * 4).max(LOT_BLOCK_SLOTS_MIN * 4).next_power_of_two());
         let mut now = Position { quantity_e8, block: LotBlock::EMPTY, ..*position };
         arena.replace(&mut now.block, position.block.is_averaged(), rewritten.iter().copied(), |_| 0);
-        closed = allocations(&arena, &now, &closed_event(&trade, &took.closed, runs), rules, multiplier_e8)?;
+        closed = allocations(&arena, &now, &as_event(&trade, &took.closed, runs), rules, multiplier_e8)?;
     }
     let mut left = rewritten.into_iter().peekable();
     let after = before
         .into_iter()
         .map(|lot| left.next_if(|now| now.origin == lot.origin).unwrap_or(Lot { quantity_e8: 0, ..lot }));
     Ok((after.collect(), closed))
-}
-
-/// The closing of an action as the event of a trade that has no id.
-fn closed_event<'a>(trade: &TradeInput, booked: &Booked, runs: &'a [Run]) -> TradeEvent<'a> {
-    let decision = Decision {
-        class: Class::Applied,
-        reason: Reason::None,
-        position: 0,
-        version: 0,
-        on_provisional: false,
-        late: false,
-        backdated: false,
-        adjusts: false,
-        booked: *booked,
-        first: None,
-    };
-    decision.event_with(trade, &Origin::INTERNAL, runs)
 }

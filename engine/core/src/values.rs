@@ -66,7 +66,7 @@ pub(crate) fn lot_price(
 ) -> Result<i64, Overflow> {
     let by_price = match input.kind {
         TradeKind::Trade => input.consideration().is_none() && rules.fees_rule == FeesRule::Apart,
-        TradeKind::OpenLot => true,
+        TradeKind::OpenLot | TradeKind::Transfer => true,
     };
     match input.price() {
         Some(price_e8) if by_price => Ok(price_e8),

@@ -146,7 +146,7 @@ fn refused_actions_change_nothing() {
                 Reason::UnknownContract,
                 held,
             ),
-            ("spin-off", Command::Action(action(2, ActionKind::SpinOff, 2)), Reason::NotSupported, held),
+            ("spin-off", Command::Action(action(2, ActionKind::SpinOff, 2)), Reason::BadTerms, held),
         ],
     );
     let mut number = 10;

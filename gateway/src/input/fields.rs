@@ -109,6 +109,7 @@ fields! {
     BasisFraction = "basis_fraction",
     RecordDate = "record_date",
     Through = "through",
+    ToAccount = "to_account",
 }
 
 const FIELDS: usize = Field::ALL.len();
@@ -118,6 +119,7 @@ const _: () = assert!(FIELDS <= u64::BITS as usize);
 const TYPES: &[(&str, &[Field])] = &[
     ("trade", TRADE_FIELDS),
     ("open_lot", OPEN_LOT_FIELDS),
+    ("transfer", TRANSFER_FIELDS),
     ("cancel", amend::CANCEL_FIELDS),
     ("correct", amend::CORRECT_FIELDS),
     (
@@ -205,8 +207,21 @@ const OPEN_LOT_FIELDS: &[Field] = &[
     Field::UserId,
 ];
 
-/// Types that the contract announces and a later version reads.
-const LATER_TYPES: &[&str] = &["transfer"];
+const TRANSFER_FIELDS: &[Field] = &[
+    Field::TradeId,
+    Field::Account,
+    Field::ToAccount,
+    Field::Instrument,
+    Field::Quantity,
+    Field::Lot,
+    Field::SubAccount,
+    Field::EffectiveDate,
+    Field::ExecutedAt,
+    Field::SourceOrder,
+    Field::ContractId,
+    Field::CorrelationId,
+    Field::UserId,
+];
 
 /// A value as the file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -280,6 +295,7 @@ impl<'a> Object<'a> {
         Ok(match kind {
             "trade" => Line::Trade(fields.trade()?),
             "open_lot" => Line::Trade(fields.open_lot()?),
+            "transfer" => Line::Trade(fields.transfer()?),
             "cancel" => Line::Amend(fields.cancel()?),
             "correct" => Line::Amend(fields.correct()?),
             "resolve" => Line::Resolve(fields.resolve()?),
@@ -304,10 +320,6 @@ impl<'a> Object<'a> {
         };
         if let Some((name, _)) = TYPES.iter().find(|(name, _)| *name == given) {
             return Ok(name);
-        }
-        if LATER_TYPES.contains(&&*given) {
-            let message = format!("{} is read by a later version; this one reads {}", quoted(&given), type_names());
-            return Err(LineError::of("type", Code::NotSupportedYet, message));
         }
         Err(LineError::of("type", Code::UnknownType, format!("{} is no type; one of {}", quoted(&given), type_names())))
     }

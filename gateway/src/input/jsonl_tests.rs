@@ -20,6 +20,7 @@ fn read(text: &str) -> Result<Line, LineError> {
 
 fn trade() -> TradeLine {
     TradeLine {
+        to_account: None,
         trade_id: "t1".to_owned(),
         namespace: None,
         account: "A1".to_owned(),
@@ -308,7 +309,7 @@ fn refusals() {
             Code::TooLong,
             Some("reason"),
         ),
-        (r#"{"type":"transfer"}"#.to_owned(), Code::NotSupportedYet, Some("type")),
+        (r#"{"type":"transfer"}"#.to_owned(), Code::MissingField, Some("quantity")),
         (r#"{"type":"corporate_action"}"#.to_owned(), Code::MissingField, Some("action")),
         (r#"{"type":"corporate_action","action":"reset"}"#.to_owned(), Code::BadEnum, Some("action")),
         (split(r#""numerator":2"#), Code::MissingField, Some("denominator")),

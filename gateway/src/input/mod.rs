@@ -86,8 +86,10 @@ pub struct TradeLine {
     pub account: String,
     /// Instrument.
     pub instrument: String,
-    /// A trade or an opening lot.
+    /// A trade, an opening lot or a transfer.
     pub kind: TradeKind,
+    /// Account that a transfer goes to.
+    pub to_account: Option<String>,
     /// Side.
     pub side: Side,
     /// What the sender says that it does; [`TradeType::Any`] where nothing is said.

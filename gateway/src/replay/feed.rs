@@ -292,6 +292,7 @@ impl<'h> Feeder<'h> {
             sub_account: line.sub_account.as_deref(),
             currency: line.currency.as_deref(),
             kind: line.kind,
+            to_account: line.to_account.as_deref(),
             side: line.side,
             trade_type: line.trade_type,
             quantity_e8: line.quantity_e8,

@@ -93,6 +93,7 @@ fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> Tra
         account: trade.account.to_owned(),
         instrument: trade.instrument.to_owned(),
         kind: TradeKind::Trade,
+        to_account: None,
         side: match trade.side {
             FixSide::Buy => Side::Buy,
             FixSide::Sell => Side::Sell,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use lotbook_core::Book;
 use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::amount::Money;
+use lotbook_core::arrival::ArrivedEvent;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::{InstrumentTerms, NameClass};
 use lotbook_core::date::Date;
@@ -135,6 +136,12 @@ impl Ledger {
     /// hash itself still tells lots apart.
     pub(super) fn id(&self, hash: TradeHash) -> String {
         self.ids.get(&hash).map_or_else(|| format!("#{:032x}", hash.0), |id| id.as_ref().to_owned())
+    }
+
+    /// What sent a lot here stands for it where something is said about the arrival itself.
+    fn note_arrived(&mut self, event: &ArrivedEvent<'_>) {
+        let key = &event.due.leg.key;
+        self.ids.insert(key.hash, key.trade_id.as_str().into());
     }
 
     /// What a trade's event says beside its figures.
@@ -293,6 +300,10 @@ impl Observer for Listener {
         self.0.lock().note_action(event);
     }
 
+    fn arrived(&mut self, _: &RecordHeader, event: &ArrivedEvent<'_>) {
+        self.0.lock().note_arrived(event);
+    }
+
     fn taken(&mut self, before: &Book, _: &RecordHeader, event: &TakenEvent<'_>) {
         let mut ledger = self.0.lock();
         ledger.note_taken(event);
@@ -426,6 +437,7 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
                 }
             }
             Event::Taken(taken) => ledger.lock().note_taken(taken),
+            Event::Arrived(arrived) => ledger.lock().note_arrived(arrived),
             // Without amendments a replay says nothing about what waits.
             Event::Corrected(corrected) if !ledger.lock().amendments.is_empty() => {
                 let outcome = side_log::read(host.side_log(), corrected).map_err(|error| failed(error.to_string()))?;

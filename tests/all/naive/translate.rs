@@ -73,6 +73,7 @@ pub(super) fn input(trade: &Trade) -> TradeInput {
         executed_at_ns: trade.executed_at,
         source_order: trade.source_order,
         lot: trade.lot.as_ref().map_or(TradeHash::NONE, |id| hash(id)),
+        to_account: NO_NAME,
         user: NO_NAME,
         correlation: TradeId::EMPTY,
     }

@@ -36,6 +36,8 @@ pub const AMEND_DUPLICATE: u16 = 28;
 pub const ACTION: u16 = 40;
 /// A position took a change of history.
 pub const TAKEN: u16 = 41;
+/// A lot arrived from another position.
+pub const ARRIVED: u16 = 44;
 /// Every position has been looked at for a change.
 pub const SETTLED: u16 = 42;
 /// A period lock.
@@ -48,7 +50,7 @@ pub const RESOLVED: u16 = 33;
 pub const DIGESTS: u16 = 48;
 
 /// All kinds with their names, for tools.
-pub const ALL: [(u16, &str); 23] = [
+pub const ALL: [(u16, &str); 24] = [
     (DEFINED, "Defined"),
     (INSTRUMENT, "Instrument"),
     (CONTRACT, "ContractRulesChanged"),
@@ -69,6 +71,7 @@ pub const ALL: [(u16, &str); 23] = [
     (RESOLVED, "BreaksResolved"),
     (ACTION, "CorporateAction"),
     (TAKEN, "ChangeTaken"),
+    (ARRIVED, "LotArrived"),
     (SETTLED, "ChangeSettled"),
     (PERIOD_LOCK, "PeriodLock"),
     (DIGESTS, "Digests"),

@@ -67,8 +67,9 @@ pub(super) struct TradeExtraV1 {
     pub(super) fx_to_base_e8: i64,
     pub(super) lot_price_e8: i64,
     pub(super) acquired: i32,
+    pub(super) to_account: u32,
     pub(super) kind: u8,
-    pub(super) reserved: [u8; 3],
+    pub(super) reserved: [u8; 15],
 }
 
 #[derive(Archive, Serialize)]
@@ -187,7 +188,7 @@ pub(super) struct DigestsV1 {
 // Frozen: these sizes are on disk.
 const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
 const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
-const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 96);
+const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 112);
 const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 432);
 const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
 const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);

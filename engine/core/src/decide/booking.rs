@@ -192,6 +192,9 @@ impl Ground<'_> {
     ) -> Result<Booked, Reason> {
         scratch.runs.clear();
         let effect = self.effect(input);
+        if input.kind == TradeKind::Transfer {
+            return self.book_transfer(rules, input, effect, legality, scratch);
+        }
         let broke = match legality {
             Legality::Late => self.oversell(effect, rules, input),
             Legality::Checked | Legality::Carried => self.illegality(effect, rules, input),
@@ -216,6 +219,34 @@ impl Ground<'_> {
             booked.opened_cost_e16 = cost;
             booked.opened_base_e16 = convert(cost, input.fx_to_base_e8)?;
             self.open(rules, input, effect, legality, &mut booked)?;
+        }
+        Ok(booked)
+    }
+
+    /// A transfer takes lots as a closing trade does, at their cost, and realizes nothing. What it would move beyond
+    /// what is there stays.
+    fn book_transfer(
+        &self,
+        rules: &Rules,
+        input: &TradeInput,
+        effect: Effect,
+        legality: Legality,
+        scratch: &mut Scratch,
+    ) -> Result<Booked, Reason> {
+        let broke = if effect == Effect::Decreases { Reason::None } else { Reason::NotHeld };
+        if broke != Reason::None && legality != Legality::Carried {
+            return Err(broke);
+        }
+        let is_other_side = matches!(effect, Effect::Decreases | Effect::Flips);
+        let held_e8 = self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?;
+        let closed_quantity_e8 = if is_other_side { input.quantity_e8.min(held_e8) } else { 0 };
+        let mut booked = Booked { method: rules.method, closed_quantity_e8, broke, ..Booked::NOTHING };
+        if closed_quantity_e8 > 0 {
+            // Without a price nothing is a loss or a gain.
+            let method = if rules.method == LotMethod::MinTax { LotMethod::Fifo } else { rules.method };
+            let choice = self.choose(&Rules { method, ..*rules }, input, legality, &mut booked, scratch)?;
+            booked.averaged = choice.averaged;
+            (booked.closed_cost_e16, booked.closed_base_e16) = (choice.cost_e16, choice.base_cost_e16);
         }
         Ok(booked)
     }
@@ -252,7 +283,7 @@ impl Ground<'_> {
 
     /// What the lots that are long-term on the trade's date realize.
     #[cold]
-    fn long_term(
+    pub(crate) fn long_term(
         &self,
         rules: &Rules,
         input: &TradeInput,
@@ -324,7 +355,7 @@ impl Ground<'_> {
     }
 
     /// Which lots close, and what they take with them.
-    fn choose(
+    pub(crate) fn choose(
         &self,
         rules: &Rules,
         input: &TradeInput,
@@ -373,7 +404,8 @@ pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Ru
 
 /// Whether a position's sums stay in range with this booking.
 pub(crate) fn sums_fit(position: &Position, input: &TradeInput, booked: &Booked) -> Result<(), Reason> {
-    let quantity = position.quantity_e8.checked_add(input.signed_quantity_e8()).ok_or(Reason::Overflow)?;
+    let moved = input.moved_e8(booked.closed_quantity_e8);
+    let quantity = position.quantity_e8.checked_add(moved).ok_or(Reason::Overflow)?;
     // The most negative number has no magnitude of its own type.
     quantity.checked_abs().ok_or(Reason::Overflow)?;
     let realized = add(position.realized_e16, booked.realized_e16)?;

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use super::{Booked, Closed, Opened, Step, Washes, What};
 use crate::action_input::{ActionInput, ActionKind};
 use crate::amount::{Overflow, sub};
-use crate::command::TradeInput;
+use crate::command::{TradeInput, TradeKind};
 use crate::date::Date;
 use crate::decide::{self, Scratch};
+use crate::event::Reason;
 use crate::history::{History, Item};
 use crate::id::{ChronoKey, NO_NAME, NameId};
 use crate::lots::Lot;
@@ -41,9 +42,21 @@ pub fn tell(
 ) -> Result<(Outcome, Vec<(ChronoKey, Step)>), ReplayError> {
     let mut items = history.effective(ground.today).items;
     items.extend(ground.actions.iter().copied().map(Item::Action));
+    // Units that left or arrived have a history in another position, which no walk of this instrument sees.
+    if let Some(item) = items.iter().find(|item| goes_elsewhere(item)) {
+        return Err(ReplayError::Item(item.id(), Reason::NotSupported));
+    }
     let mut teller = Teller { position, steps: Vec::with_capacity(items.len()) };
     let outcome = replay_witnessed(&mut items, ground.contracts, ground.multiplier_e8, scratch, &mut teller)?;
     Ok((outcome, teller.steps))
+}
+
+fn goes_elsewhere(item: &Item) -> bool {
+    match item {
+        Item::Trade(input) => input.kind == TradeKind::Transfer,
+        Item::Action(input) => input.leads_on(),
+        Item::Arrival(_) => true,
+    }
 }
 
 /// The splits of an instrument, which change what a unit is, in every account and also where nothing is held.

@@ -210,6 +210,7 @@ impl Work {
             sub_account: None,
             currency: trade.currency,
             kind: TradeKind::Trade,
+            to_account: None,
             side: side(trade.side),
             trade_type: match trade.trade_type {
                 Some(FixTradeType::Decrease) => TradeType::Decrease,

@@ -10,6 +10,7 @@ impl Fields<'_> {
             account: self.required_text(Field::Account, check_name)?,
             instrument: self.required_text(Field::Instrument, check_name)?,
             kind: TradeKind::Trade,
+            to_account: None,
             side: self.side()?,
             trade_type: self.trade_type()?,
             quantity_e8: self.required_decimal(Field::Quantity)?,
@@ -39,6 +40,7 @@ impl Fields<'_> {
             account: self.required_text(Field::Account, check_name)?,
             instrument: self.required_text(Field::Instrument, check_name)?,
             kind: TradeKind::OpenLot,
+            to_account: None,
             side: if signed_e8 < 0 { Side::SellShort } else { Side::Buy },
             trade_type: TradeType::Any,
             quantity_e8: signed_e8.abs(),
@@ -53,6 +55,36 @@ impl Fields<'_> {
             executed_at_ns: self.timestamp(Field::ExecutedAt)?,
             source_order: self.integer(Field::SourceOrder)?,
             lot: None,
+            contract_id: self.text(Field::ContractId, check_id)?,
+            correlation_id: self.text(Field::CorrelationId, check_id)?,
+            user_id: self.text(Field::UserId, check_id)?,
+        })
+    }
+
+    /// Lots go to another account: long ones, or short ones where the quantity is negative.
+    pub(super) fn transfer(&mut self) -> Result<TradeLine, LineError> {
+        let signed_e8 = self.required_decimal(Field::Quantity)?;
+        Ok(TradeLine {
+            trade_id: self.required_text(Field::TradeId, check_id)?,
+            namespace: None,
+            account: self.required_text(Field::Account, check_name)?,
+            instrument: self.required_text(Field::Instrument, check_name)?,
+            kind: TradeKind::Transfer,
+            to_account: Some(self.required_text(Field::ToAccount, check_name)?),
+            side: if signed_e8 < 0 { Side::Buy } else { Side::Sell },
+            trade_type: TradeType::Any,
+            quantity_e8: signed_e8.abs(),
+            price_e8: None,
+            consideration_e8: None,
+            currency: None,
+            fx_to_base_e8: None,
+            sub_account: self.text(Field::SubAccount, check_id)?,
+            acquired: None,
+            fees_e8: 0,
+            effective_date: self.date(Field::EffectiveDate)?,
+            executed_at_ns: self.timestamp(Field::ExecutedAt)?,
+            source_order: self.integer(Field::SourceOrder)?,
+            lot: self.text(Field::Lot, check_id)?,
             contract_id: self.text(Field::ContractId, check_id)?,
             correlation_id: self.text(Field::CorrelationId, check_id)?,
             user_id: self.text(Field::UserId, check_id)?,

@@ -14,6 +14,7 @@ pub(super) fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
     match event {
         Event::Trade(trade) => Some((trade.input.account, trade.input.instrument)),
         Event::Taken(taken) => Some((taken.account, taken.instrument)),
+        Event::Arrived(arrived) => Some((arrived.due.leg.account, arrived.due.leg.instrument)),
         Event::Corrected(corrected) => Some((corrected.account, corrected.instrument)),
         Event::Amended(amend) => Some((amend.account, amend.instrument)),
         Event::Resolved(resolved) => Some((resolved.input.account, resolved.input.instrument)),
@@ -28,6 +29,7 @@ pub(super) fn moved_position(event: &Event<'_>) -> Option<u32> {
         Event::Amended(amend) => (amend.class == Class::Provisional).then_some(amend.position),
         Event::Resolved(resolved) => (resolved.reason == Reason::None).then_some(resolved.position),
         Event::Taken(taken) => Some(taken.position),
+        Event::Arrived(arrived) => Some(arrived.position),
         Event::Corrected(corrected) => Some(corrected.position),
         _ => None,
     }
@@ -57,6 +59,7 @@ pub(super) fn kind_word(kind: u16) -> &'static str {
         kind::RESOLVED => "resolved",
         kind::ACTION => "action",
         kind::TAKEN => "taken",
+        kind::ARRIVED => "arrived",
         kind::SETTLED => "settled",
         kind::PERIOD_LOCK => "period_lock",
         kind::CORRECTED => "corrected",

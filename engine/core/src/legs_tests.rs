@@ -1,0 +1,97 @@
+//! What is sent and due, step by step, with the digest worked out anew.
+
+use alloc::vec;
+
+use super::*;
+use crate::date::Date;
+
+fn names() -> Names {
+    let mut names = Names::new(16);
+    for text in [b"A1", b"A2"] {
+        names.define(NameClass::Account, text);
+    }
+    for text in [b"I1", b"I2"] {
+        names.define(NameClass::Instrument, text);
+    }
+    names
+}
+
+fn leaving(day: i32, number: u32, quantity_e8: i64) -> Leaving {
+    let lot = Lot {
+        origin: TradeHash(7),
+        quantity_e8,
+        cost_e16: 5,
+        base_cost_e16: 6,
+        price_e8: NO_PRICE,
+        acquired: Date(1),
+        sub_account: NO_NAME,
+    };
+    let key =
+        ChronoKey { date: Date(day), hash: TradeHash(u128::from(day.unsigned_abs()) << 80 | 9), ..ChronoKey::MIN };
+    Leaving { key, to_account: NO_NAME, to_instrument: 1, number, is_long: true, lot }
+}
+
+fn leg(day: i32, number: u32, quantity_e8: i64) -> Leg {
+    leaving(day, number, quantity_e8).from(&Position::new(0, 0, 99), 3)
+}
+
+fn same_after_an_image(legs: &Legs, names: &Names) {
+    let mut out = Writer::default();
+    legs.write(&mut out);
+    let bytes = out.into_bytes();
+    let mut read = Reader::new(&bytes);
+    let again = Legs::read(&mut read, names).expect("an image");
+    assert!(read.is_empty());
+    assert_eq!((again.digest, &again.due, &again.sent), (legs.digest, &legs.due, &legs.sent));
+    assert_eq!(again.sources, legs.sources);
+    for cut in 0..bytes.len() {
+        let cut = Legs::read(&mut Reader::new(&bytes[..cut]), names);
+        assert!(cut.is_err(), "what is cut short is no image");
+    }
+}
+
+#[test]
+fn what_an_item_sends_keeps_its_order() {
+    let keys: Vec<ChronoKey> = (0..40).map(|number| leg(5, number, 1).key).collect();
+    assert!(keys.is_sorted());
+    let of = |source_key| leaving(5, 0, 1).from(&Position::new(0, 0, source_key), 3).key.hash;
+    assert_ne!(of(1), of(2), "two sources of one cause");
+}
+
+#[test]
+fn differences_are_sent() {
+    let names = names();
+    let mut legs = Legs::default();
+    for sent in [leg(5, 0, 10), leg(5, 1, 20), leg(9, 0, 30)] {
+        legs.send(sent, &names);
+        same_after_an_image(&legs, &names);
+    }
+    assert!(legs.due_to(0, 0).is_none(), "they go to another instrument");
+    for _ in 0..3 {
+        let due = *legs.due_to(0, 1).expect("due");
+        assert_eq!(due.sending, Sending::New);
+        assert!(!legs.arrive(&Due { sending: Sending::Instead, ..due }, 8, &names), "not what was sent");
+        assert!(legs.arrive(&due, 8, &names));
+        same_after_an_image(&legs, &names);
+    }
+    assert_eq!(legs.sources_of(8), [3]);
+    let elsewhere = Leg { instrument: 0, account: 1, ..leg(9, 0, 30) };
+    legs.resend(3, vec![leg(4, 0, 1), leg(5, 0, 10), leg(5, 1, 21), elsewhere], &names);
+    let due: Vec<(Sending, i32, i64, NameId)> =
+        legs.due().map(|d| (d.sending, d.leg.key.date.0, d.leg.lot.quantity_e8, d.leg.account)).collect();
+    let want = [
+        (Sending::New, 4, 1, 0),
+        (Sending::Instead, 5, 21, 0),
+        (Sending::Withdrawn, 9, 30, 0),
+        (Sending::New, 9, 30, 1),
+    ];
+    assert_eq!(due, want);
+    same_after_an_image(&legs, &names);
+    legs.resend(3, vec![], &names);
+    assert_eq!(legs.due().skip(4).map(|d| d.sending).collect::<Vec<_>>(), [Sending::Withdrawn; 4]);
+    let all: Vec<Due> = legs.due().copied().collect();
+    for due in all {
+        assert!(legs.arrive(&due, 8, &names));
+    }
+    assert_eq!(legs.digest(), 0, "nothing was sent, and nothing is due");
+}
