@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use lotbook_gateway::fix::encode::{AckOutcome, AckPolicy, TradeAck};
+use lotbook_gateway::fix::encode::{AckOutcome, AckPolicy, AckType, TradeAck};
 use lotbook_gateway::fix::frame::{self, Framed};
 use lotbook_gateway::fix::limits::OUT_NUMBERS_PER_CALL_MAX;
 use lotbook_gateway::fix::message::Message;
@@ -105,6 +105,8 @@ impl Host {
 
     fn answer(&mut self, trade: &FixTrade<'_>) {
         let ack = TradeAck {
+            exec_type: AckType::Trade,
+            target_id: "",
             trade_id: trade.trade_id,
             account: trade.account,
             instrument: trade.instrument,

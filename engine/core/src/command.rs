@@ -5,6 +5,7 @@ use crate::amend::AmendInput;
 use crate::amend_event::ResolveInput;
 use crate::amount::ONE_E8;
 use crate::date::Date;
+use crate::event::Reason;
 use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash, TradeId};
 use crate::rules::ContractTerms;
 use crate::wide_event::LockInput;
@@ -358,6 +359,27 @@ pub struct InstrumentTerms {
     pub isin: [u8; 12],
     /// CUSIP, 9 characters, zeros where there is none.
     pub cusip: [u8; 9],
+}
+
+impl InstrumentTerms {
+    /// Whether the instrument can have this price; bounds come before the tick. A negative price passes: it has a
+    /// reason of its own.
+    ///
+    /// # Errors
+    /// [`Reason::PriceOutOfBounds`], [`Reason::PriceOffTick`].
+    #[inline]
+    pub fn check_price(&self, price_e8: i64) -> Result<(), Reason> {
+        if price_e8 < 0 {
+            return Ok(());
+        }
+        if price_e8 < self.price_min_e8 || (self.price_max_e8 > 0 && price_e8 > self.price_max_e8) {
+            return Err(Reason::PriceOutOfBounds);
+        }
+        if self.tick_e8 > 0 && price_e8 % self.tick_e8 != 0 {
+            return Err(Reason::PriceOffTick);
+        }
+        Ok(())
+    }
 }
 
 /// Kind of a mark.

@@ -185,13 +185,15 @@ impl Book {
         if !repeats(input.account, position.account) || !repeats(input.instrument, position.instrument) {
             return Err(Reason::NotSupported);
         }
-        let currency = self.instruments[position.instrument as usize].terms.currency;
-        if currency != NO_NAME && input.changes.currency().is_some_and(|named| named != currency) {
+        let terms = &self.instruments[position.instrument as usize].terms;
+        if terms.currency != NO_NAME && input.changes.currency().is_some_and(|named| named != terms.currency) {
             return Err(Reason::CurrencyMismatch);
         }
         if !input.changes.fits_trade() {
             return Err(Reason::NotSupported);
         }
+        // The door holds a trade's price against them; of an amendment only the book knows the instrument.
+        input.changes.price_e8().map_or(Ok(()), |price_e8| terms.check_price(price_e8))?;
         self.amendments.admit(input.kind, input.target)?;
         let root = self.amendments.root_of(input.target).or(fresh).ok_or(Reason::BadTarget)?;
         let (before, after) = self.amendments.effect(&root, input);

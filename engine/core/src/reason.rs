@@ -108,6 +108,10 @@ reasons! {
     NotPending = 70 "NOT_PENDING",
     /// The position is not at the version that was named.
     VersionMoved = 71 "VERSION_MOVED",
+    /// A corrected price below the lowest or above the highest price of the instrument.
+    PriceOutOfBounds = 72 "PRICE_OUT_OF_BOUNDS",
+    /// A corrected price that is not a whole number of the instrument's price steps.
+    PriceOffTick = 73 "PRICE_OFF_TICK",
 }
 
 impl Reason {

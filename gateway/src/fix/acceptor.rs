@@ -6,6 +6,7 @@
 //! sequence has passed them.
 
 mod answers;
+mod commands;
 mod inbound;
 mod sessions;
 
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lotbook_core::command::{Command, NameClass, Origin, Side, TradeKind, TradeType};
+use lotbook_core::command::{Command, NameClass, Origin, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::event::Class;
 use lotbook_core::id::{NameId, TradeId};
@@ -29,13 +30,14 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
 use super::connection::{Connection, Got, WRITE_BACKLOG_PAUSE};
-use super::encode::{AckOutcome, AckPolicy, BusinessReason, TradeAck};
+use super::encode::{AckOutcome, AckPolicy, AckType, BusinessReason, TradeAck};
 use super::frame::{self, Framed};
 use super::limits::OUT_NUMBERS_PER_CALL_MAX;
 use super::message::{Message, MsgType};
 use super::session::{self, Consumed, Disconnect, Now, Persist, Resume, Session, SessionConfig};
 use super::store::RingStore;
-use super::trade::{FixSide, FixTrade, FixTradeType, Refusal, RefusalAnswer};
+use super::trade::amend::{FixAmend, FixItem};
+use super::trade::{FixTrade, FixTradeType, Refusal, RefusalAnswer};
 use crate::journal::{self, Journal, Known, SessionRef};
 use crate::resolver::{Resolver, TradeWords};
 
@@ -210,7 +212,9 @@ struct Trade {
     incarnation: u32,
     seq: u64,
     msg_type: &'static [u8],
+    exec_type: AckType,
     trade_id: TradeId,
+    target_id: TradeId,
     account: TradeId,
     instrument: TradeId,
     correlation: TradeId,

@@ -69,12 +69,28 @@ impl AckOutcome<'_> {
     }
 }
 
-/// The answer to one trade: TradeCaptureReportAck (35=AR).
+/// What an answer is about, as ExecType (150).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AckType {
+    /// A trade.
+    Trade = b'F',
+    /// A correct of one.
+    Correct = b'G',
+    /// A cancel of one.
+    Cancel = b'H',
+}
+
+/// The answer to one trade or amendment: TradeCaptureReportAck (35=AR).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TradeAck<'a> {
+    /// ExecType (150).
+    pub exec_type: AckType,
+    /// TradeReportRefID (572): what an amendment amends; empty for a trade.
+    pub target_id: &'a str,
     /// The trade id, as TradeReportID (571) and ExecID (17).
     pub trade_id: &'a str,
-    /// Account (1).
+    /// Account (1); empty where an amendment gave none.
     pub account: &'a str,
     /// Symbol (55).
     pub instrument: &'a str,
@@ -324,7 +340,10 @@ impl Encoder {
     fn trade_ack(&mut self, out: &mut Vec<u8>, ack: &TradeAck<'_>) {
         let rejected = matches!(ack.outcome, AckOutcome::Rejected { .. });
         bytes_field(out, b"571=", ack.trade_id.as_bytes());
-        bytes_field(out, b"150=", b"F");
+        if !ack.target_id.is_empty() {
+            bytes_field(out, b"572=", ack.target_id.as_bytes());
+        }
+        bytes_field(out, b"150=", &[ack.exec_type as u8]);
         bytes_field(out, b"939=", if rejected { b"1" } else { b"0" });
         if rejected {
             bytes_field(out, b"751=", b"99");
@@ -354,7 +373,9 @@ impl Encoder {
             AckOutcome::Applied | AckOutcome::Provisional | AckOutcome::Forward | AckOutcome::Held => {}
         }
         out.push(SOH);
-        bytes_field(out, b"1=", ack.account.as_bytes());
+        if !ack.account.is_empty() {
+            bytes_field(out, b"1=", ack.account.as_bytes());
+        }
     }
 }
 

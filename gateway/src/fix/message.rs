@@ -80,6 +80,8 @@ tags! {
     Currency = 15 Body,
     /// ExecID.
     ExecId = 17 Body,
+    /// ExecRefID.
+    ExecRefId = 19 Body,
     /// LastPx.
     LastPx = 31 Body,
     /// LastQty.

@@ -3,6 +3,8 @@
 //! Pure reading: nothing is looked up, and nothing is made up. Where the sender gave no trade date and no execution time, both are `None` and
 //! the host stamps the business date.
 
+use lotbook_core::command::Side;
+
 use super::encode::BusinessReason;
 use super::limits::{ACCOUNT_BYTES_MAX, CORRELATION_ID_BYTES_MAX, CURRENCY_BYTES_MAX};
 use super::limits::{INSTRUMENT_BYTES_MAX, TRADE_ID_BYTES_MAX};
@@ -20,6 +22,19 @@ pub enum FixSide {
     SellShort,
     /// 54=1 with 77=C
     BuyToCover,
+}
+
+impl FixSide {
+    /// The book's word for it.
+    #[must_use]
+    pub fn of_book(self) -> Side {
+        match self {
+            Self::Buy => Side::Buy,
+            Self::Sell => Side::Sell,
+            Self::SellShort => Side::SellShort,
+            Self::BuyToCover => Side::BuyToCover,
+        }
+    }
 }
 
 /// What the sender says the trade does to the position. FIX can say only that a sell closes.
@@ -122,6 +137,9 @@ macro_rules! codes {
     };
 }
 
+// Behind the macro, which it uses.
+pub mod amend;
+
 impl Codes {
     #[cold]
     fn refusal(&self, tag: Tag, error: ValueError) -> Refusal {
@@ -204,7 +222,11 @@ fn check_execution_report(message: &Message<'_>) -> Result<(), Refusal> {
     }
 }
 
-const EXEC_TYPE: Refusal = Refusal::value(Tag::ExecType, "EXEC_TYPE_UNSUPPORTED", "only ExecType F (trade) is taken");
+const EXEC_TYPE: Refusal = Refusal::value(
+    Tag::ExecType,
+    "EXEC_TYPE_UNSUPPORTED",
+    "only ExecType F, in ExecutionReport also G and H, is taken",
+);
 
 fn check_trade_capture_report(message: &Message<'_>) -> Result<(), Refusal> {
     if !matches!(message.get(Tag::ExecType), None | Some(b"F")) {

@@ -1,17 +1,18 @@
-//! Messages of a FIX file as trades: the same reading as the FIX door's, without a session.
+//! Messages of a FIX file as trades, cancels and corrects: the same reading as the FIX door's, without a session.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use lotbook_core::command::{Side, TradeKind, TradeType};
+use lotbook_core::command::{TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::limits::NAME_BYTES_MAX;
 
 use crate::fix::frame::{self, Framed};
 use crate::fix::message::{Message, MsgType, RejectReason, Tag};
-use crate::fix::trade::{FixSide, FixTrade, FixTradeType, Refusal, RefusalAnswer};
+use crate::fix::trade::amend::{FixAmend, FixItem};
+use crate::fix::trade::{FixTrade, FixTradeType, Refusal, RefusalAnswer};
 use crate::input::text::check_name;
-use crate::input::{Code, FixDecoder, Line, LineError, TradeLine};
+use crate::input::{AmendLine, Code, FixDecoder, Line, LineError, TradeLine};
 
 /// "No business date yet".
 pub(super) const NO_DATE: i32 = i32::MIN;
@@ -47,27 +48,43 @@ fn decode(bytes: &[u8], today: Option<Date>) -> Result<Option<Line>, LineError> 
         return Err(line_error(&Refusal::from(fault)));
     }
     if let Some(exec_type) = message.get(Tag::ExecType)
-        && exec_type != b"F"
+        && !matches!(exec_type, b"F" | b"G" | b"H")
     {
-        return match exec_type {
-            b"G" | b"H" => Err(LineError::of(
-                "tag 150",
-                Code::NotSupportedYet,
-                "corrections and cancels of trades are read by a later version",
-            )),
-            // An order's life: new, replaced, cancelled, rejected.
-            _ => Ok(None),
-        };
+        // An order's life: new, replaced, cancelled, rejected.
+        return Ok(None);
     }
-    let trade = FixTrade::from_message(&message).map_err(|refusal| line_error(&refusal))?;
-    let effective_date = trade.effective_date.map(Date).or(today).ok_or_else(|| {
-        LineError::of(
-            "tag 75",
-            Code::MissingField,
-            "neither TradeDate (75) nor TransactTime (60), and there is no business date yet",
-        )
-    })?;
-    Ok(Some(Line::Trade(line_of(&trade, effective_date, namespace(&message, effective_date)?))))
+    let date = |days: Option<i32>| {
+        days.map(Date).or(today).ok_or_else(|| {
+            LineError::of(
+                "tag 75",
+                Code::MissingField,
+                "neither TradeDate (75) nor TransactTime (60), and there is no business date yet",
+            )
+        })
+    };
+    Ok(Some(match FixItem::from_message(&message).map_err(|refusal| line_error(&refusal))? {
+        FixItem::Trade(trade) => {
+            let date = date(trade.effective_date)?;
+            Line::Trade(line_of(&trade, date, namespace(&message, date)?))
+        }
+        FixItem::Amend(amend) => Line::Amend(amend_of(&amend, namespace(&message, date(amend.trade_date)?)?)),
+    }))
+}
+
+fn amend_of(amend: &FixAmend<'_>, namespace: String) -> AmendLine {
+    AmendLine {
+        amend_id: amend.amend_id.to_owned(),
+        namespace: Some(namespace),
+        kind: amend.kind,
+        target_id: amend.target_id.to_owned(),
+        account: amend.account.map(str::to_owned),
+        instrument: Some(amend.instrument.to_owned()),
+        changes: amend.changes(),
+        executed_at_ns: amend.executed_at_ns,
+        source_order: Some(amend.seq),
+        correlation_id: amend.correlation_id.map(str::to_owned),
+        user_id: None,
+    }
 }
 
 /// `FIX:<SenderCompID>:<trade date>`, as the FIX door has it by default.
@@ -94,12 +111,7 @@ fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> Tra
         instrument: trade.instrument.to_owned(),
         kind: TradeKind::Trade,
         to_account: None,
-        side: match trade.side {
-            FixSide::Buy => Side::Buy,
-            FixSide::Sell => Side::Sell,
-            FixSide::SellShort => Side::SellShort,
-            FixSide::BuyToCover => Side::BuyToCover,
-        },
+        side: trade.side.of_book(),
         trade_type: match trade.trade_type {
             Some(FixTradeType::Decrease) => TradeType::Decrease,
             None => TradeType::Any,
@@ -146,8 +158,11 @@ fn line_error(refusal: &Refusal) -> LineError {
 
 #[cfg(test)]
 mod tests {
+    use lotbook_core::amend::AmendKind;
+
     use super::*;
     use crate::fix::fixtures::framed;
+    use crate::input::ChangeWords;
 
     const TRADE: &str = "35=8|49=DESK1|56=LOTBOOK|34=7|52=20200305-14:30:00|17=E1|150=F|1=A1|55=AAPL|54=1|32=100|\
                          31=167.63|";
@@ -174,13 +189,28 @@ mod tests {
     }
 
     #[test]
+    fn amendments() {
+        let report = |fields: &str| TRADE.replace("17=E1|150=F|", &format!("17=X1|150={fields}|19=E1|75=20200304|"));
+        let read = |body: &str| match decode(&framed("FIX.4.4", body), None) {
+            Ok(Some(Line::Amend(amend))) => amend,
+            other => panic!("{other:?}"),
+        };
+        let cancel = read(&report("H"));
+        assert_eq!((cancel.amend_id.as_str(), cancel.target_id.as_str(), cancel.kind), ("X1", "E1", AmendKind::Cancel));
+        assert_eq!((cancel.namespace.as_deref(), cancel.source_order), (Some("FIX:DESK1:20200304"), Some(7)));
+        assert_eq!(cancel.changes, ChangeWords::default());
+        let correct = read(&report("G"));
+        assert_eq!((correct.kind, correct.changes.price_e8), (AmendKind::Correct, Some(16_763_000_000)));
+    }
+
+    #[test]
     fn others_are_passed_over_or_named() {
         let report = |fields: &str| TRADE.replace("150=F|", fields) + "75=20200304|";
         for (body, want) in [
             ("35=0|49=DESK1|56=LOTBOOK|34=2|".to_owned(), None),
             ("35=D|49=DESK1|56=LOTBOOK|34=2|".to_owned(), None),
             (report("150=0|"), None),
-            (report("150=H|"), Some("NOT_SUPPORTED_YET: tag 150")),
+            (report("150=H|"), Some("MISSING_FIELD: tag 19")),
             (report(""), Some("MISSING_FIELD: tag 150")),
             (TRADE.to_owned(), Some("MISSING_FIELD: tag 75")),
             (report("150=F|").replace("49=DESK1|", ""), Some("MISSING_FIELD: tag 49")),

@@ -3,6 +3,7 @@
 //!
 //! CI form: 20,000 arrivals and more. `LOTBOOK_LONG=1`: two million.
 
+mod fix;
 pub(crate) mod host;
 mod rig;
 
@@ -401,6 +402,32 @@ fn refusals() {
         assert_eq!(rig.amend(&Amend::cancel(id, Of::Trade(1))).0, Class::Provisional);
     }
     assert_eq!(rig.amend(&Amend::cancel(9_999, Of::Trade(1))), (Class::Rejected, Reason::TooManyAmendments));
+}
+
+/// A corrected price is one that the instrument can have, also where the correct came before its trade.
+#[test]
+fn corrected_prices_keep_to_the_instruments_terms() {
+    let mut rig = AmendRig::new(rules(LotMethod::Fifo, true), 1);
+    rig.bound_prices(0);
+    let price = |id, of, price_e8| Amend { price_e8: Some(price_e8), ..Amend::correct(id, of) };
+    for (id, price_e8) in [(1, 7 * E8), (2, 10 * E8 + 1), (3, 12 * E8)] {
+        assert_eq!(rig.amend(&price(id, Of::Trade(1), price_e8)), (Class::Held, Reason::None));
+    }
+    rig.trade(&Spec::new(1, Side::Buy, E8, 10 * E8, 1));
+    assert!(rig.book.held().is_empty());
+    assert_eq!(rig.amends.iter().map(|amend| amend.id).collect::<Vec<_>>(), [3], "the others are gone");
+    for (price_e8, reason) in [
+        (8 * E8 - 1, Reason::PriceOutOfBounds),
+        (12 * E8 + 1, Reason::PriceOutOfBounds),
+        (8 * E8 + 1, Reason::PriceOffTick),
+        (-1, Reason::BadPrice),
+        (0, Reason::PriceOutOfBounds),
+    ] {
+        assert_eq!(rig.amend(&price(4, Of::Trade(1), price_e8)), (Class::Rejected, reason), "{price_e8}");
+    }
+    assert_eq!(rig.amend(&price(4, Of::Trade(1), 8 * E8)).0, Class::Provisional);
+    rig.reconcile();
+    agrees(&rig, LotMethod::Fifo).expect("the later correct wins");
 }
 
 /// The cancel of the newest trade lowers the frontier: what would have been late is in time again.

@@ -7,7 +7,7 @@ use lotbook_core::amend::{AmendInput, AmendKind, Changes};
 use lotbook_core::amend_event::ResolveInput;
 use lotbook_core::apply::Place;
 use lotbook_core::codec::Decoder;
-use lotbook_core::command::{Command, NameClass, Origin, Side};
+use lotbook_core::command::{Command, InstrumentTerms, NameClass, Origin, Side};
 use lotbook_core::date::Date;
 use lotbook_core::decide_amend::Target;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason};
@@ -205,9 +205,10 @@ impl AmendRig {
         let event = self.book.decide(command, &Origin::INTERNAL, &mut scratch);
         let reason = match &event {
             Event::Resolved(resolved) => resolved.reason,
-            Event::BusinessDate { reason, .. } | Event::Defined { reason, .. } | Event::Contract { reason, .. } => {
-                *reason
-            }
+            Event::BusinessDate { reason, .. }
+            | Event::Defined { reason, .. }
+            | Event::Contract { reason, .. }
+            | Event::Instrument { reason, .. } => *reason,
             _ => unreachable!("another command"),
         };
         self.log(&event, None);
@@ -382,6 +383,21 @@ impl AmendRig {
         let note = Note::new(b"known").expect("short");
         let correlation = TradeId::EMPTY;
         self.command(&Command::Resolve(ResolveInput { account, instrument, version, user: 0, note, correlation }))
+    }
+
+    /// Prices of this instrument from 8 to 12, in steps of a quarter.
+    pub(crate) fn bound_prices(&mut self, instrument: u32) {
+        let terms = InstrumentTerms {
+            instrument,
+            currency: NO_NAME,
+            multiplier_e8: E8,
+            tick_e8: E8 / 4,
+            price_min_e8: 8 * E8,
+            price_max_e8: 12 * E8,
+            isin: [0; 12],
+            cusip: [0; 9],
+        };
+        assert_eq!(self.command(&Command::Instrument(terms)), Reason::None);
     }
 
     pub(crate) fn find(&self, account: u32, instrument: u32) -> Option<&Position> {

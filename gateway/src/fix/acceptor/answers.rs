@@ -84,6 +84,8 @@ impl Work {
             }
         };
         let ack = TradeAck {
+            exec_type: trade.exec_type,
+            target_id: trade.target_id.as_str(),
             trade_id: trade.trade_id.as_str(),
             account: trade.account.as_str(),
             instrument: trade.instrument.as_str(),

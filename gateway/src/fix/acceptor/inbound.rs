@@ -1,5 +1,6 @@
 //! From sockets to the engine's door: connections, messages, trades, refusals.
 
+use super::commands::Context;
 use super::sessions::source_name;
 use super::*;
 
@@ -178,7 +179,7 @@ impl Work {
         }
     }
 
-    /// Hands a trade to the engine.
+    /// Hands a trade or an amendment to the engine.
     pub(super) fn deliver(
         &mut self,
         number: usize,
@@ -188,45 +189,26 @@ impl Work {
     ) -> Result<(), Refusal> {
         let Some(connection) = &self.connections[index] else { return Ok(()) };
         let message = Message::parse(connection.unread(), found);
-        let trade = FixTrade::from_message(&message)?;
+        let item = FixItem::from_message(&message)?;
         let live = &mut self.sessions[number];
-        let today = self.model.business_date();
         let now_ns = self.clock.now.utc_ns;
-        let date = trade
-            .effective_date
-            .map(Date)
-            .or_else(|| trade.executed_at_ns.map(Date::of_ns))
-            .or(today)
-            .unwrap_or_else(|| Date::of_ns(now_ns));
-        let words = TradeWords {
-            trade_id: trade.trade_id,
-            namespace: self.namespace.get(number, live, date),
-            account: trade.account,
-            instrument: trade.instrument,
-            contract: None,
-            user: None,
-            correlation: trade.correlation_id,
-            lot: None,
-            sub_account: None,
-            currency: trade.currency,
-            kind: TradeKind::Trade,
-            to_account: None,
-            side: side(trade.side),
-            trade_type: match trade.trade_type {
-                Some(FixTradeType::Decrease) => TradeType::Decrease,
-                None => TradeType::Any,
-            },
-            quantity_e8: trade.quantity_e8,
-            price_e8: Some(trade.price_e8),
-            consideration_e8: trade.consideration_e8,
-            fx_to_base_e8: None,
-            acquired: None,
-            fees_e8: trade.fees_e8,
-            effective_date: date,
-            executed_at_ns: trade.executed_at_ns.unwrap_or_else(|| Resolver::stamp(date, today, now_ns)),
-            source_order: seq,
+        let context = Context {
+            resolver: &mut self.resolver,
+            namespace: &mut self.namespace,
+            number,
+            live,
+            seq,
+            today: self.model.business_date(),
+            now_ns,
         };
-        let input = self.resolver.trade(&words, now_ns).map_err(name_refusal)?;
+        let (command, in_flight) = match &item {
+            FixItem::Trade(trade) => {
+                context.trade(trade, message.msg_type()).map(|(input, in_flight)| (Command::Trade(input), in_flight))?
+            }
+            FixItem::Amend(amend) => {
+                context.amend(amend).map(|(input, in_flight)| (Command::Amend(input), in_flight))?
+            }
+        };
         let origin = Origin {
             source: live.source,
             source_offset: seq,
@@ -234,21 +216,10 @@ impl Work {
             raw_hash: lotbook_core::digest::bytes(message.bytes()),
             ..Origin::INTERNAL
         };
-        let text = |text: &str| TradeId::new(text.as_bytes()).unwrap_or(TradeId::EMPTY);
-        let token = self.pending.put(Trade {
-            session: number,
-            incarnation: live.incarnation,
-            seq,
-            msg_type: if message.msg_type() == MsgType::ExecutionReport { b"8" } else { b"AE" },
-            trade_id: input.trade_id,
-            account: text(trade.account),
-            instrument: text(trade.instrument),
-            correlation: input.correlation,
-            executed_at_ns: input.executed_at_ns,
-        });
+        let token = self.pending.put(in_flight);
         live.last_trade = seq;
         // `messages` asks the door for room before each message.
-        let sent = self.door.submit(Request { token, origin, command: Command::Trade(input) });
+        let sent = self.door.submit(Request { token, origin, command });
         assert!(sent.is_ok(), "room was asked for");
         Ok(())
     }
@@ -272,27 +243,5 @@ impl Work {
                 live.session.refuse(&message, refusal, self.clock.now, out);
             }
         }
-    }
-}
-
-fn side(side: FixSide) -> Side {
-    match side {
-        FixSide::Buy => Side::Buy,
-        FixSide::Sell => Side::Sell,
-        FixSide::SellShort => Side::SellShort,
-        FixSide::BuyToCover => Side::BuyToCover,
-    }
-}
-
-#[cold]
-fn name_refusal(error: NameError) -> Refusal {
-    match error {
-        NameError::Unavailable => Refusal::NOT_AVAILABLE,
-        NameError::Full | NameError::Length => Refusal {
-            answer: RefusalAnswer::Business(BusinessReason::Other),
-            tag: 0,
-            code: "NAME_CAPACITY",
-            text: "no room for another account, instrument or namespace",
-        },
     }
 }

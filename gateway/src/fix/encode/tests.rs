@@ -9,6 +9,8 @@ const NOW: i64 = 1_583_418_600_123_456_789;
 
 fn ack() -> TradeAck<'static> {
     TradeAck {
+        exec_type: AckType::Trade,
+        target_id: "",
         trade_id: "T-1",
         account: "A1",
         instrument: "AAPL",
@@ -59,6 +61,15 @@ fn every_message() {
     };
     let duplicate = TradeAck { outcome: AckOutcome::Duplicate { first_seq: 40 }, ack: AckPolicy::Applied, ..ack() };
     let rejected = TradeAck { outcome: AckOutcome::Rejected { code: "OVERSELL" }, ..ack() };
+    let cancelled = TradeAck {
+        exec_type: AckType::Cancel,
+        trade_id: "X-1",
+        target_id: "T-1",
+        account: "",
+        outcome: AckOutcome::Held,
+        position_version: 0,
+        ..ack()
+    };
     let table: &[(Outbound<'_>, &str)] = &[
         (Outbound::Logon { heartbeat_s: 30, reset: false }, "A: 98=0|108=30|"),
         (Outbound::Logon { heartbeat_s: 30, reset: true }, "A: 98=0|108=30|141=Y|"),
@@ -88,6 +99,11 @@ fn every_message() {
             Outbound::TradeAck(&rejected),
             "AR: 571=T-1|150=F|939=1|751=99|818=C-1|17=T-1|527=42|55=AAPL|60=20200305-14:30:00.123|\
              58=outcome=rejected seq=42 ver=7 ack=durable code=OVERSELL|1=A1|",
+        ),
+        (
+            Outbound::TradeAck(&cancelled),
+            "AR: 571=X-1|572=T-1|150=H|939=0|818=C-1|17=X-1|527=42|55=AAPL|60=20200305-14:30:00.123|\
+             58=outcome=held seq=42 ver=0 ack=durable|",
         ),
     ];
     for (what, expected) in table {

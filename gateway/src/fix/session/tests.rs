@@ -4,6 +4,7 @@ mod lossy_link;
 mod script;
 mod sequence_table;
 
+use super::super::encode::AckType;
 use super::super::fixtures::{framed, messages, parsed, shown};
 use super::super::store::RingStore;
 use super::*;
@@ -82,6 +83,8 @@ impl Line {
 fn ack(trade_id: &str) -> TradeAck<'_> {
     use super::super::encode::{AckOutcome, AckPolicy};
     TradeAck {
+        exec_type: AckType::Trade,
+        target_id: "",
         trade_id,
         account: "A1",
         instrument: "AAPL",

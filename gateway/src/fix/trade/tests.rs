@@ -5,13 +5,13 @@ use super::*;
 use crate::fix::frame::check_sum;
 use proptest::prelude::*;
 
-const EXECUTION: &str = "35=8|49=CLIENT|56=LOTBOOK|34=7|52=20200305-14:30:00.500|37=O-9|17=E-1|150=F|39=2|1=A1|55=AAPL|54=1|32=100|\
+pub(super) const EXECUTION: &str = "35=8|49=CLIENT|56=LOTBOOK|34=7|52=20200305-14:30:00.500|37=O-9|17=E-1|150=F|39=2|1=A1|55=AAPL|54=1|32=100|\
                          31=167.63|151=0|14=100|6=167.63|60=20200305-14:30:00.123|";
 const CAPTURE: &str = "35=AE|49=CLIENT|56=LOTBOOK|34=8|52=20200305-14:30:00.500|571=R-1|570=N|55=AAPL|32=100|31=167.63|75=20200304|\
                        60=20200305-14:30:00|552=1|54=2|37=O-9|1=A1|12=1.25|13=3|";
 
 /// `base` with fields changed: `tag=value` replaces or adds, `-tag` removes.
-fn edited(base: &str, edits: &str) -> Vec<u8> {
+pub(super) fn edited(base: &str, edits: &str) -> Vec<u8> {
     let mut fields: Vec<String> = base.split('|').filter(|field| !field.is_empty()).map(str::to_owned).collect();
     for edit in edits.split('|').filter(|edit| !edit.is_empty()) {
         let (tag, keep) = match edit.strip_prefix('-') {

@@ -1,0 +1,131 @@
+//! From a message's words to the engine's command, and what its answer will need.
+
+use lotbook_core::amend::{AmendInput, AmendKind};
+use lotbook_core::command::TradeInput;
+
+use super::*;
+use crate::resolver::AmendWords;
+
+/// Where a message came from, and what resolves its words.
+pub(super) struct Context<'w> {
+    pub(super) resolver: &'w mut Resolver,
+    pub(super) namespace: &'w mut DatedNamespace,
+    pub(super) number: usize,
+    pub(super) live: &'w Live,
+    pub(super) seq: u64,
+    pub(super) today: Option<Date>,
+    pub(super) now_ns: i64,
+}
+
+fn text(text: &str) -> TradeId {
+    TradeId::new(text.as_bytes()).unwrap_or(TradeId::EMPTY)
+}
+
+impl Context<'_> {
+    fn date(&self, days: Option<i32>, executed_at_ns: Option<i64>) -> Date {
+        days.map(Date)
+            .or_else(|| executed_at_ns.map(Date::of_ns))
+            .or(self.today)
+            .unwrap_or_else(|| Date::of_ns(self.now_ns))
+    }
+
+    pub(super) fn trade(self, trade: &FixTrade<'_>, msg_type: MsgType) -> Result<(TradeInput, Trade), Refusal> {
+        let date = self.date(trade.effective_date, trade.executed_at_ns);
+        let Self { resolver, namespace, number, live, seq, today, now_ns } = self;
+        let words = TradeWords {
+            trade_id: trade.trade_id,
+            namespace: namespace.get(number, live, date),
+            account: trade.account,
+            instrument: trade.instrument,
+            contract: None,
+            user: None,
+            correlation: trade.correlation_id,
+            lot: None,
+            sub_account: None,
+            currency: trade.currency,
+            kind: TradeKind::Trade,
+            to_account: None,
+            side: trade.side.of_book(),
+            trade_type: match trade.trade_type {
+                Some(FixTradeType::Decrease) => TradeType::Decrease,
+                None => TradeType::Any,
+            },
+            quantity_e8: trade.quantity_e8,
+            price_e8: Some(trade.price_e8),
+            consideration_e8: trade.consideration_e8,
+            fx_to_base_e8: None,
+            acquired: None,
+            fees_e8: trade.fees_e8,
+            effective_date: date,
+            executed_at_ns: trade.executed_at_ns.unwrap_or_else(|| Resolver::stamp(date, today, now_ns)),
+            source_order: seq,
+        };
+        let input = resolver.trade(&words, now_ns).map_err(name_refusal)?;
+        let in_flight = Trade {
+            session: number,
+            incarnation: live.incarnation,
+            seq,
+            msg_type: if msg_type == MsgType::ExecutionReport { b"8" } else { b"AE" },
+            exec_type: AckType::Trade,
+            trade_id: input.trade_id,
+            target_id: TradeId::EMPTY,
+            account: text(trade.account),
+            instrument: text(trade.instrument),
+            correlation: input.correlation,
+            executed_at_ns: input.executed_at_ns,
+        };
+        Ok((input, in_flight))
+    }
+
+    #[cold]
+    pub(super) fn amend(self, amend: &FixAmend<'_>) -> Result<(AmendInput, Trade), Refusal> {
+        // The trade date is a part of the amended trade's identity.
+        let date = self.date(amend.trade_date, amend.executed_at_ns);
+        let Self { resolver, namespace, number, live, seq, now_ns, .. } = self;
+        let changes = amend.changes();
+        let words = AmendWords {
+            amend_id: amend.amend_id,
+            namespace: namespace.get(number, live, date),
+            kind: amend.kind,
+            target_id: amend.target_id,
+            account: amend.account,
+            instrument: Some(amend.instrument),
+            changes: &changes,
+            executed_at_ns: amend.executed_at_ns,
+            source_order: seq,
+            user: None,
+            correlation: amend.correlation_id,
+        };
+        let input = resolver.amend(&words, now_ns).map_err(name_refusal)?;
+        let in_flight = Trade {
+            session: number,
+            incarnation: live.incarnation,
+            seq,
+            msg_type: b"8",
+            exec_type: match amend.kind {
+                AmendKind::Cancel => AckType::Cancel,
+                AmendKind::Correct => AckType::Correct,
+            },
+            trade_id: input.amend_id,
+            target_id: input.target_id,
+            account: text(amend.account.unwrap_or("")),
+            instrument: text(amend.instrument),
+            correlation: input.correlation,
+            executed_at_ns: amend.executed_at_ns.unwrap_or(now_ns),
+        };
+        Ok((input, in_flight))
+    }
+}
+
+#[cold]
+fn name_refusal(error: NameError) -> Refusal {
+    match error {
+        NameError::Unavailable => Refusal::NOT_AVAILABLE,
+        NameError::Full | NameError::Length => Refusal {
+            answer: RefusalAnswer::Business(BusinessReason::Other),
+            tag: 0,
+            code: "NAME_CAPACITY",
+            text: "no room for another account, instrument or namespace",
+        },
+    }
+}
