@@ -517,9 +517,9 @@ fn checks_are_made_in_their_order() {
         (TradeInput { price_e8: 0, ..lot("x", trade("t", "sell", 1, 0, 1)) }, "OVERSELL"),
         (
             TradeInput { price_e8: i64::MAX, quantity_e8: i64::MAX, fx_to_base_e8: i64::MAX, ..lot("x", none) },
-            "OVERFLOW",
+            "UNKNOWN_LOT",
         ),
-        (TradeInput { price_e8: 0, ..lot("x", none) }, "UNKNOWN_LOT"),
+        (TradeInput { price_e8: i64::MAX, quantity_e8: i64::MAX, fx_to_base_e8: i64::MAX, ..none }, "OVERFLOW"),
     ] {
         let mut rig = rig(Rules::DEFAULT, ONE_E8);
         assert_eq!(rig.send(&Command::Trade(input)), want, "{input:?}");
