@@ -77,6 +77,8 @@ pub(crate) struct Follower {
     pub error: Arc<Mutex<Option<HostError>>>,
     pub dirty: Dirty,
     pub checkpointed: u64,
+    /// Space runs short, and the last checkpoints hold what could go.
+    pub checkpoint_wanted: Arc<AtomicBool>,
     /// Told of each checkpoint.
     pub retention: Sender<Checkpointed>,
     /// Sequence in the side log of the newest body read.
@@ -169,7 +171,8 @@ impl Follower {
                 Some(_) => {}
                 None => self.model.published(self.state.sequence),
             }
-            if self.checkpoint_records > 0 && self.state.sequence >= self.checkpointed + self.checkpoint_records {
+            let due = self.checkpoint_records > 0 && self.state.sequence >= self.checkpointed + self.checkpoint_records;
+            if due || self.checkpoint_wanted.swap(false, Ordering::Relaxed) {
                 self.checkpoint();
             }
             if count > 0 {

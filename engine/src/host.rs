@@ -144,10 +144,12 @@ impl Host {
         let on_thread = config.on_thread;
 
         let (checkpointed_in, checkpointed) = channel();
+        let checkpoint_wanted = Arc::new(AtomicBool::new(false));
         let outlook = Arc::new(Outlook::default());
         let watching = Watch {
             holders: Holders::register(&main.log, &side.log, dirs.checkpoints.clone())?,
             checkpointed,
+            checkpoint_wanted: checkpoint_wanted.clone(),
             logs: [("log", main.log.clone()), ("side log", side.log.clone())],
             queue: queue.clone(),
             outlook: outlook.clone(),
@@ -174,6 +176,7 @@ impl Host {
             error: error.clone(),
             dirty: Dirty::default(),
             checkpointed: 0,
+            checkpoint_wanted,
             retention: checkpointed_in,
             body: None,
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::LotMethod;
 use lotbook_engine::retention::{BODIES_CURSOR, CHECKPOINT_CURSOR};
-use lotbook_engine::{EngineConfig, Host, StartError, Status};
+use lotbook_engine::{EngineConfig, Host, StartError, Status, checkpoint};
 use lotbook_perf::rng::Rng;
 use lotbook_tests::rig::{PATIENCE, Rig, config};
 use lotbook_wal::{CursorClass, From, Limit, Log, Retention, RetentionReport, SegmentForm};
@@ -334,4 +334,70 @@ fn holders_are_named_and_admission_closes_last() {
     until("the cache gave way", || cache.is_released());
     assert!(log.retention().dropped > 0);
     equals_oracle(&rig.host, &sent, LotMethod::Fifo);
+}
+
+fn held_at(log: &Log, name: &str) -> Option<u64> {
+    let report = log.retention();
+    let cursor = report.cursors.iter().find(|cursor| cursor.name == name).expect("the host's own cursor");
+    cursor.position.map(|position| position.sequence)
+}
+
+/// Sequences of the kept checkpoints, newest first.
+fn checkpoints(config: &EngineConfig) -> Vec<u64> {
+    let kept = checkpoint::list(&config.data_dir.join("checkpoints")).expect("a directory");
+    kept.iter().map(|found| found.sequence).collect()
+}
+
+/// The host holds from its older checkpoint on, and the bodies after it, and no more; a damaged cursor of its own is made anew.
+#[test]
+fn what_a_start_reads_is_held_and_no_more() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = small(dir.path());
+    let oldest = || checkpoints(&config).last().copied();
+    let (list, late) = history(6, 4_000);
+    let mut rig = started(&config);
+    assert_eq!(held_at(rig.host.log(), CHECKPOINT_CURSOR), None, "without a checkpoint everything is held");
+    let (first, rest) = list.split_at(600);
+    send(&mut rig, first);
+    send(&mut rig, &late[..10]);
+    assert!(rig.host.wait_reconciled(PATIENCE));
+    // Two checkpoints after the corrections.
+    for chunk in rest[..1_200].chunks(100) {
+        send(&mut rig, chunk);
+        assert!(rig.host.wait_published(PATIENCE));
+    }
+    until("the cursors are where the checkpoints are", || {
+        held_at(rig.host.log(), CHECKPOINT_CURSOR) == oldest() && held_at(rig.host.side_log(), BODIES_CURSOR) > Some(1)
+    });
+    assert!(oldest() > Some(600), "{:?}", oldest());
+    let wanted = digest(&rig.host);
+    drop(rig.door);
+    rig.host.stop().expect("a clean stop");
+    let damaged = config.data_dir.join(format!("log/cursors/{CHECKPOINT_CURSOR}.cursor"));
+    let bytes = std::fs::metadata(&damaged).expect("a cursor").len();
+    std::fs::write(&damaged, vec![0xA5; bytes as usize]).expect("writable");
+    let rig = started(&config);
+    assert_eq!(digest(&rig.host), wanted);
+    until("the cursor is made anew and moved", || held_at(rig.host.log(), CHECKPOINT_CURSOR) == oldest());
+}
+
+/// A host that makes no checkpoints of its own accord makes them when space runs short, before it refuses a trade.
+#[test]
+fn short_of_space_checkpoints_come_early() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut config = shelved(dir.path());
+    config.checkpoint_records = 0;
+    let mut rig = started(&config);
+    let (list, _) = history(7, 4_000);
+    for chunk in list.chunks(500) {
+        let before = checkpoints(&config).first().copied();
+        send(&mut rig, chunk);
+        until("a checkpoint", || checkpoints(&config).first().copied() > before);
+    }
+    dropped(&rig.host, 2);
+    let wanted = digest(&rig.host);
+    rig.host.crash();
+    let rig = started(&config);
+    assert!(rig.host.report().checkpoint_sequence > 0);
+    assert_eq!(digest(&rig.host), wanted);
 }

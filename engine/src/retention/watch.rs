@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use lotbook_wal::{Log, RetentionReport, SpaceAlert};
+use lotbook_wal::{Log, RetentionReport, SegmentHold, SpaceAlert};
 
-use super::Outlook;
 use super::holders::{Checkpointed, Holders};
 use super::reach::{Missing, unasked};
+use super::{CHECKPOINT_CURSOR, Outlook};
 use crate::coldpath::ColdQueue;
 
-/// Looks between two questions to the archive.
+/// Looks between two questions to the archive, and between two checkpoints that come early.
 const LOOKS_AN_ARCHIVE: u32 = 10;
 
 /// The thread's state. It ends when the follower has ended and everything it said is done.
@@ -20,6 +20,8 @@ const LOOKS_AN_ARCHIVE: u32 = 10;
 pub(crate) struct Watch {
     pub holders: Holders,
     pub checkpointed: Receiver<Checkpointed>,
+    /// Asks the follower for a checkpoint before its time.
+    pub checkpoint_wanted: Arc<AtomicBool>,
     /// The shard's log and the side log, by the names that an operator knows.
     pub logs: [(&'static str, Arc<Log>); 2],
     pub queue: Arc<ColdQueue>,
@@ -43,6 +45,7 @@ impl Watch {
                     self.look();
                     if look % LOOKS_AN_ARCHIVE == 0 {
                         self.ask_archive();
+                        self.ask_checkpoint();
                     }
                 }
             }
@@ -62,6 +65,20 @@ impl Watch {
             let failed = report.problems.iter().map(|(what, why)| format!("{what}: {why}")).collect::<Vec<_>>();
             let words = (!failed.is_empty()).then(|| format!("retention of the {name}: {}", failed.join("; ")));
             self.outlook.say(&format!("{name}: keeper"), words);
+        }
+    }
+
+    /// Before a trade is refused, recovery reads less: where the oldest sealed segment here is kept for it, a checkpoint comes early. It
+    /// takes two to move the cursor; with nothing new there is none.
+    fn ask_checkpoint(&self) {
+        let [(_, log), _] = &self.logs;
+        let report = log.retention();
+        let oldest = report.segments.iter().find(|segment| segment.file_bytes > 0);
+        let is_held =
+            |segment: &SegmentHold| segment.sealed && segment.held_by.iter().any(|name| name == CHECKPOINT_CURSOR);
+        if report.short && oldest.is_some_and(is_held) {
+            // ORDERING: Relaxed; it carries nothing but itself.
+            self.checkpoint_wanted.store(true, Ordering::Relaxed);
         }
     }
 
