@@ -15,7 +15,7 @@ use crate::id::DayPart;
 use crate::leaving::{exchange, spin_off};
 use crate::lots::Lot;
 use crate::rules::Rules;
-use crate::values::is_long_term;
+use crate::values::{is_long_term, market_part};
 
 /// What an action realized on one position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,6 +120,9 @@ pub fn rewrite(
         ActionKind::Merger if input.leads_on() => gains = exchange(input, holding, lots)?,
         ActionKind::Merger | ActionKind::SymbolChange | ActionKind::CashDividend => {}
     }
+    // As for trades, the short-term and the FX part are differences, and the market part is held to its range too.
+    sub(gains.realized_e16, gains.long_e16)?;
+    sub(gains.base_e16, market_part(gains.realized_e16, input.fx_to_base_e8)?)?;
     Ok(gains)
 }
 
@@ -151,7 +154,10 @@ pub(crate) fn split(input: &ActionInput, lots: &mut [Lot]) -> Result<(), Overflo
         // Lots of one position hold less than 2^63 together, and a term is below 2^30.
         let until = i64::try_from(before * numerator / denominator).map_err(|_| Overflow)?;
         lot.quantity_e8 = until - after;
-        lot.price_e8 = split_price(lot.price_e8, input.numerator, input.denominator)?;
+        // A lot that vanishes has no price that could leave its range.
+        if lot.quantity_e8 != 0 {
+            lot.price_e8 = split_price(lot.price_e8, input.numerator, input.denominator)?;
+        }
         after = until;
     }
     Ok(())
