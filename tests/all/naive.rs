@@ -5,6 +5,7 @@
 mod book;
 mod compare;
 mod draw;
+mod replays;
 mod shrink;
 mod steps;
 mod translate;
@@ -12,7 +13,10 @@ mod translate;
 use std::collections::BTreeMap;
 
 use lotbook_perf::rng::Rng;
+use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::in_force::Method;
+use lotbook_tests::naive::numbers::{ONE, SMALL_MAX};
+use lotbook_tests::naive::words::{Instrument, Side, Trade, TradeType};
 
 use crate::support::long_form;
 use draw::{Draw, FLAVOURS};
@@ -82,4 +86,68 @@ fn the_model_agrees_average() {
 #[test]
 fn the_model_agrees_least_tax() {
     histories(Method::MinTax, 6);
+}
+
+/// Positions on which actions and resets take place, by the replay alone.
+#[test]
+fn the_model_agrees_on_actions() {
+    let events_wanted = if long_form() { 2_000_000 } else { 100_000 };
+    let methods = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
+    let (mut events, mut seed, mut seen) = (0, 0, Seen::new());
+    while events < events_wanted {
+        for (method, flavour) in methods.into_iter().flat_map(|method| FLAVOURS.map(|flavour| (method, flavour))) {
+            let len = [12, 40, 120][seed as usize % 3];
+            let history = Draw::new(Rng::new(seed, 7), flavour, false).position(method, len);
+            events += history.len();
+            for (what, count) in hold(&format!("{method:?} {flavour:?} seed {seed}"), &history, replays::agree) {
+                *seen.entry(what).or_default() += count;
+            }
+            seed += 1;
+        }
+    }
+    println!("actions: {events} events in {seed} histories: {seen:?}");
+}
+
+/// Histories that differed once, as they were left by the shrinker.
+#[test]
+fn what_differed_once() {
+    let whole = |multiplier| Step::Instrument(0, Instrument { multiplier, currency: None });
+    let mut draw = Draw::new(Rng::new(0, 0), FLAVOURS[0], false);
+    let trade = Trade {
+        account: 0,
+        instrument: 0,
+        contract: None,
+        side: Side::Buy,
+        trade_type: TradeType::Any,
+        acquired: None,
+        price: None,
+        consideration: Some(1),
+        fees: 0,
+        fx_to_base: ONE,
+        lot: None,
+        quantity: 1,
+        currency: None,
+        date: 9,
+        ..draw.trade(&[9])
+    };
+    // A lot that vanishes in a split: its price would have left its range, and the split was passed over.
+    let kind = Kind::Split { numerator: 1, denominator: 1_000_000_000, cash_in_lieu: None };
+    let split = Action { id: "x".into(), hash: 0, instrument: 0, kind, date: 10, fx_to_base: ONE };
+    let split = Action { hash: lotbook_core::TradeHash::new(b"test", b"x").0, ..split };
+    // A reset whose market part leaves its range, though what is realized in both currencies does not: it was booked.
+    let much = Trade {
+        id: "much".into(),
+        hash: lotbook_core::TradeHash::new(b"test", b"much").0,
+        side: Side::SellShort,
+        quantity: SMALL_MAX,
+        price: Some(SMALL_MAX),
+        consideration: None,
+        ..trade.clone()
+    };
+    let kind = Kind::Reset { price: 177_470_255_848_736, contract: None };
+    let reset = Action { kind, fx_to_base: 41 * ONE, ..split.clone() };
+    let seen = replays::agree(&[whole(ONE), Step::Trade(much), Step::Action(reset)]).expect("both agree");
+    assert_eq!((seen["passed over"], seen["trades"]), (1, 1));
+    let seen = replays::agree(&[whole(5), Step::Trade(trade), Step::Action(split)]).expect("both agree");
+    assert_eq!((seen["actions"], seen["trades"]), (1, 1));
 }

@@ -2,6 +2,7 @@
 
 use lotbook_core::id::TradeHash;
 use lotbook_perf::rng::Rng;
+use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::{Amendment, Changes};
 use lotbook_tests::naive::holding::day;
 use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
@@ -342,6 +343,46 @@ impl Draw {
             changes.quantity = Some(0);
         }
         changes
+    }
+
+    /// A corporate action or a reset of the first instrument.
+    fn action(&mut self, dates: &[Day]) -> Action {
+        self.next += 1;
+        let date = pick(&mut self.rng, dates);
+        let (cash, fx_to_base) = (self.price(), self.rate());
+        let rng = &mut self.rng;
+        let terms = match self.flavour {
+            Flavour::Plain => [(2, 1), (1, 2), (3, 2), (1, 3), (1, 10)],
+            Flavour::Fractions => [(3, 7), (7, 3), (1, 1_000_000_000), (100_000_001, 3), (1, 1)],
+            Flavour::Edges => [(1_000_000_000, 1), (1, 1_000_000_000), (999_999_999, 1_000_000_000), (7, 3), (2, 1)],
+        };
+        let (numerator, denominator) = pick(rng, &terms);
+        let kind = match rng.below(9) {
+            0..=2 => Kind::Split { numerator, denominator, cash_in_lieu: one_in(rng, 2).then_some(cash) },
+            3 => Kind::ReturnOfCapital { cash },
+            // Small ones too: they leave some of the cost.
+            4 => Kind::ReturnOfCapital { cash: cash / 7 },
+            5 => Kind::Merger { cash },
+            6 => Kind::Dividend { cash, record_date: one_in(rng, 2).then_some(date - rng.below(3) as Day) },
+            _ => Kind::Reset { price: cash, contract: one_in(rng, 3).then(|| rng.below(u64::from(CONTRACTS)) as Name) },
+        };
+        let id: Id = format!("x{}", self.next).into();
+        Action { hash: TradeHash::new(b"test", id.as_bytes()).0, id, instrument: 0, kind, date, fx_to_base }
+    }
+
+    /// A history of one position in which actions happen.
+    pub(crate) fn position(&mut self, method: Method, len: usize) -> Vec<Step> {
+        let mut steps = self.terms(method);
+        let all = days();
+        while steps.len() < len {
+            if one_in(&mut self.rng, 6) {
+                steps.push(Step::Action(self.action(&all)));
+            } else {
+                let trade = self.trade(&all);
+                steps.push(Step::Trade(Trade { account: 0, instrument: 0, ..trade }));
+            }
+        }
+        steps
     }
 
     /// A whole history of so many steps.

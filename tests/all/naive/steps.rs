@@ -1,5 +1,6 @@
 //! What may happen in a drawn history, and its JSON lines for `lotbook replay`.
 
+use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::{Amendment, Changes};
 use lotbook_tests::naive::holding::date;
 use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
@@ -24,6 +25,8 @@ pub(crate) enum Step {
     Amend(Amendment),
     /// An operator resolves the breaks of a position, where it is PENDING.
     Resolve(Name, Name),
+    /// A corporate action or a reset.
+    Action(Action),
 }
 
 /// The decimal text of a number at 10^-8.
@@ -212,6 +215,48 @@ impl Step {
                 if let Some(of_trade) = &amendment.changes {
                     changes(&mut line, of_trade);
                 }
+            }
+            Self::Action(action) => {
+                let mut number = |name: &str, value: i128| drop(put(name, json!(decimal(value))));
+                number("fx_to_base", action.fx_to_base);
+                let kind = match action.kind {
+                    Kind::Split { cash_in_lieu, .. } => {
+                        cash_in_lieu.into_iter().for_each(|price| number("cash_in_lieu_price", price));
+                        "split"
+                    }
+                    Kind::ReturnOfCapital { cash } => {
+                        number("cash_per_unit", cash);
+                        "return_of_capital"
+                    }
+                    Kind::Merger { cash } => {
+                        number("cash_per_unit", cash);
+                        "merger"
+                    }
+                    Kind::Dividend { cash, .. } => {
+                        number("cash_per_unit", cash);
+                        "cash_dividend"
+                    }
+                    Kind::Reset { price, .. } => {
+                        number("price", price);
+                        "reset"
+                    }
+                };
+                match action.kind {
+                    Kind::Split { numerator, denominator, .. } => {
+                        put("numerator", json!(numerator as u64));
+                        put("denominator", json!(denominator as u64));
+                    }
+                    Kind::Dividend { record_date: Some(day), .. } => drop(put("record_date", json!(ymd(day)))),
+                    Kind::Reset { contract: Some(name), .. } => drop(put("contract_id", json!(format!("K{name}")))),
+                    _ => {}
+                }
+                put("type", json!(if kind == "reset" { "reset" } else { "corporate_action" }));
+                if kind != "reset" {
+                    put("action", json!(kind));
+                }
+                put("action_id", json!(&*action.id));
+                put("instrument", json!(format!("I{}", action.instrument)));
+                put("effective_date", json!(ymd(action.date)));
             }
             Self::Resolve(account, instrument) => {
                 put("type", json!("resolve"));

@@ -1,10 +1,12 @@
 //! The naive model's words in the engine's.
 
+use lotbook_core::action_input::{ActionInput, ActionKind};
 use lotbook_core::amend::{AmendInput, AmendKind, Changes, NO_TIME};
 use lotbook_core::command::{NO_CONSIDERATION, NO_PRICE, Side, TradeInput, TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
+use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::Amendment;
 use lotbook_tests::naive::in_force::{self, Method, Wash};
 use lotbook_tests::naive::words::{Name, Side as NaiveSide, Trade, TradeType as NaiveType};
@@ -128,5 +130,38 @@ pub(super) fn trade_type(trade_type: NaiveType) -> TradeType {
         NaiveType::NewTrade => TradeType::NewTrade,
         NaiveType::Increase => TradeType::Increase,
         NaiveType::Decrease => TradeType::Decrease,
+    }
+}
+
+/// The action in the engine's words.
+pub(super) fn action_input(action: &Action) -> ActionInput {
+    let plain = ActionInput {
+        action_id: TradeId::new(action.id.as_bytes()).expect("short"),
+        hash: hash(&action.id),
+        namespace: 0,
+        instrument: action.instrument,
+        fx_to_base_e8: e8(action.fx_to_base),
+        effective_date: Date(action.date),
+        ..ActionInput::EMPTY
+    };
+    match action.kind {
+        Kind::Split { numerator, denominator, cash_in_lieu } => ActionInput {
+            kind: ActionKind::Split,
+            numerator: numerator as u32,
+            denominator: denominator as u32,
+            cash_in_lieu_e8: cash_in_lieu.map_or(NO_PRICE, e8),
+            ..plain
+        },
+        Kind::ReturnOfCapital { cash } => ActionInput { kind: ActionKind::ReturnOfCapital, cash_e8: e8(cash), ..plain },
+        Kind::Merger { cash } => ActionInput { kind: ActionKind::Merger, cash_e8: e8(cash), ..plain },
+        Kind::Dividend { cash, record_date } => ActionInput {
+            kind: ActionKind::CashDividend,
+            cash_e8: e8(cash),
+            record_date: record_date.map_or(Date::NONE, Date),
+            ..plain
+        },
+        Kind::Reset { price, contract } => {
+            ActionInput { kind: ActionKind::Reset, cash_e8: e8(price), contract: name(contract), ..plain }
+        }
     }
 }

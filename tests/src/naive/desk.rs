@@ -267,7 +267,8 @@ impl Desk {
                 let item = Item::Trade(position.waiting[0].clone());
                 let key = item.key();
                 let (book, figures) = book_item(&position.book, &item, &self.contracts, &instrument)
-                    .map_err(|reason| (key.id.clone(), reason))?;
+                    .map_err(|reason| (key.id.clone(), reason))?
+                    .expect("a trade is never passed over");
                 position.waiting.remove(0);
                 position.book = book;
                 if position.frontier.as_ref().is_some_and(|frontier| key < *frontier) {
@@ -294,12 +295,11 @@ impl Desk {
         let position = self.positions.get_mut(&(account, name)).expect("a position");
         let (booked, waiting) = effective(position, &self.amendments, self.today);
         let items: Vec<Item> = booked.into_iter().map(Item::Trade).collect();
-        let frontier = items.iter().map(Item::key).max();
         let booked = book_all(items, &self.contracts, &instrument)?;
         for accepted in &mut position.accepted {
             accepted.is_due = waiting.iter().all(|trade| trade.id != accepted.trade.id);
         }
-        (position.book, position.frontier, position.waiting) = (booked.book.clone(), frontier, waiting);
+        (position.book, position.frontier, position.waiting) = (booked.book.clone(), booked.frontier.clone(), waiting);
         (position.late, position.breaks, position.amended) = (0, booked.breaks.clone(), None);
         // What was resolved stays so until there are other breaks.
         if !same_set(&position.breaks, &position.resolved) {

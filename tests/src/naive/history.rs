@@ -1,9 +1,10 @@
 //! History of the naive model: items in chronological order, booked from the beginning (rule 2).
 
+use super::actions::{self, Action};
 use super::in_force::{Contract, in_force};
 use super::lots::{Book, Figures};
 use super::trade;
-use super::words::{Day, Id, Instrument, Reason, Trade};
+use super::words::{Day, Id, Instrument, Name, OVERFLOW, Reason, Trade};
 
 /// A place in history. Compares in chronological order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,8 @@ pub const TRADING: u8 = 1;
 pub enum Item {
     /// A trade or an opening lot.
     Trade(Trade),
+    /// A corporate action or a reset, on the position of an account.
+    Action(Name, Action),
 }
 
 impl Item {
@@ -45,6 +48,10 @@ impl Item {
                 id: trade.id.clone(),
                 hash: trade.hash,
             },
+            Self::Action(_, action) => {
+                let (part, at) = action.rank();
+                Key { date: action.place(), part, at, order: 0, id: action.id.clone(), hash: action.hash }
+            }
         }
     }
 }
@@ -58,9 +65,11 @@ pub struct Booked {
     pub items: Vec<(Id, Figures)>,
     /// Accepted items that break a rule at their place.
     pub breaks: Vec<(Id, Reason)>,
+    /// The greatest key that was booked.
+    pub frontier: Option<Key>,
 }
 
-/// Books one item at its place, whatever rule it breaks there.
+/// Books one item at its place, whatever rule it breaks there. `None`: an action that is passed over on a flat position.
 ///
 /// # Errors
 /// `OVERFLOW`.
@@ -69,8 +78,18 @@ pub fn book_item(
     item: &Item,
     contracts: &[Contract],
     instrument: &Instrument,
-) -> Result<(Book, Figures), Reason> {
+) -> Result<Option<(Book, Figures)>, Reason> {
     match item {
+        Item::Action(..) if before.lots.is_empty() => Ok(None),
+        Item::Action(account, action) => {
+            let rules = in_force(contracts, *account, action.instrument, None, action.place())?;
+            match actions::book(before, action, &rules, instrument) {
+                Ok(booked) => Ok(Some(booked)),
+                // Nothing changes, and it is a break.
+                Err(OVERFLOW) => Ok(Some((before.clone(), Figures { broken: Some(OVERFLOW), ..Figures::default() }))),
+                Err(reason) => Err(reason),
+            }
+        }
         Item::Trade(trade) => {
             let named = in_force(contracts, trade.account, trade.instrument, trade.contract, trade.date);
             // A named contract that does not hold is a break; then the rules in force without it are used.
@@ -80,7 +99,7 @@ pub fn book_item(
             };
             let (book, mut figures) = trade::book(before, trade, &rules, instrument)?;
             figures.broken = broken.or(figures.broken);
-            Ok((book, figures))
+            Ok(Some((book, figures)))
         }
     }
 }
@@ -93,8 +112,10 @@ pub fn book_all(mut items: Vec<Item>, contracts: &[Contract], instrument: &Instr
     items.sort_by_cached_key(Item::key);
     let mut booked = Booked::default();
     for item in items {
-        let (book, figures) = book_item(&booked.book, &item, contracts, instrument)?;
-        let id = item.key().id;
+        let Some((book, figures)) = book_item(&booked.book, &item, contracts, instrument)? else { continue };
+        let key = item.key();
+        let id = key.id.clone();
+        booked.frontier = Some(key);
         booked.breaks.extend(figures.broken.map(|reason| (id.clone(), reason)));
         booked.items.push((id, figures));
         booked.book = book;

@@ -3,6 +3,7 @@
 //! Obvious before fast: lots are a list, choosing is sorting, a history is booked from its beginning. It shares no
 //! code with the engine; what both say is compared in `tests/all/naive.rs`.
 
+pub mod actions;
 pub mod amend;
 pub mod choose;
 pub mod desk;
