@@ -237,7 +237,7 @@ fn overflow_is_said() {
     let all = |text: &str| lots(text);
     for (name, input, before) in [
         ("quantity", split_of(1_000_000_000, 1), all("92233720368@1")),
-        ("price", split_of(1, 1_000_000_000), all("1@92233720368")),
+        ("price", split_of(1, 1_000_000_000), all("10@92233720368")),
         (
             "cash",
             ActionInput { fx_to_base_e8: i64::MAX, ..cash_of(ActionKind::ReturnOfCapital, "92233720368") },
