@@ -2,7 +2,7 @@
 //!
 //! Thousands of random ledgers, each an account of one file. `lotbook replay` reads it as any file; a script in
 //! `tests/peers/differential` reads the same file and books it by the other package, as a process of its own. Half of the
-//! ledgers reach the product in any order of arrival. What the packages do otherwise than the product is not in these
+//! ledgers reach the product in any order of arrival, half of those with cancels and corrections of what was wrong. What the packages do otherwise than the product is not in these
 //! ledgers: `differences` proves each of those and `docs/rules-differences.md` gives the reasons.
 
 mod books;
@@ -22,7 +22,7 @@ const BATCH: usize = 1_000;
 /// Books random ledgers of these kinds by both, in equal numbers.
 fn ledgers_agree(script: &str, kinds: &[Kind]) {
     let batches = if long_form() { 10 } else { 1 };
-    let (mut booked, mut trades, mut parts_of_day) = (0, 0, 0);
+    let (mut booked, mut trades, mut same_day, mut amended) = (0, 0, 0, 0);
     for batch in 0..batches {
         let mut rng = Rng::new(batch, script.len() as u64);
         let ledgers: Vec<Ledger> = (0..BATCH)
@@ -40,11 +40,13 @@ fn ledgers_agree(script: &str, kinds: &[Kind]) {
         booked += ledgers.len();
         for ledger in &ledgers {
             trades += ledger.trades.len();
-            parts_of_day += ledger.trades.windows(2).filter(|pair| pair[0].day == pair[1].day).count();
+            same_day += ledger.trades.windows(2).filter(|pair| pair[0].day == pair[1].day).count();
+            amended += usize::from(ledger.amended);
         }
     }
     println!(
-        "{script}: {booked} ledgers, {trades} trades ({parts_of_day} on the day of the one before), no difference"
+        "{script}: {booked} ledgers ({amended} amended), {trades} trades ({same_day} on the day of the one before), no \
+         difference"
     );
 }
 

@@ -62,6 +62,10 @@ pub(crate) fn product(file: &Path) -> Books {
         let Some(book) = books.get_mut(trade["account"].as_str().expect("an account")) else { continue };
         let Ok(booked) = book else { continue };
         match trade["outcome"].as_str() {
+            // An amendment has no figures of its own, and neither has what was cancelled.
+            Some("applied" | "provisional") if !trade["amends"].is_null() || trade["amended"] == "cancelled" => {
+                continue;
+            }
             Some("applied" | "provisional") => {}
             _ => {
                 *book = Err(format!("{id}: {} {}", trade["outcome"], trade["reason"]));

@@ -42,7 +42,7 @@ fn trade(row: &str) -> Trade {
 
 fn ledger(kind: Kind, long_term_days: Option<u32>, rows: &[&str]) -> Ledger {
     let trades = rows.iter().map(|row| trade(row)).collect();
-    Ledger { account: "L".into(), kind, shuffled: false, long_term_days, trades }
+    Ledger { account: "L".into(), kind, shuffled: false, amended: false, long_term_days, trades }
 }
 
 /// Books a ledger both ways; what each says must be exactly these lines. Of a refusal the text begins with its line.

@@ -88,6 +88,9 @@ pub(crate) struct Ledger {
     pub(crate) kind: Kind,
     /// Trades arrive in any order. The other books read them in theirs.
     pub(crate) shuffled: bool,
+    /// Some trades arrive wrong and are corrected, and some that never were arrive and are cancelled; the other books see what is
+    /// left of it. Only where they arrive in any order, amendments before their targets too.
+    pub(crate) amended: bool,
     /// Days after which a lot is long-term, as the contract says it; none for a calendar year.
     pub(crate) long_term_days: Option<u32>,
     pub(crate) trades: Vec<Trade>,
@@ -194,8 +197,9 @@ impl Ledger {
         }
         // The trade that opens a named lot must come before the one that names it.
         let shuffled = !kind.named && rng.below(2) == 0;
+        let amended = shuffled && rng.below(2) == 0;
         // Both tools that tell terms count days: their long term begins with the 365th day.
-        Self { account, kind, shuffled, long_term_days: Some(364), trades }
+        Self { account, kind, shuffled, amended, long_term_days: Some(364), trades }
     }
 
     /// Whether it is still one that its kind allows, now that trades were left out.
@@ -254,7 +258,7 @@ fn next_day(rng: &mut Rng, day: i32, lots: &[Open]) -> i32 {
     next.max(day)
 }
 
-/// The lines of many ledgers: their contracts, then all trades with those of different ledgers mixed.
+/// The lines of many ledgers: their contracts, then all trades and amendments with those of different ledgers mixed.
 pub(crate) fn lines(ledgers: &[Ledger], rng: &mut Rng) -> String {
     let mut text = String::new();
     let mut turns = Vec::new();
@@ -262,20 +266,78 @@ pub(crate) fn lines(ledgers: &[Ledger], rng: &mut Rng) -> String {
     for (index, ledger) in ledgers.iter().enumerate() {
         text.push_str(&ledger.contract().to_string());
         text.push('\n');
-        let mut order: Vec<usize> = (0..ledger.trades.len()).collect();
-        if ledger.shuffled {
-            shuffle(&mut order, rng);
+        let mut lines: Vec<Value> = (0..ledger.trades.len()).map(|number| ledger.line(number)).collect();
+        if ledger.amended {
+            amend(ledger, &mut lines, rng);
         }
-        turns.extend(order.iter().map(|_| index));
-        arrivals.push(order.into_iter());
+        if ledger.shuffled {
+            shuffle(&mut lines, rng);
+        }
+        turns.extend(lines.iter().map(|_| index));
+        arrivals.push(lines.into_iter());
     }
     shuffle(&mut turns, rng);
     for index in turns {
-        let number = arrivals[index].next().expect("a turn for each trade");
-        text.push_str(&ledgers[index].line(number).to_string());
+        text.push_str(&arrivals[index].next().expect("a turn for each line").to_string());
         text.push('\n');
     }
     text
+}
+
+/// Spoils some of the trades and mends them by further lines.
+fn amend(ledger: &Ledger, lines: &mut Vec<Value>, rng: &mut Rng) {
+    for (number, trade) in ledger.trades.iter().enumerate() {
+        let id = &trade.id;
+        match rng.below(6) {
+            0 => {
+                let right = lines[number].clone();
+                let mut correct = json!({ "type": "correct", "trade_id": format!("{id}-c"), "corrects": id });
+                for field in spoil(ledger, trade, &mut lines[number], rng) {
+                    correct[field] = right[field].clone();
+                }
+                lines.push(correct);
+            }
+            1 => {
+                let mut never = lines[number].clone();
+                spoil(ledger, trade, &mut never, rng);
+                never["trade_id"] = json!(format!("{id}-n"));
+                lines.push(never);
+                lines.push(json!({ "type": "cancel", "cancels": format!("{id}-n") }));
+            }
+            // A correction that was itself wrong.
+            2 => {
+                let mut wrong = json!({ "type": "correct", "trade_id": format!("{id}-w"), "corrects": id });
+                spoil(ledger, trade, &mut wrong, rng);
+                lines.push(wrong);
+                lines.push(json!({ "type": "cancel", "cancels": format!("{id}-w") }));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Gives some fields of a line other values; their names.
+fn spoil(ledger: &Ledger, trade: &Trade, line: &mut Value, rng: &mut Rng) -> Vec<&'static str> {
+    let mut fields = vec!["price"];
+    line["price"] = json!(decimal(rng.between(1, 999_999_999_999)));
+    if rng.below(2) == 0 {
+        fields.push("quantity");
+        line["quantity"] = json!(decimal(rng.between(1, 999_999_999_999)));
+    }
+    if rng.below(3) == 0 {
+        fields.push("side");
+        line["side"] = json!(if trade.buys { "sell" } else { "buy" });
+    }
+    if rng.below(3) == 0 {
+        fields.push("effective_date");
+        let date = Date(trade.day + rng.between(-40, 40) as i32);
+        line["effective_date"] = json!(date.to_string());
+        if ledger.kind.timed {
+            fields.push("executed_at");
+            line["executed_at"] = json!(format!("{date}T12:00:00Z"));
+        }
+    }
+    fields
 }
 
 fn decimal(value_e8: i64) -> String {

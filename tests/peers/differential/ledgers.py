@@ -47,13 +47,25 @@ class Ledger:
 
 
 def ledgers(lines):
-    """All ledgers of a file, in the order of their contracts."""
-    found = {}
+    """All ledgers of a file, in the order of their contracts: trades as corrected, and none that was cancelled."""
+    found, trades, corrects, cancelled = {}, {}, [], set()
     for text in lines:
         line = json.loads(text)
         if line["type"] == "contract":
             found[line["account"]] = Ledger(line)
+        elif line["type"] == "trade":
+            trades[line["trade_id"]] = line
+        elif line["type"] == "correct":
+            corrects.append(line)
         else:
+            cancelled.add(line["cancels"])
+    for correct in corrects:
+        # No trade has more than one that stands.
+        if correct["trade_id"] not in cancelled:
+            changes = {field: value for field, value in correct.items() if field not in ("type", "trade_id", "corrects")}
+            trades[correct["corrects"]].update(changes)
+    for trade_id, line in trades.items():
+        if trade_id not in cancelled:
             found[line["account"]].trades.append(Trade(line))
     for ledger in found.values():
         ledger.trades.sort(key=lambda trade: (trade.date, trade.at or "", trade.order))
