@@ -3,10 +3,12 @@
 //! Each example names its source; the numbers are the source's, the words are ours. Dates and prices that a source leaves out are
 //! ours and say so. An example is an account and an instrument of its own, so one run books all examples of a test.
 //!
-//! A row reads `ID SIDE QUANTITY PRICE DATE [fees=F] [lot=ID]`. What the book says of it reads, line by line:
+//! A row reads `ID SIDE QUANTITY PRICE DATE [fees=F] [lot=ID]` (a price of `-` is none, beside `consideration=C`),
+//! `split NEW:OLD DATE [cash_in_lieu_price=P]` or `return_of_capital CASH DATE`. What the book says of it reads, line by line:
 //! `SALE: LOT QUANTITY cost COST gain GAIN TERM` for each part of a sale, `SALE = cost COST gain GAIN` for the whole of it,
-//! `SALE! REASON` for a refusal, `left: LOT QUANTITY cost COST` for each lot that is left.
+//! `SALE! REASON` for a refusal, `left: LOT QUANTITY cost COST` for each lot that is left, and `realized GAIN long GAIN` of all.
 
+mod actions;
 mod identification;
 mod methods;
 mod tools;
@@ -90,11 +92,35 @@ fn lines(number: usize, example: &Example) -> String {
     let mut text = format!("{contract}\n");
     for (order, row) in example.rows.iter().enumerate() {
         let words: Vec<&str> = row.split_whitespace().collect();
-        let [id, side, quantity, price, date, more @ ..] = words.as_slice() else { panic!("no row: {row}") };
-        let mut line = json!({
-            "type": "trade", "trade_id": format!("{name}-{id}"), "account": name, "instrument": name, "side": side,
-            "quantity": quantity, "price": price, "effective_date": date, "source_order": order,
-        });
+        let (mut line, more) = match words.as_slice() {
+            ["split", ratio, date, more @ ..] => {
+                let whole = |text: &str| text.parse::<u32>().expect("a whole number");
+                let (new, old) = ratio.split_once(':').expect("new units for old ones");
+                (
+                    json!({ "action": "split", "numerator": whole(new), "denominator": whole(old), "effective_date": date }),
+                    more,
+                )
+            }
+            ["return_of_capital", cash, date, more @ ..] => {
+                (json!({ "action": "return_of_capital", "cash_per_unit": cash, "effective_date": date }), more)
+            }
+            [id, side, quantity, price, date, more @ ..] => {
+                let id = format!("{name}-{id}");
+                let mut line = json!({
+                    "type": "trade", "trade_id": id, "account": name, "side": side, "quantity": quantity, "effective_date": date,
+                    "source_order": order,
+                });
+                if *price != "-" {
+                    line["price"] = json!(price);
+                }
+                (line, more)
+            }
+            _ => panic!("no row: {row}"),
+        };
+        if line["type"].is_null() {
+            line["type"] = json!("corporate_action");
+        }
+        line["instrument"] = json!(name);
         for word in more {
             match word.split_once('=').expect("a name and a value") {
                 ("lot", lot) => line["lot"] = json!(format!("{name}-{lot}")),
@@ -136,6 +162,8 @@ fn told(document: &Value, name: &str) -> Vec<String> {
         if array(&position["lots"]).is_empty() {
             said.push("left: nothing".into());
         }
+        let (realized, long) = (text(&position["realized_pnl"]), text(&position["realized_long_term"]));
+        said.push(format!("realized {realized} long {long}"));
     }
     said
 }
