@@ -4,7 +4,7 @@
 use lotbook_core::action_input::{ActionInput, ActionKind};
 use lotbook_core::command::{Command, NameClass, Side};
 use lotbook_core::date::Date;
-use lotbook_core::event::Reason;
+use lotbook_core::event::{Class, Reason};
 use lotbook_core::id::{ChronoKey, NO_NAME};
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::{Host, Status};
@@ -128,21 +128,15 @@ fn take(rig: &mut Rig, sent: &Sent, name: &str) {
     let command = sent.command(&rig.host);
     let answer = rig.ask(command);
     let taken = match answer.status {
-        Status::Trade(class) | Status::Action(class) => answer.reason == Reason::None && class.is_known(),
+        Status::Trade(class) | Status::Action(class) => answer.reason == Reason::None && is_known(class),
         status => status == Status::Done,
     };
     assert!(taken, "{name}: {sent:?}: {answer:?}");
 }
 
-trait Known {
-    fn is_known(self) -> bool;
-}
-
-impl Known for lotbook_core::event::Class {
-    /// It was accepted, now or before.
-    fn is_known(self) -> bool {
-        self.is_accepted() || self == Self::Duplicate
-    }
+/// It was accepted, now or before.
+fn is_known(class: Class) -> bool {
+    class.is_accepted() || class == Class::Duplicate
 }
 
 #[test]
