@@ -41,8 +41,8 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst), the log ends in a torn tail that a start would cut (wal verify), or a repair has something to do and
-    /// was not told to do it (wal repair).
+    /// A verdict is broken (burst), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
+    /// verify), or a repair has something to do and was not told to do it (wal repair).
     Broken = 1,
     /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
     Unreadable = 2,
@@ -110,6 +110,8 @@ pub enum Command {
     Burst(BurstArgs),
     /// Feed files through the engine and print the book
     Replay(ReplayArgs),
+    /// Check an opening book as a whole, then book it
+    Import(ImportArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }
@@ -326,6 +328,47 @@ pub struct ReplayArgs {
     /// CSV: take only rows with this value in this column; repeatable, all must hold
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     pub filters: Vec<Filter>,
+}
+
+/// `lotbook import`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Bring an opening book into a data directory: lots with the dates and costs that they have.\n\n\
+                  Without --commit this is a dry run: the directory is opened as a start does, and everything is \
+                  booked on a copy of it. The control totals of the files (lots, quantity and cost by instrument) \
+                  are printed, in the form that --expect reads. With --commit the book itself takes the lots, where \
+                  the totals are as wanted and not one line is refused. Lots that an earlier run has booked are \
+                  recognised by their ids and are not booked again.",
+    after_help = "Examples:\n  \
+                  lotbook import --data-dir /srv/book opening.jsonl\n  \
+                  lotbook import --data-dir /srv/book --expect totals.csv opening.jsonl\n  \
+                  lotbook import --data-dir /srv/book --expect totals.csv --commit opening.jsonl"
+)]
+pub struct ImportArgs {
+    /// JSON lines of type open_lot, contract, instrument, business_date and fx
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Data directory of the book; no host may be running on it
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// Directory of the mapped tail, on tmpfs [default: chosen]
+    #[arg(long, value_name = "DIR")]
+    pub tail_dir: Option<PathBuf>,
+    /// CSV of the control totals that are wanted: instrument,lots,quantity,cost
+    #[arg(long, value_name = "FILE")]
+    pub expect: Option<PathBuf>,
+    /// Book the lots, where nothing speaks against it
+    #[arg(long)]
+    pub commit: bool,
+    /// Positions may be short where no contract is in force
+    #[arg(long)]
+    pub allow_short: bool,
+    /// Base currency: lots without a rate take the last one of the lines of type fx against it
+    #[arg(long, value_name = "CURRENCY", value_parser = parse_id)]
+    pub base_currency: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn lot_method_parser() -> impl clap::builder::TypedValueParser<Value = LotMethod> {

@@ -14,6 +14,7 @@ pub mod exit;
 pub mod fix;
 pub mod gate;
 pub mod http;
+pub mod import;
 pub mod input;
 pub mod journal;
 pub mod output;

@@ -12,6 +12,7 @@ mod exact;
 mod examples;
 mod fix_peer;
 mod forward;
+mod import;
 mod latched;
 mod legs;
 mod naive;

@@ -32,14 +32,14 @@ use parking_lot::Mutex;
 use crate::cli::{ExitCode, ReplayArgs};
 use crate::exit;
 use crate::input::{LineError, Located, MapError, Reader, read_rules};
-use crate::output::{Colours, SkippedRow, write_json, write_table};
+use crate::output::{Colours, ReplayDocument, SkippedRow, write_json, write_table};
 
 use feed::Feeder;
 use ledger::{Ledger, Listener};
 use progress::Progress;
 
 /// Bytes of a log segment: a run is short, and a segment is zeroed before its first use.
-const SEGMENT_BYTES: u64 = 16 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 16 << 20;
 /// How long nothing at all may happen before the run goes on without what it waits for.
 const STALLED: Duration = Duration::from_secs(60);
 /// Warnings that are shown one by one.
@@ -131,6 +131,18 @@ pub fn execute(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), ReplayError> {
+    let (document, unreadable) = book(args, err)?;
+    let written = if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
+    written.map_err(ReplayError::Output)?;
+    unreadable.map_or(Ok(()), Err)
+}
+
+/// Feeds the files and gives the book, with what made an input file end early: the book is then as it stood there.
+/// Warnings go to `err`. Blocks as [`execute`] does.
+///
+/// # Errors
+/// [`ReplayError`].
+pub fn book(args: &ReplayArgs, err: &mut dyn Write) -> Result<(ReplayDocument, Option<ReplayError>), ReplayError> {
     let options = args.input_options()?;
     let rules = match &args.rules {
         Some(path) => read_rules(path).map_err(|located| match &located.line_result {
@@ -177,10 +189,8 @@ pub fn execute(
     let ledger = std::mem::take(&mut *ledger.lock());
     let document = document::build(fed, &ledger, &model, &directory, (skipped, wash), &reader.stats());
     warn(&warnings, err).map_err(ReplayError::Output)?;
-    let written = if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
-    written.map_err(ReplayError::Output)?;
     drop(data_dir);
-    unreadable.map_or(Ok(()), Err)
+    Ok((document, unreadable))
 }
 
 /// Feeds all lines. Gives what was passed over, and what makes the input not read whole.
