@@ -260,7 +260,7 @@ fn history(rng: &mut Rng) -> Vec<String> {
 }
 
 /// The day of a line, and its place in the day: actions come first.
-fn place_of(line: &String) -> (String, bool, String) {
+fn place_of(line: &str) -> (String, bool, String) {
     let value: Value = serde_json::from_str(line).expect("a line");
     let text = |field: &str| value[field].as_str().unwrap_or("").to_owned();
     (text("effective_date"), value["type"] != "corporate_action", text("trade_id"))

@@ -71,8 +71,7 @@ impl Book {
                 &self.names,
                 position,
                 (&input, multiplier_e8),
-                took,
-                runs,
+                (took, runs),
                 &mut self.room,
                 &mut self.gone,
             )?;

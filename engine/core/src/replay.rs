@@ -253,8 +253,7 @@ impl Replayer<'_> {
             &self.names,
             &mut self.position,
             action,
-            &took,
-            runs,
+            (&took, runs),
             &mut self.rewritten,
             &mut self.gone,
         )

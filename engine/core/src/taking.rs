@@ -203,8 +203,7 @@ pub(crate) fn settle_taken(
     names: &Names,
     position: &mut Position,
     action: (&ActionInput, i64),
-    took: &Took,
-    runs: &[Run],
+    (took, runs): (&Took, &[Run]),
     room: &mut Vec<Lot>,
     leaving: &mut Vec<Lot>,
 ) -> Result<(), Misfit> {
