@@ -29,13 +29,22 @@ pub enum NameError {
 }
 
 /// How long a definition may take before the door gives up.
-const DEFINE_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFINE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Text to number, for all classes.
 #[derive(Debug)]
 pub struct Directory {
     maps: [DashMap<Box<str>, NameId>; NameClass::COUNT],
-    door: Mutex<Door>,
+    asking: Mutex<Asking>,
+}
+
+/// The way to ask the shard for a number.
+#[derive(Debug)]
+struct Asking {
+    door: Door,
+    /// Token of the last definition asked for. An answer that comes after its asker has given up carries an older one: it must not
+    /// pass for the answer of the next name.
+    token: u64,
 }
 
 impl Directory {
@@ -46,7 +55,7 @@ impl Directory {
                 maps[class as usize].insert(names.str(class, id).into(), id);
             }
         }
-        Self { maps, door: Mutex::new(door) }
+        Self { maps, asking: Mutex::new(Asking { door, token: 0 }) }
     }
 
     /// The number of a name, if it was used before. Never blocks on the shard.
@@ -77,11 +86,14 @@ impl Directory {
     #[cold]
     fn define(&self, class: NameClass, text: &str) -> Result<NameId, NameError> {
         let name = TradeId::new(text.as_bytes()).filter(|name| !name.is_empty()).ok_or(NameError::Length)?;
-        let mut door = self.door.lock();
+        let mut asking = self.asking.lock();
         if let Some(id) = self.find(class, text) {
             return Ok(id);
         }
-        let request = Request { token: 0, origin: Origin::INTERNAL, command: Command::Define { class, text: name } };
+        asking.token += 1;
+        let token = asking.token;
+        let door = &mut asking.door;
+        let request = Request { token, origin: Origin::INTERNAL, command: Command::Define { class, text: name } };
         if door.submit(request).is_err() {
             return Err(NameError::Unavailable);
         }
@@ -89,7 +101,10 @@ impl Directory {
         let mut spins = 0u32;
         let answer = loop {
             if let Some(answer) = door.poll() {
-                break answer;
+                if answer.token == token {
+                    break answer;
+                }
+                continue;
             }
             if door.is_abandoned() || Instant::now() > deadline {
                 return Err(NameError::Unavailable);
