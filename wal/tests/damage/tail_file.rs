@@ -124,8 +124,8 @@ fn fate_of_flip(killed: &Killed, at: u64, bit: u8) -> Fate {
                 _ if says < disk_end => GONE,
                 // What follows what it calls published is whole all the same.
                 _ if says <= published => WHOLE,
-                // It promises more than there is.
-                _ => ('N', ALL, Some(ALL + 1)),
+                // It promises a block that is not there: only durable ones are ever given back, and this one is not on disk.
+                _ => ('D', ALL, None),
             }
         }
         // The one block in use is no longer where the next record is looked for.
