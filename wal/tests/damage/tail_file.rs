@@ -128,6 +128,8 @@ fn fate_of_flip(killed: &Killed, at: u64, bit: u8) -> Fate {
                 _ => ('D', ALL, None),
             }
         }
+        // The block claims to be the very next one: it is looked into there, and does not go on.
+        _ if (at, bit) == (DIRECTORY + 2, 0) => ('N', DISK_END, Some(DISK_END + 1)),
         // The one block in use is no longer where the next record is looked for.
         _ if (DIRECTORY..DIRECTORY + 8).contains(&at) => ('D', DISK_END, None),
         _ if (BLOCKS..BLOCKS + CHUNK_BYTES as u64).contains(&at) => {
