@@ -24,7 +24,7 @@ use crate::cli::{ExitCode, ImportArgs, ReplayArgs};
 use crate::exit;
 use crate::input::{InputOptions, Line, Mapping, Reader};
 use crate::output::{Outcome, ReplayDocument, TradeRow};
-use crate::replay::{self, ReplayError};
+use crate::replay::{self, Defaults, ReplayError};
 
 pub use totals::{Difference, Totals, TotalsError};
 
@@ -226,7 +226,7 @@ fn book(args: &ImportArgs, data_dir: &Path, err: &mut dyn Write) -> Result<Repla
         map: Vec::new(),
         filters: Vec::new(),
     };
-    let (document, unreadable) = replay::book(&args, err)?;
+    let (document, unreadable) = replay::book(&args, Defaults::AsHeld, err)?;
     unreadable.map_or(Ok(document), |error| Err(error.into()))
 }
 

@@ -76,6 +76,30 @@ fn a_dry_run_says_what_a_commit_does_and_changes_nothing() {
     assert_eq!(positions(dir.path()), booked, "a dry run on a book leaves it as it is");
 }
 
+/// What holds without a contract is the book's, and no import changes it.
+#[test]
+fn the_rules_of_the_book_stay() {
+    let dir = place();
+    opening(dir.path());
+    let sale = |id: &str, quantity: u32| {
+        format!(
+            "{{\"type\":\"trade\",\"trade_id\":\"{id}\",\"account\":\"A1\",\"instrument\":\"AAPL\",\"side\":\"sell\",\"quantity\":\"{quantity}\",\
+             \"price\":\"20\",\"effective_date\":\"2020-01-03\"}}\n"
+        )
+    };
+    // The book was begun under HIFO.
+    write(dir.path(), "first.jsonl", &lot("o0", "IBM", "1", "1", ""));
+    expect(dir.path(), &["replay", "--lot-method", "HIFO", "--data-dir", "data", "first.jsonl"], 0);
+    import(dir.path(), &["--commit"], 0);
+    write(dir.path(), "sale.jsonl", &sale("s1", 10));
+    let hifo = ["replay", "--json", "--allow-short", "--lot-method", "HIFO", "--data-dir", "data", "sale.jsonl"];
+    let (out, _) = expect(dir.path(), &hifo, 0);
+    let document: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(document["trades"][0]["allocations"][0]["lot_trade_id"], "o2", "the lot with the higher price");
+    let (out, _) = expect(dir.path(), &["wal", "dump", "--json", "--kind", "contract", "data"], 0);
+    assert!(!out.contains("\"lot_method\":\"FIFO\""), "{out}");
+}
+
 #[test]
 fn one_refused_lot_keeps_all_of_them_out() {
     let dir = place();

@@ -17,9 +17,9 @@ use lotbook_core::rules::{ContractTerms, Rules};
 use lotbook_engine::{Door, Host, HostError, NameError, Request};
 use parking_lot::Mutex;
 
-use super::ReplayError;
 use super::fix_lines::NO_DATE;
 use super::ledger::{KnownLog, Ledger};
+use super::{Defaults, ReplayError};
 use crate::gate::{Gate, GateRefusal};
 use crate::input::{ContractLine, FxLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
 use crate::output::{ActionRow, E8, E16, LockRow, Outcome, TradeRow};
@@ -151,7 +151,7 @@ impl<'h> Feeder<'h> {
     }
 
     /// The rules of `--allow-short` and `--lot-method`, as a contract for everything from the first date on.
-    pub(super) fn default_contract(&mut self) -> Result<(), ReplayError> {
+    pub(super) fn default_contract(&mut self, defaults_as: Defaults) -> Result<(), ReplayError> {
         let held = match self.host.directory().find(NameClass::Contract, DEFAULT_CONTRACT) {
             Some(id) => {
                 let scope = (id, NO_NAME, NO_NAME);
@@ -159,7 +159,11 @@ impl<'h> Feeder<'h> {
             }
             None => None,
         };
-        if held.unwrap_or(Rules::DEFAULT) == self.defaults {
+        let held = held.unwrap_or(Rules::DEFAULT);
+        if defaults_as == Defaults::AsHeld {
+            self.defaults = Rules { allow_short: held.allow_short || self.defaults.allow_short, ..held };
+        }
+        if held == self.defaults {
             return Ok(());
         }
         let place = "--allow-short and --lot-method".to_owned();

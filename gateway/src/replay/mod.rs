@@ -131,10 +131,19 @@ pub fn execute(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> Result<(), ReplayError> {
-    let (document, unreadable) = book(args, err)?;
+    let (document, unreadable) = book(args, Defaults::AsAsked, err)?;
     let written = if args.json { write_json(&document, out) } else { write_table(&document, colours, out) };
     written.map_err(ReplayError::Output)?;
     unreadable.map_or(Ok(()), Err)
+}
+
+/// What holds where no contract is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defaults {
+    /// What the arguments say, whatever the book had.
+    AsAsked,
+    /// What the book has; the arguments can only allow short positions.
+    AsHeld,
 }
 
 /// Feeds the files and gives the book, with what made an input file end early: the book is then as it stood there.
@@ -142,7 +151,11 @@ pub fn execute(
 ///
 /// # Errors
 /// [`ReplayError`].
-pub fn book(args: &ReplayArgs, err: &mut dyn Write) -> Result<(ReplayDocument, Option<ReplayError>), ReplayError> {
+pub fn book(
+    args: &ReplayArgs,
+    defaults_as: Defaults,
+    err: &mut dyn Write,
+) -> Result<(ReplayDocument, Option<ReplayError>), ReplayError> {
     let options = args.input_options()?;
     let rules = match &args.rules {
         Some(path) => read_rules(path).map_err(|located| match &located.line_result {
@@ -164,7 +177,7 @@ pub fn book(args: &ReplayArgs, err: &mut dyn Write) -> Result<(ReplayDocument, O
     let door = host.open_door().ok_or(ReplayError::Internal("a new host has no door"))?;
     let mut feeder = Feeder::new(&host, door, ledger.clone(), defaults, known);
     let progress = Progress::new();
-    feeder.default_contract()?;
+    feeder.default_contract(defaults_as)?;
     feeder.base_currency(args.base_currency.as_deref())?;
     for located in &rules {
         feeder.line(located)?;
