@@ -28,8 +28,8 @@ const IN_FLIGHT_MIN: u64 = 1_000;
 const PROVISIONAL_PERCENT_MIN: usize = 10;
 /// A whole comparison, and a clean stop, after so many kills; a comparison at the end.
 const COMPARE_EVERY: usize = 5;
-/// How long the trap waits for its phase at most.
-const PATIENCE_OF_TRAP: Duration = Duration::from_secs(8);
+/// How long the trap waits for its load and its phase at most: other tests may have the machine for a while.
+const PATIENCE_OF_TRAP: Duration = Duration::from_secs(30);
 /// Wanted phases, in turn: the rare ones are no less often tried. Recovery comes after another, for it is what it recovers from.
 const TURNS: [Phase; 6] =
     [Phase::Append, Phase::Sync, Phase::Recovery, Phase::Roll, Phase::Correction, Phase::Checkpoint];
@@ -96,10 +96,8 @@ fn killed_at_any_moment_it_keeps_every_promise() {
         all += 1;
         deep += usize::from(late && kill.in_flight >= IN_FLIGHT_MIN);
     }
-    // What the short form meets depends on what else the machine is doing; that it was not idle is all it can promise.
-    let wanted = if long { 8 } else { 3 };
     assert!(
-        deep * 10 >= all * wanted,
+        deep * 10 >= all * 8,
         "only {deep} of {all} kills met {IN_FLIGHT_MIN} answers in flight and 10 % PROVISIONAL"
     );
 }
