@@ -1,7 +1,10 @@
 //! From append to durable at 10,000 records a second, beside one write and one fdatasync of the same disk.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lotbook_wal::{LogConfig, Opened, RecordMeta, open};
@@ -16,6 +19,17 @@ const SLICES: usize = 10;
 const CONTROL_BYTES: usize = 8_192;
 const FILE_BYTES: u64 = 64 << 20;
 
+/// The three figures of one run.
+struct Found {
+    /// On the hot thread's core, alone on the machine.
+    control: Times,
+    /// On the log thread's core, beside a hot thread that spins: where the log itself syncs.
+    beside: Times,
+    /// What records due each tick would have waited, had those writes and syncs been their group commits.
+    ideal: Times,
+    durable: Times,
+}
+
 pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
     println!(
         "\n## From append to durable: 10,000 records/s of {PAYLOAD_BYTES} bytes, one thread that appends and watches\n"
@@ -25,44 +39,114 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
         SLICE.as_millis()
     );
     println!(
-        "the other. The goal compares with that; a record that comes while a flush runs waits for the rest of it and for its own.\n"
+        "the other; the goal compares with that. A record that comes while a flush runs waits for the rest of it and for its own:\n\
+         `ideal` is what records at the same ticks would have waited for the control's own writes and syncs.\n"
     );
     let dir = fresh_dir();
     drop(zeroed_file(&dir.path().join("control"), FILE_BYTES));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).custom_flags(libc::O_DIRECT);
-    let file = options
-        .open(dir.path().join("control"))
-        .or_else(|_| std::fs::OpenOptions::new().write(true).open(dir.path().join("control")));
-    let file = file.expect("the control's file");
-    let mut pages = Pages::new(CONTROL_BYTES);
+    let mut disk = ControlDisk::open(&dir.path().join("control"));
     let mut config = LogConfig::new(dir.path().join("log"));
     config.log_core = Some(cores.log);
     let Opened { log, mut appender, .. } = open(config).expect("a log");
     std::thread::sleep(Duration::from_secs(1));
     let _pinned = cores.pin_hot();
-    let mut control = Times::new();
-    let mut durable = Times::new();
-    let mut at = 0;
+    let mut found = Found { control: Times::new(), beside: Times::new(), ideal: Times::new(), durable: Times::new() };
+    let (mut flushes, mut flush_ns) = (0, 0);
     for _ in 0..SLICES {
-        let until = Instant::now() + SLICE;
-        while Instant::now() < until {
-            let from = ticks();
-            file.write_all_at(pages.bytes(), at % FILE_BYTES).expect("written");
-            file.sync_data().expect("synced");
-            control.record(clock.ns(ticks() - from));
-            at += CONTROL_BYTES as u64;
+        for took in disk.for_a_slice() {
+            found.control.record(clock.ns(took));
         }
-        slice(clock, &log, &mut appender, &mut durable);
+        let steps = disk.beside_a_spinner(cores);
+        steps.iter().for_each(|&took| found.beside.record(clock.ns(took)));
+        ideal(clock, &steps, &mut found.ideal);
+        let before = log.stats();
+        slice(clock, &log, &mut appender, &mut found.durable);
+        let after = log.stats();
+        flushes += after.flushes - before.flushes;
+        flush_ns += after.flush_ns_sum - before.flush_ns_sum;
     }
+    print(&found, report);
+    println!("{flushes} flushes of the log, {} us each on average", flush_ns / flushes.max(1) / 1_000);
+    appender.close().expect("closed");
+}
+
+fn print(found: &Found, report: &mut Report) {
+    let Found { control, beside, ideal, durable } = found;
     println!("{}", times_head("latency", "us"));
-    println!("{}", control.row("8 KiB write + fdatasync", 1e3));
+    println!("{}", control.row("8 KiB write + fdatasync, alone", 1e3));
+    println!("{}", beside.row("the same beside a spinning core", 1e3));
+    println!("{}", ideal.row("ideal group commit of those", 1e3));
     println!("{}", durable.row("append to durable", 1e3));
+    for (name, other) in [("fdatasync alone", control), ("fdatasync beside", beside), ("ideal", ideal)] {
+        let at = |q: f64| durable.at(q) / other.at(q);
+        println!("durable / {name}: p50 {:.2}, p99 {:.2}, p99.9 {:.2}", at(0.5), at(0.99), at(0.999));
+    }
     let at = |q: f64| durable.at(q) / control.at(q);
-    println!("durable / fdatasync: p50 {:.2}, p99 {:.2}, p99.9 {:.2}", at(0.5), at(0.99), at(0.999));
     report.at_most("durable acknowledgement at 10,000/s against one write + fdatasync, p50", at(0.5), 1.6);
     report.at_most("durable acknowledgement at 10,000/s against one write + fdatasync, p99", at(0.99), 2.2);
-    appender.close().expect("closed");
+    report.at_most("the same against ideal group commit, p50", durable.at(0.5) / ideal.at(0.5), 1.2);
+    report.at_most("the same against ideal group commit, p99", durable.at(0.99) / ideal.at(0.99), 1.2);
+}
+
+/// The file that the control writes.
+struct ControlDisk {
+    file: File,
+    pages: Pages,
+    at: u64,
+}
+
+impl ControlDisk {
+    fn open(path: &Path) -> Self {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).custom_flags(libc::O_DIRECT);
+        let file = options.open(path).or_else(|_| std::fs::OpenOptions::new().write(true).open(path));
+        Self { file: file.expect("the control's file"), pages: Pages::new(CONTROL_BYTES), at: 0 }
+    }
+
+    /// One write and one fdatasync after the other, for a slice: the ticks that each pair took.
+    fn for_a_slice(&mut self) -> Vec<u64> {
+        let until = Instant::now() + SLICE;
+        let mut took = Vec::with_capacity(65_536);
+        while Instant::now() < until {
+            let from = ticks();
+            self.file.write_all_at(self.pages.bytes(), self.at % FILE_BYTES).expect("written");
+            self.file.sync_data().expect("synced");
+            took.push(ticks() - from);
+            self.at += CONTROL_BYTES as u64;
+        }
+        took
+    }
+
+    /// The same on the log thread's core, while this thread spins on the hot one.
+    fn beside_a_spinner(&mut self, cores: Cores) -> Vec<u64> {
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let writing = scope.spawn(|| {
+                let _pinned = cores.pin_log();
+                let took = self.for_a_slice();
+                done.store(true, Ordering::Release);
+                took
+            });
+            while !done.load(Ordering::Acquire) {
+                std::hint::spin_loop();
+            }
+            writing.join().expect("the control's thread")
+        })
+    }
+}
+
+/// Records due each tick, committed by steps that follow one another without a gap: each waits for the step after the one it came in.
+fn ideal(clock: Clock, steps: &[u64], times: &mut Times) {
+    let tick = clock.ticks_of(TICK);
+    let (mut begin, mut due) = (0, 0);
+    for pair in steps.windows(2) {
+        let end = begin + pair[0];
+        while due < end {
+            times.record(clock.ns(end + pair[1] - due));
+            due += tick;
+        }
+        begin = end;
+    }
 }
 
 /// Open loop: a record is due each tick whatever the disk does, and its time counts from when it was due.
