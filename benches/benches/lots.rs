@@ -113,7 +113,7 @@ impl Desk {
             }
             if self.way.any_date {
                 input.kind = TradeKind::OpenLot;
-                input.acquired = Date(1_000 - (roll >> 32) as i32 % 900);
+                input.acquired = Date(1_000 - ((roll >> 32) % 900) as i32);
                 input.consideration_e8 = input.price_e8 * 100;
             }
         }
