@@ -14,6 +14,7 @@ use lotbook_core::decide_amend::{AmendDecision, Target};
 use lotbook_core::event::{Class, Event, Reason};
 use lotbook_core::held::Held;
 use lotbook_core::id::TradeHash;
+use lotbook_core::past::is_fact;
 use lotbook_wal::NO_ADDRESS;
 
 use crate::door::{Answer, Status};
@@ -248,12 +249,17 @@ fn log_amendment(
     let Event::Amended(amend) = event else { unreachable!("called with amendments only") };
     let moves = amend.class == Class::Provisional;
     let of = book.positions().get(amend.position as usize);
-    let previous = of.filter(|_| moves).map_or(NO_ADDRESS, |position| position.last_address);
+    let fact = is_fact(event);
+    let unmoved = if fact { book.last_fact() } else { NO_ADDRESS };
+    let previous = of.filter(|_| moves).map_or(unmoved, |position| position.last_address);
     let partition = of.map_or(0, |position| book.partition(position.account, position.instrument));
     let place = journal.append(event, partition, previous)?;
     apply(book, event, place, None);
     if moves {
         book.set_last_address(amend.position, place.address);
+    }
+    if fact {
+        book.set_last_fact(place.address);
     }
     ids.note_amend(amend, place.sequence, place.address);
     journal.counters.count_amendment(amend, book.held().len());

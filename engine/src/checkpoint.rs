@@ -48,9 +48,14 @@ impl State {
     /// Before the first event.
     #[must_use]
     pub fn new(limits: Limits, trade_ids_max: usize) -> Self {
+        Self::of(Book::new(limits), TradeIds::new(trade_ids_max))
+    }
+
+    /// Around a book that has had no event.
+    pub(crate) fn of(book: Book, ids: TradeIds) -> Self {
         Self {
-            book: Book::new(limits),
-            ids: TradeIds::new(trade_ids_max),
+            book,
+            ids,
             sources: HashMap::new(),
             late: HashMap::new(),
             breaks: HashMap::new(),

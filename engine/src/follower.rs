@@ -20,6 +20,7 @@ use lotbook_core::history::Addition;
 use lotbook_core::id::{NO_NAME, TradeHash};
 use lotbook_core::limits::HELD_DATES_MAX;
 use lotbook_core::outcome::Outcome;
+use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::Rules;
 use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use lotbook_wal::{Limit, Log, Reader, RecordHeader};
@@ -29,6 +30,7 @@ use crate::checkpoint::{self, Resolution, State};
 use crate::coldpath::{ColdQueue, Head};
 use crate::error::HostError;
 use crate::limits::{FOLLOWER_BATCH, PUBLISH_BEHIND_MS};
+use crate::past::Index;
 use crate::phase::{Phase, Phases};
 use crate::read_model::{BreakView, HeldView, LotView, PositionView, ReadModel, ResolutionView};
 use crate::recovery::{self, is_log_record};
@@ -65,6 +67,7 @@ pub(crate) struct Follower {
     pub log: Arc<Log>,
     pub side: Arc<Log>,
     pub model: Arc<ReadModel>,
+    pub past: Arc<Index>,
     pub queue: Arc<ColdQueue>,
     pub observer: Option<Box<dyn Observer>>,
     pub checkpoints: PathBuf,
@@ -227,6 +230,9 @@ impl Follower {
             }
             recovery::apply(&mut self.state, &header, &event, outcome.as_ref())
                 .map_err(|error| diverged(error.what))?;
+            if let Event::Defined { class, id, text, reason: Reason::None, .. } = &event {
+                self.past.defined(*class, *id, text);
+            }
             note(&mut self.dirty, &self.queue, &self.model, &self.state, &event);
         }
         if count > 0 {
@@ -244,12 +250,15 @@ impl Follower {
         let digest = book.economic_digest();
         let on_the_way = book.actions().pending().len() + book.legs().due_len();
         let waiting = (book.provisional_positions(), on_the_way);
+        self.past.advance(book);
         self.model.advance(self.state.sequence, waiting, book.business_date(), digest);
     }
 
     fn publish(&mut self) {
         let (book, names) = (&self.state.book, self.state.book.names());
-        for number in std::mem::take(&mut self.dirty.positions) {
+        let positions = std::mem::take(&mut self.dirty.positions);
+        self.past.moved(book, positions.iter().copied());
+        for number in positions {
             self.dirty.position_is[number as usize] = false;
             let position = &book.positions()[number as usize];
             self.model.publish_position((position.account, position.instrument), view(&self.state, number));
@@ -406,7 +415,8 @@ fn breaks(state: &State, number: u32) -> Vec<BreakView> {
     found.iter().map(view).collect()
 }
 
-fn resolution(state: &State, number: u32) -> Option<ResolutionView> {
+/// Who resolved a position's breaks.
+pub(crate) fn resolution(state: &State, number: u32) -> Option<ResolutionView> {
     let Resolution { user, note, at_ns } = state.resolutions.get(&number)?;
     let user = state.book.names().str(NameClass::User, *user).into();
     Some(ResolutionView { user, note: note.clone(), at_ns: *at_ns })
@@ -433,6 +443,11 @@ fn held(state: &State) -> Arc<[HeldView]> {
 }
 
 fn view(state: &State, number: u32) -> PositionView {
+    view_as(state, number, state.book.reconciliation_of(number))
+}
+
+/// A position as it is published, with a status that is known otherwise.
+pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation) -> PositionView {
     let (book, names) = (&state.book, state.book.names());
     let position = &book.positions()[number as usize];
     let is_long = position.quantity_e8 > 0;
@@ -470,7 +485,7 @@ fn view(state: &State, number: u32) -> PositionView {
         dividends_e16: position.dividends_e16,
         fees_e16: position.fees_e16,
         version: position.version,
-        reconciliation: book.reconciliation_of(number),
+        reconciliation,
         breaks: breaks(state, number),
         resolution: resolution(state, number),
         provisional_trade_ids: state.late.get(&number).cloned().unwrap_or_default(),

@@ -26,6 +26,7 @@ use crate::door::{Door, DoorEnd, door};
 use crate::error::{HostError, StartError};
 use crate::follower::{Dirty, Follower, Observer};
 use crate::limits::{DIGEST_EVERY, DOORS_MAX, PROPOSALS_MAX};
+use crate::past::{Index, Past};
 use crate::phase::{Phase, Phases};
 use crate::read_model::ReadModel;
 use crate::recovery::{self, Recovered};
@@ -60,6 +61,7 @@ pub struct Host {
     log: Arc<Log>,
     side: Arc<Log>,
     model: Arc<ReadModel>,
+    past: Past,
     queue: Arc<ColdQueue>,
     directory: Arc<Directory>,
     counters: Arc<Counters>,
@@ -140,6 +142,8 @@ impl Host {
         let (verdicts_in, verdicts_out) = RingBuffer::new(PROPOSALS_MAX);
         let queue = Arc::new(ColdQueue::new(config.coldpath));
         let model = Arc::new(ReadModel::default());
+        let index = Arc::new(Index::of(&follower.book));
+        let past = Past { log: main.log.clone(), side: side.log.clone(), model: model.clone(), index: index.clone() };
         let error = Arc::new(Mutex::new(None));
         let on_thread = config.on_thread;
 
@@ -166,6 +170,7 @@ impl Host {
             log: main.log.clone(),
             side: side.log.clone(),
             model: model.clone(),
+            past: index,
             queue: queue.clone(),
             observer,
             checkpoints: dirs.checkpoints,
@@ -245,6 +250,7 @@ impl Host {
             log: main.log,
             side: side.log,
             model,
+            past,
             queue,
             directory,
             counters,
@@ -288,6 +294,12 @@ impl Host {
     #[must_use]
     pub fn model(&self) -> &Arc<ReadModel> {
         &self.model
+    }
+
+    /// What was known when.
+    #[must_use]
+    pub fn past(&self) -> &Past {
+        &self.past
     }
 
     /// The shard's log.

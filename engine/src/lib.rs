@@ -23,6 +23,7 @@ pub mod follower;
 pub mod host;
 pub mod idempotency;
 pub mod limits;
+pub mod past;
 pub mod phase;
 pub mod read_model;
 pub mod recovery;

@@ -10,6 +10,7 @@ use lotbook_core::apply::Place;
 use lotbook_core::codec::{Decoder, kind};
 use lotbook_core::event::{Class, Event, Reason};
 use lotbook_core::outcome::Outcome;
+use lotbook_core::past::is_fact;
 use lotbook_wal::{From, Limit, Log, ReadError, RecordHeader};
 
 use crate::checkpoint::{self, Read, Resolution, State};
@@ -84,6 +85,9 @@ pub fn apply(
         return Err(Unapplied { sequence, what: "more trade ids than the configured limit".into() });
     }
     state.book.apply(event, place, outcome).map_err(|misfit| Unapplied { sequence, what: misfit.to_string() })?;
+    if is_fact(event) {
+        state.book.set_last_fact(header.address);
+    }
     match event {
         Event::Trade(trade) => {
             state.ids.insert(trade, sequence, header.address);

@@ -27,6 +27,7 @@ use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
 use crate::idempotency::{First, Lookup, TradeIds};
 use crate::limits::{DIGEST_EVERY, DOOR_BATCH};
+use crate::past::fact::log_chained;
 use crate::phase::{Phase, Phases};
 use crate::taking::Sweep;
 use crate::wait::{WaitKind, Waiter};
@@ -324,8 +325,7 @@ impl Shard {
             Event::PeriodLock(lock) => (lock.reason, NO_NAME),
             _ => (Reason::None, NO_NAME),
         };
-        let place = self.journal.append(&event, 0, NO_ADDRESS)?;
-        apply(&mut self.book, &event, place, None);
+        let place = log_chained(&mut self.journal, &mut self.book, &event)?;
         bump(&self.journal.counters.classes[0]);
         self.log_digests_if_due(place);
         let status = if reason == Reason::None { Status::Done } else { Status::Refused };
@@ -347,8 +347,7 @@ impl Shard {
             }
             Lookup::Conflict(_) => (event.class, event.reason) = (Class::Rejected, Reason::IdConflict),
         }
-        let place = self.journal.append(&Event::Action(event), 0, NO_ADDRESS)?;
-        apply(&mut self.book, &Event::Action(event), place, None);
+        let place = log_chained(&mut self.journal, &mut self.book, &Event::Action(event))?;
         self.ids.note_action(&event, place.sequence, place.address);
         bump(&self.journal.counters.classes[0]);
         self.log_digests_if_due(place);

@@ -16,6 +16,7 @@ mod import;
 mod latched;
 mod legs;
 mod naive;
+mod past;
 mod process;
 mod real_data;
 mod recovery;

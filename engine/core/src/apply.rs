@@ -109,7 +109,13 @@ impl Book {
         }
         fits!(id as usize == self.names.len(class), "names are not dense");
         fits!(self.names.has_room(class), "more names than the book holds");
-        self.names.define(class, text);
+        self.name(class, text);
+        Ok(())
+    }
+
+    /// Defines the next name of a class and makes room for what is kept by it. The caller has checked that there is some.
+    pub(crate) fn name(&mut self, class: NameClass, text: &[u8]) {
+        let id = self.names.define(class, text);
         match class {
             NameClass::Account => {
                 self.sums.add_account();
@@ -121,7 +127,6 @@ impl Book {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Applies a trade's event.

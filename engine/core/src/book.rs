@@ -73,6 +73,8 @@ pub struct Book {
     pub(crate) actions: ActionBook,
     pub(crate) locks: Locks,
     pub(crate) business_date: Option<Date>,
+    /// Address of the last event that says something to all positions; kept by the host, in no digest.
+    pub(crate) last_fact: u64,
     /// How often the business date has moved: what the time of held amendments is counted in.
     pub(crate) date_moves: u32,
     /// Room for the lots of one position while an action rewrites them.
@@ -108,6 +110,7 @@ impl Book {
             actions: ActionBook::new(limits.actions_max, limits.names_max),
             locks: Locks::new(limits.names_max),
             business_date: None,
+            last_fact: u64::MAX,
             date_moves: 0,
             room: Vec::with_capacity(limits.lots_max.min(LOTS_PER_POSITION_MAX)),
             gone: Vec::new(),
@@ -274,6 +277,17 @@ impl Book {
         let wide = digest::mix(digest::mix(hash, self.actions.digest()), self.locks.digest(account));
         // A book in which nothing ever left a position has the digest that it would have without legs.
         if self.legs.digest() == 0 { wide } else { digest::mix(wide, self.legs.digest()) }
+    }
+
+    /// Where the last event lies that says something to all positions ([`crate::past::is_fact`]); `u64::MAX` before the first.
+    #[must_use]
+    pub fn last_fact(&self) -> u64 {
+        self.last_fact
+    }
+
+    /// Remembers where that is, for the back-link of the next one.
+    pub fn set_last_fact(&mut self, address: u64) {
+        self.last_fact = address;
     }
 
     /// Remembers where a position's last event lies, for the back-link of the next one.

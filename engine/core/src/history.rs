@@ -232,6 +232,12 @@ impl History {
         }
     }
 
+    /// The lot that arrived under this identity.
+    #[must_use]
+    pub fn arrival(&self, identity: TradeHash) -> Option<&Leg> {
+        self.arrivals.get(&identity)
+    }
+
     /// What is booked, what waits and what is out on a business date (`None`: before any was set nothing waits).
     ///
     /// A trade that nothing amended is booked or waits as its events say; of an amended one its date decides.

@@ -65,6 +65,7 @@ impl Book {
         out.u64(MAGIC);
         out.i64(self.business_date.map_or(i64::MIN, |date| i64::from(date.0)));
         out.u32(self.date_moves);
+        out.u64(self.last_fact);
         for class in NameClass::ALL {
             out.u64(self.names.len(class) as u64);
             for id in 0..self.names.len(class) as u32 {
@@ -115,6 +116,7 @@ impl Book {
         let date = read.i64()?;
         book.business_date = i32::try_from(date).ok().map(Date);
         book.date_moves = read.u32()?;
+        book.last_fact = read.u64()?;
         for class in NameClass::ALL {
             for _ in 0..read.u64()? {
                 let text = read.text()?;

@@ -355,6 +355,11 @@ impl Legs {
         }
     }
 
+    /// What a book of one position is about to take in, which no source of its own sends.
+    pub(crate) fn expect(&mut self, due: Due, names: &Names) {
+        self.push(due.sending, due.leg, names);
+    }
+
     fn push(&mut self, sending: Sending, leg: Leg, names: &Names) {
         let due = Due { sending, leg };
         self.digest = self.digest.wrapping_add(due.digest(names).rotate_left(1));

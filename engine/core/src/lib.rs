@@ -50,6 +50,7 @@ pub mod mark;
 pub mod names;
 pub mod note;
 pub mod outcome;
+pub mod past;
 pub mod position;
 pub mod reason;
 pub mod replay;

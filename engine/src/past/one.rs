@@ -1,0 +1,152 @@
+//! One position's state at a moment, out of its own events and the facts.
+
+use lotbook_core::Book;
+use lotbook_core::apply::Place;
+use lotbook_core::codec::Decoder;
+use lotbook_core::event::{CorrectedEvent, Event};
+use lotbook_core::history::{Addition, History};
+use lotbook_core::id::TradeHash;
+use lotbook_core::legs::Due;
+use lotbook_core::position::Position;
+use lotbook_wal::{RecordBuffer, RecordHeader};
+
+use super::chain::{Raw, decode};
+use super::{Past, PastError};
+use crate::checkpoint::State;
+use crate::idempotency::TradeIds;
+use crate::recovery;
+use crate::side_log;
+
+/// A position at a moment.
+#[derive(Debug)]
+pub(super) struct One {
+    /// The state, with this position alone, as number 0.
+    pub(super) state: State,
+    pub(super) history: History,
+    /// Numbers of the positions that lots came from.
+    pub(super) sources: Vec<u32>,
+    /// What arrived first after the moment, before anything else was decided.
+    pub(super) arrives: Vec<Due>,
+    /// Corrections up to the moment, newest last.
+    pub(super) corrections: Vec<(u64, CorrectedEvent)>,
+}
+
+/// What the walk back finds.
+#[derive(Default)]
+struct Found {
+    /// Addresses of the events up to the moment, newest first.
+    addresses: Vec<u64>,
+    /// Most lots that a correction brings.
+    lots: u32,
+    /// Of the events after it, since the newest that is neither taken nor arrived.
+    arrives: Vec<Due>,
+}
+
+impl One {
+    /// The state by the events of position `number` up to `known_at`; `None`: it had none by then.
+    pub(super) fn read(past: &Past, number: u32, known_at: u64, facts: &[Raw]) -> Result<Option<Self>, PastError> {
+        let found = find(past, number, known_at)?;
+        if found.addresses.is_empty() {
+            return Ok(None);
+        }
+        let events = found.addresses.len() + found.lots as usize;
+        let mut one = Self {
+            state: State::of(
+                Book::of_one(&past.index.names.read(), events, facts.len()),
+                TradeIds::new(events + facts.len() + 1),
+            ),
+            history: History::default(),
+            sources: Vec::new(),
+            arrives: found.arrives,
+            corrections: Vec::new(),
+        };
+        let mut buffer = RecordBuffer::new();
+        let mut decoder = Decoder::new();
+        let mut facts = facts.iter().peekable();
+        for address in found.addresses.iter().rev() {
+            past.record(*address, &mut buffer)?;
+            let record = buffer.record();
+            let is_before = |fact: &&Raw| fact.header.sequence < record.header.sequence;
+            while let Some(fact) = facts.next_if(is_before) {
+                let event = decode(&mut decoder, &fact.header, &fact.payload)?;
+                one.apply(past, &fact.header, &event)?;
+            }
+            let event = decode(&mut decoder, &record.header, record.payload)?;
+            one.note(&record.header, &event);
+            one.apply(past, &record.header, &event)?;
+        }
+        for fact in facts {
+            let event = decode(&mut decoder, &fact.header, &fact.payload)?;
+            one.apply(past, &fact.header, &event)?;
+        }
+        Ok(Some(one))
+    }
+
+    /// The position.
+    pub(super) fn position(&self) -> &Position {
+        &self.state.book.positions()[0]
+    }
+
+    /// Id of what came to this position: a trade, an action, a leg's cause.
+    pub(super) fn id(&self, hash: TradeHash) -> Option<String> {
+        let of_leg = || self.history.arrival(hash).map(|leg| leg.key.trade_id.as_str().to_owned());
+        self.state.ids.id(hash).map(str::to_owned).or_else(of_leg)
+    }
+
+    /// Whether this leg has left the position.
+    pub(super) fn has_sent(&self, due: &Due) -> bool {
+        let mut sent = self.state.book.legs().sent_by(0).iter();
+        sent.any(|leg| (leg.key, leg.lot, leg.is_long) == (due.leg.key, due.leg.lot, due.leg.is_long))
+    }
+
+    /// Keeps what the state does not.
+    fn note(&mut self, header: &RecordHeader, event: &Event<'_>) {
+        let place = Place { sequence: header.sequence, address: header.address };
+        if let Some((.., addition)) = Addition::of(event, place) {
+            self.history.add(&addition);
+        }
+        match event {
+            Event::Arrived(arrived) => {
+                let source = arrived.due.leg.source;
+                if !self.sources.contains(&source) {
+                    self.sources.push(source);
+                }
+            }
+            Event::Corrected(corrected) => self.corrections.push((header.sequence, *corrected)),
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, past: &Past, header: &RecordHeader, event: &Event<'_>) -> Result<(), PastError> {
+        let outcome = match event {
+            Event::Corrected(corrected) => Some(side_log::read(&past.side, corrected)?),
+            _ => None,
+        };
+        let Some(event) = self.state.book.alone(event) else { return Ok(()) };
+        recovery::apply(&mut self.state, header, &event, outcome.as_ref())
+            .map_err(|unapplied| PastError::Misfit { sequence: unapplied.sequence, what: unapplied.what })
+    }
+}
+
+fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
+    let mut found = Found::default();
+    let mut decoder = Decoder::new();
+    past.walk_back(past.index.head(number), |header, payload| {
+        let event = decode(&mut decoder, header, payload)?;
+        if header.sequence > known_at {
+            match event {
+                Event::Arrived(arrived) => found.arrives.push(arrived.due),
+                Event::Taken(_) => {}
+                _ => found.arrives.clear(),
+            }
+            return Ok(true);
+        }
+        if let Event::Corrected(corrected) = event {
+            found.lots = found.lots.max(corrected.after.lot_count).max(corrected.before.lot_count);
+        }
+        found.addresses.push(header.address);
+        Ok(true)
+    })?;
+    found.arrives.reverse();
+    Ok(found)
+}

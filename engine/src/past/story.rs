@@ -1,0 +1,176 @@
+//! A position at a moment together with those that its lots came from: figures, status, ids.
+
+use std::collections::BTreeMap;
+
+use lotbook_core::Date;
+use lotbook_core::command::NameClass;
+use lotbook_core::id::{NO_NAME, TradeHash};
+use lotbook_core::legs::{Due, Sending};
+use lotbook_core::position::Reconciliation;
+use lotbook_core::rules::Rules;
+
+use super::one::One;
+use super::{Correction, OnDate, Past, PastError};
+use crate::follower;
+use crate::read_model::{BreakView, LotView, PositionView};
+
+/// What is known of a position and of its sources, each by its number in the whole book.
+pub(super) struct Story {
+    ones: BTreeMap<u32, One>,
+    known_at: u64,
+}
+
+impl Story {
+    /// Reads the position, and every position that lots came from, directly or through others.
+    pub(super) fn read(past: &Past, number: u32, known_at: u64) -> Result<Self, PastError> {
+        let facts = past.facts(known_at)?;
+        let mut ones = BTreeMap::new();
+        let mut next = vec![number];
+        while let Some(number) = next.pop() {
+            if ones.contains_key(&number) {
+                continue;
+            }
+            // What arrives after the moment may come from a position that had no event by then.
+            if let Some(one) = One::read(past, number, known_at, &facts)? {
+                next.extend(one.sources.iter().chain(one.arrives.iter().map(|due| &due.leg.source)));
+                ones.insert(number, one);
+            }
+        }
+        if ones.contains_key(&number) { Ok(Self { ones, known_at }) } else { Err(PastError::Unknown { known_at }) }
+    }
+
+    pub(super) fn told(&self, number: u32) -> &One {
+        &self.ones[&number]
+    }
+
+    /// As it was published then.
+    pub(super) fn as_it_stood(&self, number: u32) -> PositionView {
+        let one = self.told(number);
+        let mut view = follower::view_as(&one.state, 0, self.reconciliation(number));
+        let lots = one.state.book.lots().iter(&one.position().block);
+        for (lot, view) in lots.zip(&mut view.lots) {
+            view.trade_id = self.id(number, lot.origin);
+        }
+        for (found, view) in one.state.breaks.get(&0).into_iter().flatten().zip(&mut view.breaks) {
+            view.trade_id = self.id(number, found.0);
+        }
+        view.sequence = self.known_at;
+        view
+    }
+
+    /// The figures of a date, out of a replay.
+    pub(super) fn on(&self, number: u32, date: Date, found: &OnDate) -> PositionView {
+        let OnDate { outcome, later_e8 } = found;
+        let one = self.told(number);
+        let (book, after) = (&one.state.book, &outcome.after);
+        let held = one.position();
+        let rules = book.contracts().in_force(held.account, held.instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT);
+        let is_long = after.quantity_e8 > 0;
+        let lot = |lot: &lotbook_core::lots::Lot| LotView {
+            trade_id: self.id(number, lot.origin),
+            quantity_e8: lot.quantity_e8,
+            price_e8: lot.price_e8,
+            cost_e16: lot.cost_e16,
+            base_cost_e16: lot.base_cost_e16,
+            acquired: lot.acquired,
+            long_term_from: is_long.then(|| rules.long_term_from(lot.acquired)),
+            sub_account: book
+                .names()
+                .text(NameClass::SubAccount, lot.sub_account)
+                .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),
+        };
+        let breaks: Vec<BreakView> = outcome
+            .breaks
+            .iter()
+            .map(|(trade, reason)| BreakView { trade_id: self.id(number, *trade), reason: *reason })
+            .collect();
+        let is_resolved = held.is_resolved() && one.state.breaks.get(&0) == Some(&outcome.breaks);
+        let reconciliation = match self.reconciliation(number) {
+            Reconciliation::Provisional => Reconciliation::Provisional,
+            _ if breaks.is_empty() || is_resolved => Reconciliation::Reconciled,
+            _ => Reconciliation::Pending,
+        };
+        let last = outcome.frontier.date;
+        PositionView {
+            quantity_e8: after.quantity_e8,
+            realized_e16: after.realized_e16,
+            realized_long_e16: after.realized_long_e16,
+            realized_base_e16: after.realized_base_e16,
+            cost_e16: after.cost_e16,
+            base_cost_e16: after.base_cost_e16,
+            fees_e16: after.fees_e16,
+            dividends_e16: after.dividends_e16,
+            reconciliation,
+            resolution: is_resolved.then(|| follower::resolution(&one.state, 0)).flatten(),
+            breaks,
+            forward_quantity_e8: *later_e8,
+            last_effective_date: (last != Date::NONE).then_some(last),
+            lots: outcome.lots.iter().map(lot).collect(),
+            sequence: self.known_at,
+            ..follower::view_as(&one.state, 0, reconciliation)
+        }
+    }
+
+    /// Corrections after a sequence.
+    pub(super) fn corrections(&self, number: u32, since: u64) -> Vec<Correction> {
+        let one = self.told(number);
+        let newer = one.corrections.iter().filter(|(sequence, _)| *sequence > since);
+        let correction = |(sequence, event): &(u64, lotbook_core::event::CorrectedEvent)| Correction {
+            sequence: *sequence,
+            at_ns: event.origin.occurred_at_ns,
+            version: event.version,
+            cause: one.id(event.cause).unwrap_or_default().into(),
+            cause_sequence: event.cause_sequence,
+            late: event.late_trades,
+            breaks: event.breaks,
+            before: event.before,
+            after: event.after,
+        };
+        newer.map(correction).collect()
+    }
+
+    /// Whether the figures were final: as the whole book says it of a position and those before it.
+    fn reconciliation(&self, number: u32) -> Reconciliation {
+        let own = self.told(number).position().reconciliation();
+        if own == Reconciliation::Provisional || !self.depends_on_provisional(number) {
+            return own;
+        }
+        Reconciliation::Provisional
+    }
+
+    fn depends_on_provisional(&self, number: u32) -> bool {
+        let (mut seen, mut next) = (vec![number], 0);
+        while let Some(&at) = seen.get(next) {
+            let Some(one) = self.ones.get(&at) else {
+                next += 1;
+                continue;
+            };
+            if (next > 0 && one.position().provisional > 0) || one.arrives.iter().any(|due| self.is_on_its_way(due)) {
+                return true;
+            }
+            for source in &one.sources {
+                if !seen.contains(source) {
+                    seen.push(*source);
+                }
+            }
+            next += 1;
+        }
+        false
+    }
+
+    /// Whether what arrived after the moment had been sent by then.
+    fn is_on_its_way(&self, due: &Due) -> bool {
+        let Some(source) = self.ones.get(&due.leg.source) else { return false };
+        match due.sending {
+            Sending::New | Sending::Instead => source.has_sent(due),
+            Sending::Withdrawn => !source.has_sent(due),
+        }
+    }
+
+    /// Id of what a lot or a break comes from: of this position, or of one that its lots came from.
+    fn id(&self, number: u32, hash: TradeHash) -> Box<str> {
+        let own = self.told(number).id(hash);
+        let elsewhere = || self.ones.values().find_map(|one| one.id(hash));
+        own.or_else(elsewhere).unwrap_or_else(|| "?".to_owned()).into()
+    }
+}
