@@ -357,6 +357,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("before", &FiguresRow::from(&event.before))?;
         map.serialize_entry("after", &FiguresRow::from(&event.after))?;
         map.serialize_entry("delta", &delta(&event.before, &event.after))?;
+        map.serialize_entry("adjustment", &wide::AdjustedRow::of(&event.adjusted))?;
         map.serialize_entry("body_log_id", &Hex64(event.body_log_id))?;
         map.serialize_entry("body_address", &event.body_address)?;
         map.serialize_entry("body_sequence", &event.body_sequence)?;

@@ -20,6 +20,7 @@ use lotbook_core::action::Gains;
 use lotbook_core::action_input::{ActionInput, ActionKind};
 use lotbook_core::actions::NO_ACTION;
 use lotbook_core::amount::ONE_E16;
+use lotbook_core::closed::Days;
 use lotbook_core::codec::{self, Decoder, SCHEMA_VERSION, kind};
 use lotbook_core::command::{
     InstrumentTerms, Mark, MarkKind, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
@@ -270,6 +271,7 @@ fn events() -> Vec<Event<'static>> {
         body_sequence: 2,
         body_bytes: 640,
         body_digest: 0x1122_3344_5566_7788,
+        adjusted: arrive::adjusted(),
     }));
     events.push(Event::Digests { origin: Origin::INTERNAL, economic: 1, full: u64::MAX });
     events
@@ -324,6 +326,7 @@ fn wide_events() -> [Event<'static>; 6] {
         action: 0,
         cause: input.hash,
         cause_id: input.action_id,
+        date: input.date(),
         seen: 1,
         ahead: true,
         late: false,
@@ -339,6 +342,7 @@ fn wide_events() -> [Event<'static>; 6] {
         action: NO_ACTION,
         cause: TradeHash::NONE,
         cause_id: TradeId::EMPTY,
+        date: Date::NONE,
         seen: 2,
         ahead: false,
         late: true,
@@ -415,6 +419,8 @@ fn outcome() -> Outcome {
         dividends_e16: -ONE_E16,
     };
     Outcome {
+        days: Days(vec![(Date(18_300), arrive::adjusted().figures)]),
+        adjusted: arrive::adjusted(),
         after: after(),
         lots: vec![lot],
         averaged: true,

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use lotbook_core::Scratch;
 use lotbook_core::apply::Place;
+use lotbook_core::closed::Adjusted;
 use lotbook_core::codec::{CodecError, Decoder};
+use lotbook_core::date::Date;
 use lotbook_core::history::{Addition, History};
 use lotbook_core::id::{ChronoKey, NameId, TradeHash};
 use lotbook_core::outcome::Outcome;
@@ -74,6 +76,8 @@ pub struct Head {
     pub frontier: ChronoKey,
     /// Multiplier of the instrument.
     pub multiplier_e8: i64,
+    /// The last day that is closed for its account: it stays as long as the position is PROVISIONAL.
+    pub closed_through: Date,
 }
 
 /// A position that cannot be reconciled without a person.
@@ -333,13 +337,21 @@ impl Worker {
             };
             // Read after the head: what the position has seen is in it.
             let rules = self.queue.changes.of(head.instrument);
-            let outcome = match rules.replay(&stream.history, head.multiplier_e8, &mut self.scratch) {
+            let mut outcome = match rules.replay(&stream.history, head.multiplier_e8, &mut self.scratch) {
                 Ok(outcome) => Box::new(outcome),
                 Err(error) => {
                     self.queue.bury(position, head.version, describe(&error));
                     return;
                 }
             };
+            match self.adjusted(stream, &head, &outcome) {
+                Ok(adjusted) => outcome.adjusted = adjusted,
+                Err(error) => {
+                    let (version, error) = (head.version, error.to_string());
+                    self.queue.bury_letter(DeadLetter { position, version, error, unread: true });
+                    return;
+                }
+            }
             let body = match side_log::write(&mut self.side_appender, &self.side, &outcome) {
                 Ok(body) => body,
                 Err(BodyError::OutOfSpace) => break,
@@ -360,6 +372,7 @@ impl Worker {
                     // The correction is the next version; the inputs are the same.
                     stream.version = base_version + 1;
                     stream.cause = None;
+                    stream.history.reported.reconciled(verdict.outcome.days);
                     return;
                 }
                 Some(verdict) if !verdict.fits => {
@@ -370,6 +383,17 @@ impl Worker {
             }
         }
         self.queue.put_back(position);
+    }
+
+    /// What the outcome changes in closed days, of what was reported of them.
+    fn adjusted(&self, stream: &mut Stream, head: &Head, outcome: &Outcome) -> Result<Adjusted, BodyError> {
+        let reported = &mut stream.history.reported;
+        if head.closed_through != Date::NONE
+            && let Some(body) = reported.unread()
+        {
+            reported.found(side_log::read_body(&self.side, &body)?.days);
+        }
+        Ok(reported.adjusted(&outcome.days, head.closed_through))
     }
 
     /// Reads the events after the stream's version, along the back-links.
@@ -395,7 +419,7 @@ impl Worker {
         }
         for (sequence, addition) in fresh.iter().rev() {
             match addition {
-                Addition::Corrected => stream.cause = None,
+                Addition::Corrected { .. } => stream.cause = None,
                 _ => stream.cause = stream.cause.or(addition.cause().map(|hash| (hash, *sequence))),
             }
             stream.history.add(addition);

@@ -1,6 +1,7 @@
 //! The follower: applies the log to a second book, publishes the read model, writes checkpoints,
 //! feeds the coldpath, and compares digests with the shard through the log.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,9 +51,9 @@ pub trait Observer: Send {
     fn amended(&mut self, before: &Book, header: &RecordHeader, event: &AmendEvent<'_>);
     /// An action or a reset, whatever became of it.
     fn action(&mut self, _header: &RecordHeader, _event: &ActionEvent) {}
-    /// A lot arrived from another position.
-    fn arrived(&mut self, header: &RecordHeader, event: &ArrivedEvent<'_>) {
-        let _ = (header, event);
+    /// A lot arrived from another position, and the book before it.
+    fn arrived(&mut self, before: &Book, header: &RecordHeader, event: &ArrivedEvent<'_>) {
+        let _ = (before, header, event);
     }
 
     /// What a position took of a change of history, and the book before it.
@@ -98,6 +99,8 @@ pub(crate) struct Dirty {
     all_instruments: bool,
     held: bool,
     breaks: bool,
+    /// Positions that were published with adjustments, which a lock closes.
+    adjusted: BTreeSet<u32>,
     since: Option<Instant>,
 }
 
@@ -221,7 +224,7 @@ impl Follower {
                     (Event::Amended(amend), _) => observer.amended(&self.state.book, &header, amend),
                     (Event::Action(action), _) => observer.action(&header, action),
                     (Event::Taken(taken), _) => observer.taken(&self.state.book, &header, taken),
-                    (Event::Arrived(arrived), _) => observer.arrived(&header, arrived),
+                    (Event::Arrived(arrived), _) => observer.arrived(&self.state.book, &header, arrived),
                     (Event::Corrected(corrected), Some(outcome)) => {
                         observer.corrected(&self.state.book, &header, corrected, outcome);
                     }
@@ -261,7 +264,11 @@ impl Follower {
         for number in positions {
             self.dirty.position_is[number as usize] = false;
             let position = &book.positions()[number as usize];
-            self.model.publish_position((position.account, position.instrument), view(&self.state, number));
+            let view = view(&self.state, number);
+            if view.adjusted.is_some() {
+                self.dirty.adjusted.insert(number);
+            }
+            self.model.publish_position((position.account, position.instrument), view);
         }
         let instruments = std::mem::take(&mut self.dirty.instruments);
         for &number in &instruments {
@@ -338,6 +345,7 @@ fn feed(queue: &ColdQueue, state: &State, number: u32) {
             instrument: position.instrument,
             frontier: position.frontier,
             multiplier_e8,
+            closed_through: state.book.locks().through(position.account),
         },
     );
 }
@@ -381,6 +389,9 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
         Event::Arrived(arrived) => {
             dirty.position(arrived.position);
             feed(queue, state, arrived.position);
+        }
+        Event::PeriodLock(lock) if lock.reason == Reason::None => {
+            std::mem::take(&mut dirty.adjusted).into_iter().for_each(|number| dirty.position(number));
         }
         Event::Contract { .. } => queue.changes.advance(&state.book, state.sequence),
         Event::Action(action) => {
@@ -490,6 +501,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
         resolution: resolution(state, number),
         provisional_trade_ids: state.late.get(&number).cloned().unwrap_or_default(),
         forward_quantity_e8: position.forward_quantity_e8,
+        adjusted: book.adjustments().of(number).copied(),
         last_effective_date: (date != lotbook_core::Date::NONE).then_some(date),
         multiplier_e8: book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),
         lots,

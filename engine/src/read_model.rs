@@ -8,6 +8,7 @@ use lotbook_core::Date;
 use lotbook_core::amend::AmendKind;
 use lotbook_core::amount::Money;
 use lotbook_core::book::Instrument;
+use lotbook_core::closed::Adjusted;
 use lotbook_core::command::InstrumentTerms;
 use lotbook_core::event::Reason;
 use lotbook_core::id::NameId;
@@ -73,6 +74,8 @@ pub struct PositionView {
     pub provisional_trade_ids: Vec<Box<str>>,
     /// Signed quantity of forward-dated trades.
     pub forward_quantity_e8: i64,
+    /// What the open period carries of changes of closed days.
+    pub adjusted: Option<Adjusted>,
     /// Effective date of the greatest applied key.
     pub last_effective_date: Option<Date>,
     /// Multiplier of the instrument.

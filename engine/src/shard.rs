@@ -443,7 +443,9 @@ impl Shard {
             && self.book.forwards().has_room_for(proposal.outcome.waiting.len());
         let version = position.version;
         let mut accepted = false;
-        if version == proposal.base_version && proposal.seen >= position.seen && fits {
+        let adjusted = proposal.outcome.adjusted;
+        let closed = adjusted.through == self.book.locks().through(position.account);
+        if version == proposal.base_version && proposal.seen >= position.seen && closed && fits {
             let event = Event::Corrected(CorrectedEvent {
                 origin: Origin { occurred_at_ns: self.now_ns, causation: proposal.cause_sequence, ..Origin::INTERNAL },
                 position: proposal.position,
@@ -463,6 +465,7 @@ impl Shard {
                 body_sequence: proposal.body.sequence,
                 body_bytes: proposal.body.bytes,
                 body_digest: proposal.body.digest,
+                adjusted,
             });
             let partition = self.book.partition(position.account, position.instrument);
             if let Ok(place) = self.journal.append(&event, partition, position.last_address) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lotbook_core::closed::BodyPlace;
 use lotbook_core::digest;
 use lotbook_core::event::CorrectedEvent;
 use lotbook_core::outcome::Outcome;
@@ -94,17 +95,25 @@ pub fn write(appender: &mut Appender, log: &Arc<Log>, outcome: &Outcome) -> Resu
 /// # Errors
 /// [`BodyError::Read`], [`BodyError::Mismatch`].
 pub fn read(log: &Arc<Log>, event: &CorrectedEvent) -> Result<Outcome, BodyError> {
-    let address = event.body_address;
+    read_body(log, &BodyPlace::of(event))
+}
+
+/// Reads the body at a place.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_body(log: &Arc<Log>, place: &BodyPlace) -> Result<Outcome, BodyError> {
+    let address = place.address;
     let mismatch = |what| BodyError::Mismatch { address, what };
-    if event.body_log_id != log.log_id() {
+    if place.log_id != log.log_id() {
         return Err(mismatch("another log id"));
     }
-    let wanted = event.body_bytes as usize;
+    let wanted = place.bytes as usize;
     let mut body = Vec::with_capacity(wanted);
     let mut reader = log.reader(From::Address(address))?;
     while body.len() < wanted {
         let record = reader.next(Limit::Applied)?.ok_or(mismatch("it ends early"))?;
-        if body.is_empty() && record.header.sequence != event.body_sequence {
+        if body.is_empty() && record.header.sequence != place.sequence {
             return Err(mismatch("another sequence"));
         }
         if record.header.kind == KIND_BODY {
@@ -114,7 +123,7 @@ pub fn read(log: &Arc<Log>, event: &CorrectedEvent) -> Result<Outcome, BodyError
     if body.len() != wanted {
         return Err(mismatch("another length"));
     }
-    if digest::bytes(&body) != event.body_digest {
+    if digest::bytes(&body) != place.digest {
         return Err(mismatch("another digest"));
     }
     Outcome::decode(&body).map_err(|_| mismatch("not a body"))

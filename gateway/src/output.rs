@@ -18,7 +18,7 @@ use serde::{Serialize, Serializer};
 pub use lotbook_archiver::text::{Day, E8, E16};
 pub use table::{Colours, write_table};
 pub use wash::{ReplacementRow, WashLossRow, WashLotRow, WashPieceRow, WashRow};
-pub use wide::{ActionRow, AdjustmentRow, LockRow, LockedScope};
+pub use wide::{ActionRow, AdjustedFigures, AdjustedRow, AdjustmentRow, LockRow, LockedScope};
 
 /// The name of a file is shared by all its lines.
 fn shared_text<S: Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -150,6 +150,8 @@ pub struct PositionRow {
     pub provisional_trade_ids: Vec<String>,
     /// Signed quantity of forward-dated trades, kept apart.
     pub forward_quantity: E8,
+    /// What the open period carries of changes of closed days, null where there were none.
+    pub adjustment: Option<AdjustedRow>,
     /// Unique transaction identifier, null where none was made.
     pub uti: Option<String>,
     /// What it is valued at, null where there is no mark.
@@ -343,6 +345,8 @@ pub struct CorrectionRow {
     pub after: FiguresRow,
     /// After less before.
     pub delta: DeltaRow,
+    /// What of it lies in closed days, null where nothing does.
+    pub adjustment: Option<AdjustedRow>,
 }
 
 impl CorrectionRow {

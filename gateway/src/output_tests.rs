@@ -29,6 +29,7 @@ fn position(account: &str, instrument: &str) -> PositionRow {
         last_effective_date: Some(day("2020-03-05")),
         provisional_trade_ids: Vec::new(),
         forward_quantity: E8(0),
+        adjustment: Some(AdjustedRow { date: day("2020-03-01"), figures: adjusted_figures() }),
         uti: None,
         mark: Some(MarkRow { price: E8(17_000_000_000), source: "last", age_ms: 0 }),
         fees: E16(0),
@@ -119,6 +120,7 @@ fn correction(account: &str, version: u64) -> CorrectionRow {
         delta: CorrectionRow::delta_of(&before, &after).expect("fits"),
         before,
         after,
+        adjustment: None,
     }
 }
 
@@ -138,14 +140,24 @@ fn action(id: &str, action: &'static str) -> ActionRow {
     }
 }
 
+fn adjusted_figures() -> AdjustedFigures {
+    AdjustedFigures {
+        realized_pnl: E16(5),
+        realized_long_term: E16(7),
+        realized_short_term: E16(-2),
+        realized_base: E16(6),
+        fees: E16(1),
+        dividends: E16(0),
+    }
+}
+
 fn adjustment(account: &str, version: u64) -> AdjustmentRow {
     AdjustmentRow {
         account: account.to_owned(),
         instrument: "AAPL".to_owned(),
         trade_id: "t9".to_owned(),
         date: day("2020-03-05"),
-        realized_pnl: E16(5),
-        dividends: E16(0),
+        figures: adjusted_figures(),
         version,
     }
 }

@@ -6,7 +6,7 @@ use lotbook_core::position::Reconciliation as CoreReconciliation;
 use lotbook_engine::read_model::{BreakView, InstrumentView, ResolutionView};
 use lotbook_engine::{PositionView, ReadModel};
 
-use crate::output::ResolutionRow;
+use crate::output::{AdjustedRow, ResolutionRow};
 use crate::output::{BreakRow, Day, E8, E16, LotRow, LotSide, MarkRow, PositionRow, PositionStatus, Reconciliation};
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -38,6 +38,7 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64) -> Posi
         last_effective_date: view.last_effective_date.map(Day),
         provisional_trade_ids: view.provisional_trade_ids.iter().map(|id| id.as_ref().into()).collect(),
         forward_quantity: E8(view.forward_quantity_e8),
+        adjustment: view.adjusted.as_ref().and_then(AdjustedRow::of),
         uti: None,
         mark: mark.map(|mark| mark_row(&mark, now_ns)),
         fees: E16(view.fees_e16),

@@ -99,6 +99,7 @@ fn figures_of_one_position() {
                 "last_effective_date": "2020-03-05",
                 "provisional_trade_ids": [],
                 "forward_quantity": "0",
+                "adjustment": null,
                 "uti": null,
                 "mark": {"price": "15", "source": "official_close", "age_ms": null},
                 "fees": "0.75",

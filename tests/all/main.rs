@@ -1,6 +1,7 @@
 //! All integration tests, one file a concern.
 
 mod actions;
+mod adjustments;
 mod amend;
 mod book;
 mod coldpath;

@@ -2,7 +2,9 @@
 
 use lotbook_core::action_input::ActionKind;
 use lotbook_core::arrival::ArrivedEvent;
+use lotbook_core::closed::Adjusted;
 use lotbook_core::command::{NO_PRICE, NameClass};
+use lotbook_core::date::Date;
 use lotbook_core::outcome::ActionFigures;
 use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use serde::Serialize;
@@ -133,5 +135,31 @@ impl From<&ActionFigures> for FiguredActionRow {
             realized_base: E16(action.gains.base_e16),
             dividends: E16(action.dividends_e16),
         }
+    }
+}
+
+/// What a correction changes in closed days.
+#[derive(Serialize)]
+pub(super) struct AdjustedRow {
+    closed_through: Day,
+    realized_pnl: E16,
+    realized_long_term: E16,
+    realized_base: E16,
+    fees: E16,
+    dividends: E16,
+}
+
+impl AdjustedRow {
+    /// `None` where no day is closed.
+    pub(super) fn of(adjusted: &Adjusted) -> Option<Self> {
+        let figures = &adjusted.figures;
+        (adjusted.through != Date::NONE).then_some(Self {
+            closed_through: Day(adjusted.through),
+            realized_pnl: E16(figures.realized_e16),
+            realized_long_term: E16(figures.long_e16),
+            realized_base: E16(figures.base_e16),
+            fees: E16(figures.fees_e16),
+            dividends: E16(figures.dividends_e16),
+        })
     }
 }

@@ -1,7 +1,8 @@
-//! A lot that leaves, and the event by which it arrives.
+//! A lot that leaves, the event by which it arrives, and what a correction changes in closed days.
 
 use lotbook_core::amount::ONE_E16;
 use lotbook_core::arrival::ArrivedEvent;
+use lotbook_core::closed::{Adjusted, PeriodFigures};
 use lotbook_core::command::{NO_PRICE, Origin};
 use lotbook_core::date::Date;
 use lotbook_core::decide::Booked;
@@ -65,4 +66,10 @@ pub(super) fn arrived() -> Event<'static> {
         },
         runs: &RUNS,
     })
+}
+
+/// What a correction changes in closed days.
+pub(super) fn adjusted() -> Adjusted {
+    let figures = PeriodFigures { realized_e16: -ONE_E16, fees_e16: ONE_E16 / 8, ..PeriodFigures::default() };
+    Adjusted { through: Date(18_320), figures }
 }

@@ -5,6 +5,7 @@
 
 use crate::amend_event::break_digest;
 use crate::book::{Book, Instrument, NO_POSITION};
+use crate::closed::PeriodFigures;
 use crate::command::{NameClass, TradeKind};
 use crate::digest;
 use crate::event::{Averaged, Class, Event, Reason, TradeEvent};
@@ -176,6 +177,9 @@ impl Book {
         }
         position.provisional += u32::from(event.late);
         self.sums.refresh(position);
+        if event.adjusts {
+            self.adjust(number, event.input.effective_date, PeriodFigures::of_trade(event));
+        }
         self.send_leaving(number);
         if event.class != Class::Forward
             && event.input.kind == TradeKind::Trade

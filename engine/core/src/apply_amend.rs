@@ -111,6 +111,9 @@ impl Book {
         fits!(event.seen >= position.seen, "a correction that forgets what the position has seen");
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
+        fits!(outcome.adjusted == event.adjusted, "the body gives another adjustment than the event");
+        let through = self.locks.through(position.account);
+        fits!(event.adjusted.through == through, "an adjustment of other days than are closed");
         fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
         let after = &outcome.after;
         position.version = event.version;
@@ -145,6 +148,7 @@ impl Book {
         position.forward_quantity_e8 = outcome.forward_quantity_e8;
         position.forward_gross_e8 = outcome.forward_gross_e8;
         self.sums.refresh(position);
+        self.adjustments.add(event.position, key_hash, &event.adjusted);
         if !outcome.leaving.is_empty() || !self.legs.sent_by(event.position).is_empty() {
             let mut now: Vec<Leg> = outcome.leaving.iter().map(|l| l.from(position, event.position)).collect();
             now.sort_unstable_by_key(|leg| leg.key);

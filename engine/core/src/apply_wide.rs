@@ -5,7 +5,9 @@ use crate::actions::NO_ACTION;
 use crate::amend_event::break_digest;
 use crate::apply::{Misfit, Place};
 use crate::book::Book;
+use crate::closed::{Adjusted, PeriodFigures};
 use crate::command::NameClass;
+use crate::date::Date;
 use crate::digest;
 use crate::event::{Class, Reason};
 use crate::id::NO_NAME;
@@ -91,6 +93,9 @@ impl Book {
             position.found_breaks(position.break_set.wrapping_add(digest));
         }
         self.sums.refresh(position);
+        if event.adjusts && event.books {
+            self.adjust(event.position, event.date, PeriodFigures::of_taken(&event.took));
+        }
         self.send_leaving(event.position);
         Ok(())
     }
@@ -124,6 +129,18 @@ impl Book {
             "a lock of an undefined account"
         );
         self.locks.close(account, event.input.through);
+        let (positions, locks) = (&self.positions, &self.locks);
+        let still = |number: u32, through| locks.through(positions[number as usize].account) == through;
+        self.adjustments.close(still, |number| positions[number as usize].key_hash);
         Ok(())
+    }
+
+    /// An item of a closed day was booked and is final: it is reported as an adjustment of the open period.
+    pub(crate) fn adjust(&mut self, number: u32, date: Date, figures: PeriodFigures) {
+        let position = &self.positions[number as usize];
+        let through = self.locks.through(position.account);
+        if date <= through {
+            self.adjustments.add(number, position.key_hash, &Adjusted { through, figures });
+        }
     }
 }

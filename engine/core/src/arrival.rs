@@ -6,6 +6,7 @@
 use crate::amount::{Money, share, sub, unit};
 use crate::apply::{Misfit, settle};
 use crate::book::Book;
+use crate::closed::PeriodFigures;
 use crate::command::{NO_PRICE, Origin, Side, TradeInput, TradeKind};
 use crate::decide::{Booked, Decision, Ground, Legality, Scratch, sums_fit};
 use crate::event::{Class, Reason, Run, TradeEvent};
@@ -39,6 +40,18 @@ pub struct ArrivedEvent<'a> {
     pub booked: Booked,
     /// Which lots of the other side it took, by index into the target's lots.
     pub runs: &'a [Run],
+}
+
+impl ArrivedEvent<'_> {
+    /// What it added to the position's totals: what a break realized.
+    #[must_use]
+    pub fn figures(&self) -> PeriodFigures {
+        if !self.books {
+            return PeriodFigures::default();
+        }
+        let Booked { realized_e16, realized_long_e16: long_e16, realized_base_e16: base_e16, .. } = self.booked;
+        PeriodFigures { realized_e16, long_e16, base_e16, ..PeriodFigures::default() }
+    }
 }
 
 impl Leg {
@@ -210,6 +223,9 @@ impl Book {
         position.provisional += u32::from(event.late);
         position.breaks += u32::from(event.reason != Reason::None);
         self.sums.refresh(position);
+        if !event.late && position.provisional == 0 {
+            self.adjust(number, leg.key.date, event.figures());
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use crate::action::split_price;
 use crate::action_input::ActionKind;
 use crate::actions::ActionBook;
 use crate::amendments::Amendments;
+use crate::closed::Adjustments;
 use crate::command::{InstrumentTerms, NameClass};
 use crate::date::Date;
 use crate::digest;
@@ -84,6 +85,7 @@ pub struct Book {
     /// What the event that is being applied sends elsewhere.
     pub(crate) leaving: Vec<Leaving>,
     pub(crate) legs: Legs,
+    pub(crate) adjustments: Adjustments,
     pub(crate) sums: Sums,
 }
 
@@ -116,6 +118,7 @@ impl Book {
             gone: Vec::new(),
             leaving: Vec::new(),
             legs: Legs::default(),
+            adjustments: Adjustments::default(),
             sums: Sums::new(limits.names_max),
         }
     }
@@ -204,6 +207,12 @@ impl Book {
         &self.locks
     }
 
+    /// What the open period carries of changes of closed days.
+    #[must_use]
+    pub fn adjustments(&self) -> &Adjustments {
+        &self.adjustments
+    }
+
     /// Positions of an instrument, the newest first.
     pub fn positions_of(&self, instrument: NameId) -> impl Iterator<Item = u32> + '_ {
         let held = |number: u32| (number != NO_POSITION).then_some(number);
@@ -275,8 +284,9 @@ impl Book {
         let hash = digest::mix(digest::mix(self.sums.full, date), apart);
         let account = |account| self.names.hash(NameClass::Account, account).unwrap_or(0);
         let wide = digest::mix(digest::mix(hash, self.actions.digest()), self.locks.digest(account));
-        // A book in which nothing ever left a position has the digest that it would have without legs.
-        if self.legs.digest() == 0 { wide } else { digest::mix(wide, self.legs.digest()) }
+        // A book in which nothing ever left a position has the digest that it would have without legs; adjustments alike.
+        let with = |hash, part| if part == 0 { hash } else { digest::mix(hash, part) };
+        with(with(wide, self.legs.digest()), self.adjustments.digest())
     }
 
     /// Where the last event lies that says something to all positions ([`crate::past::is_fact`]); `u64::MAX` before the first.

@@ -181,6 +181,7 @@ impl Book {
             action: entry,
             cause: action.map_or(cause, |action| action.input.hash),
             cause_id: action.map_or(TradeId::EMPTY, |action| action.input.action_id),
+            date: action.map_or(Date::NONE, |action| action.input.date()),
             seen,
             ahead: !is_late,
             late,

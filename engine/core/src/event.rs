@@ -3,6 +3,7 @@
 use crate::amend_event::{AmendEvent, ResolvedEvent};
 use crate::amount::Money;
 use crate::arrival::ArrivedEvent;
+use crate::closed::Adjusted;
 use crate::command::{InstrumentTerms, Mark, NameClass, Origin, TradeInput};
 use crate::date::Date;
 use crate::id::{NameId, TradeHash};
@@ -238,6 +239,8 @@ pub struct CorrectedEvent {
     pub body_bytes: u32,
     /// Digest of the body.
     pub body_digest: u64,
+    /// What it changes in closed days: an adjustment of the open period.
+    pub adjusted: Adjusted,
 }
 
 /// An event. Kinds and schema versions are in [`crate::codec`].

@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use crate::action_input::ActionInput;
 use crate::amend::{AmendInput, AmendKind};
 use crate::apply::Place;
+use crate::closed::{BodyPlace, PeriodFigures, Reported};
 use crate::command::TradeInput;
 use crate::date::Date;
 use crate::event::{Class, Event};
@@ -65,6 +66,8 @@ pub enum Addition {
         waits: bool,
         /// Below the frontier: the position waits for a replay because of it.
         late: bool,
+        /// What it added to the position's totals.
+        figures: PeriodFigures,
     },
     /// The date of a forward-dated trade came.
     Matured {
@@ -72,6 +75,10 @@ pub enum Addition {
         hash: TradeHash,
         /// As for [`Self::Trade`].
         late: bool,
+        /// Its date.
+        date: Date,
+        /// As for [`Self::Trade`].
+        figures: PeriodFigures,
     },
     /// An amendment was accepted: the position waits for a replay because of it.
     Amended(AmendInput),
@@ -81,6 +88,10 @@ pub enum Addition {
         cause: TradeHash,
         /// As for [`Self::Trade`].
         late: bool,
+        /// Date of the action's place.
+        date: Date,
+        /// As for [`Self::Trade`].
+        figures: PeriodFigures,
     },
     /// A lot arrived from another position, or what had arrived is another.
     Arrived {
@@ -88,9 +99,14 @@ pub enum Addition {
         due: Due,
         /// As for [`Self::Trade`].
         late: bool,
+        /// As for [`Self::Trade`].
+        figures: PeriodFigures,
     },
     /// A replay was accepted; what was late before it is reconciled.
-    Corrected,
+    Corrected {
+        /// Where its outcome lies.
+        body: BodyPlace,
+    },
     /// An event of the position that adds nothing.
     Nothing,
 }
@@ -103,10 +119,13 @@ impl Addition {
         match event {
             Event::Trade(trade) => {
                 let (input, late) = (trade.input, trade.late);
+                let figures = PeriodFigures::of_trade(trade);
                 let addition = match trade.class {
-                    Class::Applied | Class::Provisional => Self::Trade { input, place, waits: false, late },
-                    Class::Forward => Self::Trade { input, place, waits: true, late: false },
-                    Class::Matured => Self::Matured { hash: input.hash, late },
+                    Class::Applied | Class::Provisional => Self::Trade { input, place, waits: false, late, figures },
+                    Class::Forward => {
+                        Self::Trade { input, place, waits: true, late: false, figures: PeriodFigures::default() }
+                    }
+                    Class::Matured => Self::Matured { hash: input.hash, late, date: input.effective_date, figures },
                     Class::Rejected | Class::Duplicate | Class::Held | Class::Lapsed => return None,
                 };
                 Some((trade.position, trade.version, addition))
@@ -115,13 +134,19 @@ impl Addition {
                 Some((amend.position, amend.version, Self::Amended(amend.input)))
             }
             Event::Taken(taken) => {
-                Some((taken.position, taken.version, Self::Taken { cause: taken.cause, late: taken.late }))
+                let figures = if taken.books { PeriodFigures::of_taken(&taken.took) } else { PeriodFigures::default() };
+                let (cause, late, date) = (taken.cause, taken.late, taken.date);
+                Some((taken.position, taken.version, Self::Taken { cause, late, date, figures }))
             }
             Event::Arrived(arrived) => {
-                let addition = Self::Arrived { due: arrived.due, late: arrived.late };
+                let figures = arrived.figures();
+                let addition = Self::Arrived { due: arrived.due, late: arrived.late, figures };
                 Some((arrived.position, arrived.version, addition))
             }
-            Event::Corrected(corrected) => Some((corrected.position, corrected.version, Self::Corrected)),
+            Event::Corrected(corrected) => {
+                let body = BodyPlace::of(corrected);
+                Some((corrected.position, corrected.version, Self::Corrected { body }))
+            }
             Event::Resolved(resolved) => Some((resolved.position, resolved.version, Self::Nothing)),
             _ => None,
         }
@@ -132,10 +157,10 @@ impl Addition {
     pub fn cause(&self) -> Option<TradeHash> {
         match self {
             Self::Trade { input, late: true, .. } => Some(input.hash),
-            Self::Matured { hash, late: true } => Some(*hash),
+            Self::Matured { hash, late: true, .. } => Some(*hash),
             Self::Amended(input) => Some(input.hash),
-            Self::Taken { cause, late: true } => Some(*cause),
-            Self::Arrived { due, late: true } => Some(due.leg.key.hash),
+            Self::Taken { cause, late: true, .. } => Some(*cause),
+            Self::Arrived { due, late: true, .. } => Some(due.leg.key.hash),
             _ => None,
         }
     }
@@ -157,6 +182,8 @@ pub struct History {
     matured: Vec<TradeHash>,
     /// By identity, as it was sent last.
     arrivals: BTreeMap<TradeHash, Leg>,
+    /// Totals by date, as they were when the position was reconciled last.
+    pub reported: Reported,
 }
 
 /// What the amendments make of a history on a business date.
@@ -214,6 +241,7 @@ impl Amended {
 impl History {
     /// Takes what an event adds. Events come in their order.
     pub fn add(&mut self, addition: &Addition) {
+        self.report(addition);
         match addition {
             Addition::Trade { input, place, waits, .. } => {
                 self.trades.push(Accepted { input: *input, place: *place, waits: *waits });
@@ -228,7 +256,22 @@ impl History {
                     self.arrivals.remove(&due.leg.key.hash);
                 }
             },
-            Addition::Taken { .. } | Addition::Corrected | Addition::Nothing => {}
+            Addition::Taken { .. } | Addition::Corrected { .. } | Addition::Nothing => {}
+        }
+    }
+
+    /// What the addition makes of the totals by date.
+    fn report(&mut self, addition: &Addition) {
+        if addition.cause().is_some() {
+            return self.reported.waits();
+        }
+        match addition {
+            Addition::Trade { waits: true, .. } | Addition::Amended(_) | Addition::Nothing => {}
+            Addition::Trade { input, figures, .. } => self.reported.booked(input.effective_date, figures),
+            Addition::Matured { date, figures, .. } => self.reported.booked(*date, figures),
+            Addition::Taken { date, figures, .. } => self.reported.booked(*date, figures),
+            Addition::Arrived { due, figures, .. } => self.reported.booked(due.leg.key.date, figures),
+            Addition::Corrected { body } => self.reported.corrected(*body),
         }
     }
 

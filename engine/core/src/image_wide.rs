@@ -6,6 +6,7 @@ use crate::action_input::{ActionInput, ActionKind};
 use crate::actions::{ActionBook, Change, Entry};
 use crate::book::Book;
 use crate::bytes::{Reader, Writer};
+use crate::closed::{Adjusted, PeriodFigures};
 use crate::command::NameClass;
 use crate::date::Date;
 use crate::id::{NO_NAME, NameId, TradeHash};
@@ -41,6 +42,12 @@ impl Book {
         for account in closed {
             out.u32(account);
             out.u32(self.locks.own(account).0 as u32);
+        }
+        out.u32(self.adjustments.iter().count() as u32);
+        for (position, adjusted) in self.adjustments.iter() {
+            out.u32(position);
+            out.u32(adjusted.through.0 as u32);
+            adjusted.figures.write(out);
         }
     }
 
@@ -86,6 +93,15 @@ impl Book {
                 return Err(ImageError::Malformed);
             }
             self.locks.close(Some(account), through);
+        }
+        for _ in 0..read.u32()? {
+            let position = read.u32()?;
+            let adjusted = Adjusted { through: Date(read.u32()? as i32), figures: PeriodFigures::read(read)? };
+            let held = self.positions.get(position as usize).ok_or(ImageError::Malformed)?;
+            if self.locks.through(held.account) != adjusted.through || adjusted.figures.are_zero() {
+                return Err(ImageError::Malformed);
+            }
+            self.adjustments.add(position, held.key_hash, &adjusted);
         }
         Ok(())
     }

@@ -18,9 +18,11 @@
 //! tail    frontier | forward count u32 | quantity i64 | gross i64 | waiting u32     (no fixed size)
 //! waiting sequence u64 | address u64 | the trade's input                            (no fixed size)
 //! then    leaving u32, and as many lots that leave, with their cause and target     (no fixed size)
+//! then    days u32, and as many: date i32 | realized, long-term, in base, fees, dividends i128
+//! then    last closed day i32 | realized, long-term, in base, fees, dividends i128
 //! ```
 //! `trades` lists, in chronological order, the figures of every trade that the replay decided again; `actions` those of
-//! every action that it booked.
+//! every action that it booked; `days` the totals at the end of each date; the last line what closed days differ by.
 
 use alloc::vec::Vec;
 
@@ -28,6 +30,7 @@ use crate::action::Gains;
 use crate::amount::Money;
 use crate::book::NO_POSITION;
 use crate::bytes::{Reader, Truncated, Writer};
+use crate::closed::{Adjusted, Days, PeriodFigures};
 use crate::date::Date;
 use crate::event::{Figures, Reason};
 use crate::forward::Forward;
@@ -144,6 +147,10 @@ pub struct Outcome {
     pub frontier: ChronoKey,
     /// Lots that leave for other positions, in the order of what sends them.
     pub leaving: Vec<Leaving>,
+    /// Totals at the end of each date.
+    pub days: Days,
+    /// What it changes in closed days: who knows what was reported says so.
+    pub adjusted: Adjusted,
     /// Amended trades that wait for their date; their position's number is not set.
     pub waiting: Vec<Forward>,
     /// How each trade that anything ever amended stands.
@@ -167,6 +174,8 @@ impl Default for Outcome {
             breaks: Vec::new(),
             frontier: ChronoKey::MIN,
             leaving: Vec::new(),
+            days: Days::default(),
+            adjusted: Adjusted::NONE,
             waiting: Vec::new(),
             amended: Vec::new(),
             forwards: 0,
@@ -274,6 +283,9 @@ impl Outcome {
         for leaving in &self.leaving {
             out.leaving(leaving);
         }
+        self.days.write(&mut out);
+        out.u32(self.adjusted.through.0 as u32);
+        self.adjusted.figures.write(&mut out);
         out.into_bytes()
     }
 
@@ -363,6 +375,8 @@ impl Outcome {
             forward_gross_e8: read.i64()?,
             waiting: Vec::new(),
             leaving: Vec::new(),
+            days: Days::default(),
+            adjusted: Adjusted::NONE,
         };
         for _ in 0..read.u32()? {
             let (sequence, address) = (read.u64()?, read.u64()?);
@@ -371,6 +385,8 @@ impl Outcome {
         for _ in 0..read.u32()? {
             outcome.leaving.push(read.leaving()?);
         }
+        outcome.days = Days::read(&mut read)?;
+        outcome.adjusted = Adjusted { through: Date(read.u32()? as i32), figures: PeriodFigures::read(&mut read)? };
         if read.is_empty() { Ok(outcome) } else { Err(BadBody) }
     }
 }
@@ -471,8 +487,11 @@ mod tests {
             is_long: true,
             lot,
         };
+        let figures = PeriodFigures { realized_e16: 1, long_e16: -2, base_e16: 3, fees_e16: 4, dividends_e16: -5 };
         let outcome = Outcome {
             leaving: vec![leaving],
+            days: Days(vec![(Date(-3), figures), (Date(7), PeriodFigures::default())]),
+            adjusted: Adjusted { through: Date(5), figures },
             after: Figures {
                 quantity_e8: -5,
                 realized_e16: 11,

@@ -9,6 +9,7 @@ use crate::action_input::ActionInput;
 use crate::amount::Overflow;
 use crate::apply::{Misfit, settle};
 use crate::arrival::settle_arrival;
+use crate::closed::{Days, PeriodFigures};
 use crate::command::{Origin, TradeInput, TradeKind};
 use crate::date::Date;
 use crate::decide::{Booked, Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
@@ -116,9 +117,11 @@ pub fn replay_witnessed(
         leaving: Vec::new(),
         lots_max: items.len(),
         breaks: Vec::new(),
+        days: Days::default(),
     };
     for item in items.iter() {
         replayer.book(item)?;
+        replayer.days.close(item.key().date, PeriodFigures::of(&replayer.position));
     }
     Ok(replayer.outcome())
 }
@@ -164,6 +167,7 @@ struct Replayer<'a> {
     leaving: Vec<Leaving>,
     lots_max: usize,
     breaks: Vec<(TradeHash, Reason)>,
+    days: Days,
     witness: &'a mut dyn Witness,
 }
 
@@ -335,6 +339,7 @@ impl Replayer<'_> {
             actions: self.actions,
             breaks: self.breaks,
             leaving: self.leaving,
+            days: self.days,
             ..Outcome::default()
         }
     }

@@ -43,6 +43,8 @@ pub struct TakenEvent<'a> {
     pub cause: TradeHash,
     /// Its id, empty for a contract change.
     pub cause_id: TradeId,
+    /// Date of the action's place; [`Date::NONE`] for a change of another kind.
+    pub date: Date,
     /// Changes that the position has seen after this event, as an ordinal.
     pub seen: u32,
     /// The action lay ahead of the frontier, which moves there.

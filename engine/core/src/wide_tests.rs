@@ -1,5 +1,6 @@
 //! Actions, what positions take of them, contract changes and period locks as tables.
 
+mod closed;
 mod order;
 mod rig;
 

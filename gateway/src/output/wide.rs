@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lotbook_core::closed::{Adjusted, PeriodFigures};
 use serde::{Serialize, Serializer};
 
 use super::{Day, E16, Outcome, shared_text};
@@ -91,21 +92,70 @@ pub struct LockRow {
     pub line: u64,
 }
 
-/// What a change of a closed period made of its realized amounts: it belongs to the open one.
+/// What a change of closed days made of their figures: it belongs to the open period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AdjustmentRow {
     /// Account.
     pub account: String,
     /// Instrument.
     pub instrument: String,
-    /// The trade or action that changed it, the first one of several.
+    /// What changed it, the first of several.
     pub trade_id: String,
     /// The first open day.
     pub date: Day,
-    /// Change of the realized amounts of closed days.
-    pub realized_pnl: E16,
-    /// Change of the dividends of closed days.
-    pub dividends: E16,
+    /// What it makes of the figures of closed days.
+    #[serde(flatten)]
+    pub figures: AdjustedFigures,
     /// The position's version after it.
     pub version: u64,
+}
+
+/// What changes make of the figures of closed days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AdjustedFigures {
+    /// Of the realized amounts.
+    pub realized_pnl: E16,
+    /// Of the long-term part of them.
+    pub realized_long_term: E16,
+    /// Of the short-term part of them.
+    pub realized_short_term: E16,
+    /// Of the realized amounts in base currency.
+    pub realized_base: E16,
+    /// Of fees.
+    pub fees: E16,
+    /// Of dividends.
+    pub dividends: E16,
+}
+
+impl From<&PeriodFigures> for AdjustedFigures {
+    fn from(figures: &PeriodFigures) -> Self {
+        let PeriodFigures { realized_e16, long_e16, base_e16, fees_e16, dividends_e16 } = *figures;
+        Self {
+            realized_pnl: E16(realized_e16),
+            realized_long_term: E16(long_e16),
+            realized_short_term: E16(realized_e16.saturating_sub(long_e16)),
+            realized_base: E16(base_e16),
+            fees: E16(fees_e16),
+            dividends: E16(dividends_e16),
+        }
+    }
+}
+
+/// What the open period carries of changes of closed days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AdjustedRow {
+    /// The first open day.
+    pub date: Day,
+    /// What the changes make of the figures of closed days.
+    #[serde(flatten)]
+    pub figures: AdjustedFigures,
+}
+
+impl AdjustedRow {
+    /// `None` where nothing was changed.
+    #[must_use]
+    pub fn of(adjusted: &Adjusted) -> Option<Self> {
+        let figures = &adjusted.figures;
+        (!figures.are_zero()).then(|| Self { date: Day(adjusted.date()), figures: figures.into() })
+    }
 }

@@ -10,6 +10,7 @@ use lotbook_core::Book;
 use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::amount::Money;
 use lotbook_core::arrival::ArrivedEvent;
+use lotbook_core::closed::PeriodFigures;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::{InstrumentTerms, NameClass};
 use lotbook_core::date::Date;
@@ -28,7 +29,7 @@ use lotbook_engine::{Host, StartError, side_log};
 use lotbook_wal::{From, Limit, ReadError, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::output::{AdjustmentRow, Amended, CorrectionRow, Day, E8, E16, FiguresRow};
+use crate::output::{AdjustedRow, AdjustmentRow, Amended, CorrectionRow, Day, E8, E16, FiguresRow};
 
 /// What a trade realized, and on which lots.
 #[derive(Clone, Debug, Default)]
@@ -227,9 +228,9 @@ impl Ledger {
         (account, instrument): (NameId, NameId),
         cause: TradeHash,
         version: u64,
-        (realized_e16, dividends_e16): (Money, Money),
+        figures: &PeriodFigures,
     ) {
-        if realized_e16 == 0 && dividends_e16 == 0 {
+        if figures.are_zero() {
             return;
         }
         self.adjustments.push(AdjustmentRow {
@@ -237,8 +238,7 @@ impl Ledger {
             instrument: book.names().str(NameClass::Instrument, instrument).to_owned(),
             trade_id: self.id(cause),
             date: Day(Date(book.locks().through(account).0 + 1)),
-            realized_pnl: E16(realized_e16),
-            dividends: E16(dividends_e16),
+            figures: figures.into(),
             version,
         });
     }
@@ -261,7 +261,7 @@ impl Observer for Listener {
         ledger.note_trade(event);
         if event.adjusts {
             let position = (event.input.account, event.input.instrument);
-            ledger.adjust(before, position, event.input.hash, event.version, (event.realized_e16, 0));
+            ledger.adjust(before, position, event.input.hash, event.version, &PeriodFigures::of_trade(event));
         }
         let books = matches!(event.class, Class::Applied | Class::Provisional | Class::Matured);
         if !books || event.runs.is_empty() {
@@ -300,18 +300,23 @@ impl Observer for Listener {
         self.0.lock().note_action(event);
     }
 
-    fn arrived(&mut self, _: &RecordHeader, event: &ArrivedEvent<'_>) {
-        self.0.lock().note_arrived(event);
+    fn arrived(&mut self, before: &Book, _: &RecordHeader, event: &ArrivedEvent<'_>) {
+        let mut ledger = self.0.lock();
+        ledger.note_arrived(event);
+        let leg = &event.due.leg;
+        let waits = before.positions().get(event.position as usize).is_some_and(|held| held.provisional > 0);
+        if !event.late && !waits && leg.key.date <= before.locks().through(leg.account) {
+            let position = (leg.account, leg.instrument);
+            ledger.adjust(before, position, leg.key.hash, event.version, &event.figures());
+        }
     }
 
     fn taken(&mut self, before: &Book, _: &RecordHeader, event: &TakenEvent<'_>) {
         let mut ledger = self.0.lock();
         ledger.note_taken(event);
-        if event.adjusts {
-            let gains = event.took.realized().unwrap_or_default();
-            let adjusted = (gains.realized_e16, event.took.dividends_e16);
+        if event.adjusts && event.books {
             let position = (event.account, event.instrument);
-            ledger.adjust(before, position, event.cause, event.version, adjusted);
+            ledger.adjust(before, position, event.cause, event.version, &PeriodFigures::of_taken(&event.took));
         }
     }
 
@@ -336,6 +341,8 @@ impl Observer for Listener {
         ledger.acted.insert((event.account, event.instrument), acted.collect());
         let row = correction(before, event, ledger.id(event.cause));
         ledger.corrections.push(row);
+        let position = (event.account, event.instrument);
+        ledger.adjust(before, position, event.cause, event.version, &event.adjusted.figures);
     }
 }
 
@@ -367,6 +374,7 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
         before,
         after,
         delta,
+        adjustment: AdjustedRow::of(&event.adjusted),
     }
 }
 

@@ -370,6 +370,7 @@ impl AmendRig {
             body_sequence: 0,
             body_bytes: body.len() as u32,
             body_digest: 0,
+            adjusted: outcome.adjusted,
         });
         self.log(&event, Some(&outcome));
         let (before, after) = (position.figures(), outcome.after);

@@ -451,6 +451,7 @@ impl Both {
             body_sequence: 0,
             body_bytes: 0,
             body_digest: 0,
+            adjusted: outcome.adjusted,
         });
         self.follow(&event, Some(outcome))
     }

@@ -2,6 +2,7 @@
 
 use rkyv::{Archive, Serialize};
 
+use crate::closed::PeriodFigures;
 use crate::command::Origin;
 use crate::event::Figures;
 
@@ -87,6 +88,15 @@ pub(super) struct FiguresV1 {
 }
 
 #[derive(Archive, Serialize)]
+pub(super) struct PeriodV1 {
+    pub(super) realized_e16: i128,
+    pub(super) long_e16: i128,
+    pub(super) base_e16: i128,
+    pub(super) fees_e16: i128,
+    pub(super) dividends_e16: i128,
+}
+
+#[derive(Archive, Serialize)]
 pub(super) struct CorrectedV1 {
     pub(super) origin: OriginV1,
     pub(super) cause: u128,
@@ -106,7 +116,8 @@ pub(super) struct CorrectedV1 {
     pub(super) late_trades: u32,
     pub(super) breaks: u32,
     pub(super) seen: u32,
-    pub(super) reserved: u32,
+    pub(super) closed_through: i32,
+    pub(super) adjusted: PeriodV1,
 }
 
 #[derive(Archive, Serialize)]
@@ -189,7 +200,7 @@ pub(super) struct DigestsV1 {
 const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
 const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
 const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 112);
-const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 432);
+const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 512);
 const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
 const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
 const _: () = assert!(size_of::<ArchivedContractV1>() == 112);
@@ -222,6 +233,30 @@ impl From<&ArchivedOriginV1> for Origin {
             raw_hash: v.raw_hash.to_native(),
             trace_id: v.trace_id.to_native(),
             causation: v.causation.to_native(),
+        }
+    }
+}
+
+impl From<&PeriodFigures> for PeriodV1 {
+    fn from(figures: &PeriodFigures) -> Self {
+        Self {
+            realized_e16: figures.realized_e16,
+            long_e16: figures.long_e16,
+            base_e16: figures.base_e16,
+            fees_e16: figures.fees_e16,
+            dividends_e16: figures.dividends_e16,
+        }
+    }
+}
+
+impl From<&ArchivedPeriodV1> for PeriodFigures {
+    fn from(v: &ArchivedPeriodV1) -> Self {
+        Self {
+            realized_e16: v.realized_e16.to_native(),
+            long_e16: v.long_e16.to_native(),
+            base_e16: v.base_e16.to_native(),
+            fees_e16: v.fees_e16.to_native(),
+            dividends_e16: v.dividends_e16.to_native(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Parts of payloads read back: a contract's rules, a correction.
 
 use super::*;
+use crate::closed::Adjusted;
 
 pub(super) fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
     let rates = TaxRates { short_e8: v.tax_rate_short_e8.to_native(), long_e8: v.tax_rate_long_e8.to_native() };
@@ -39,5 +40,6 @@ pub(super) fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
         body_sequence: v.body_sequence.to_native(),
         body_bytes: v.body_bytes.to_native(),
         body_digest: v.body_digest.to_native(),
+        adjusted: Adjusted { through: Date(v.closed_through.to_native()), figures: (&v.adjusted).into() },
     }
 }

@@ -76,7 +76,8 @@ struct TakenV1 {
     method: u8,
     averaged: u8,
     cause_id_bytes: u8,
-    reserved: [u8; 12],
+    reserved: [u8; 8],
+    date: i32,
 }
 
 #[derive(Archive, Serialize)]
@@ -207,7 +208,8 @@ pub(super) fn encode_taken(event: &TakenEvent<'_>, out: &mut [u8]) {
             method: closed.method as u8,
             averaged: closed.averaged as u8,
             cause_id_bytes: cause_id.len() as u8,
-            reserved: [0; 12],
+            reserved: [0; 8],
+            date: event.date.0,
         },
         head,
     );
@@ -310,6 +312,7 @@ pub(super) fn decode_taken<'a>(payload: &[u8], room: &'a mut Vec<Run>) -> Option
         action: v.action.to_native(),
         cause: TradeHash(v.cause.to_native()),
         cause_id: text_of(rest, 0, v.cause_id_bytes)?,
+        date: Date(v.date.to_native()),
         seen: v.seen.to_native(),
         ahead: v.flags & FLAG_AHEAD != 0,
         late: v.flags & FLAG_LATE != 0,

@@ -11,6 +11,7 @@ use crate::Scratch;
 use crate::action_input::{ActionInput, ActionKind};
 use crate::amount::{Money, ONE_E8};
 use crate::apply::Place;
+use crate::closed::PeriodFigures;
 use crate::command::{Side, TradeInput, TradeKind, TradeType};
 use crate::date::Date;
 use crate::history::{Addition, History};
@@ -128,7 +129,13 @@ fn what_a_replay_tells_fits_its_lots() {
             let account = random.below(3) as NameId;
             let input = trade(&mut random, number, account);
             let place = Place { sequence: number, address: number };
-            histories[account as usize].add(&Addition::Trade { input, place, waits: false, late: false });
+            histories[account as usize].add(&Addition::Trade {
+                input,
+                place,
+                waits: false,
+                late: false,
+                figures: PeriodFigures::default(),
+            });
         }
         let actions: Vec<ActionInput> = (0..random.below(6)).map(|number| action(&mut random, number)).collect();
         let ground = Ground { today: None, actions: &actions, contracts: &contracts, multiplier_e8: ONE_E8 };

@@ -1,13 +1,16 @@
 //! A book that takes changes in slices as the shard does, forgets everything but the image now and then as a killed
 //! process does, and has a second book beside it that applies nothing but what was encoded and decoded again.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
 use crate::action_input::{ActionInput, ActionKind};
 use crate::amend::{AmendInput, AmendKind, Changes, NO_TIME};
+use crate::amount::ONE_E8;
 use crate::apply::Place;
 use crate::book::{Book, NO_POSITION};
+use crate::closed::PeriodFigures;
 use crate::codec;
 use crate::command::{Command, NameClass, Origin, Side, TradeInput};
 use crate::date::Date;
@@ -15,7 +18,7 @@ use crate::decide::Scratch;
 use crate::decide_amend::Target;
 use crate::decide_wide::Due;
 use crate::event::{Class, CorrectedEvent, Event, Reason};
-use crate::history::{Addition, History};
+use crate::history::{Addition, History, Item};
 use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::limits::Limits;
 use crate::outcome::Outcome;
@@ -64,6 +67,12 @@ pub(super) struct Rig {
     /// Where the sweep for the oldest pending change stands.
     sweep: Option<(u32, Option<u32>)>,
     pub(super) replays: u32,
+    /// The outcomes of all replays: bodies by their number.
+    bodies: Vec<Outcome>,
+    /// Position, signed quantity and date of each accepted trade, as it was accepted.
+    trades: BTreeMap<TradeHash, (u32, i64, Date)>,
+    /// Position of each accepted amendment.
+    amended: BTreeMap<TradeHash, u32>,
 }
 
 impl Rig {
@@ -77,6 +86,9 @@ impl Rig {
             histories: Vec::new(),
             sweep: None,
             replays: 0,
+            bodies: Vec::new(),
+            trades: BTreeMap::new(),
+            amended: BTreeMap::new(),
         };
         let numbered = |class, count: u32| (0..count).map(move |n| (class, format!("{class:?}{n}")));
         let names = numbered(NameClass::Account, ACCOUNTS)
@@ -126,15 +138,21 @@ impl Rig {
             return self.trade(input).1;
         }
         if let Command::Amend(input) = command {
+            let of_trade = self.trades.get(&input.target).map(|&(position, quantity_e8, date)| Target::Trade {
+                position,
+                quantity_e8,
+                date,
+            });
+            let of_amendment = self.amended.get(&input.target).map(|&position| Target::Amendment { position });
+            if let Some(target) = of_trade.or(of_amendment) {
+                return self.amend(input, target);
+            }
             let target = match (self.book.actions().find(input.target), self.book.actions().root_of(input.target)) {
                 (Some(_), _) => Target::Action,
                 (None, Some(_)) => Target::Amendment { position: NO_POSITION },
                 (None, None) => Target::Unknown,
             };
-            let decision = self.book.decide_amend(input, target, &mut self.scratch);
-            let event = Event::Amended(decision.event(input, &Origin::INTERNAL, &self.scratch));
-            Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
-            return decision.reason;
+            return self.amend(input, target);
         }
         let event = self.book.decide(command, &Origin::INTERNAL, &mut self.scratch);
         let reason = match &event {
@@ -150,6 +168,21 @@ impl Rig {
         reason
     }
 
+    fn amend(&mut self, input: &AmendInput, target: Target) -> Reason {
+        if let Target::Trade { position, .. } | Target::Amendment { position } = target
+            && position != NO_POSITION
+        {
+            self.bring_up(position);
+        }
+        let decision = self.book.decide_amend(input, target, &mut self.scratch);
+        let event = Event::Amended(decision.event(input, &Origin::INTERNAL, &self.scratch));
+        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+        if decision.class == Class::Provisional {
+            self.amended.insert(input.hash, decision.position);
+        }
+        decision.reason
+    }
+
     pub(super) fn trade(&mut self, input: &TradeInput) -> (Class, Reason) {
         if let Some(position) = self.book.find(input.account, input.instrument) {
             self.bring_up(position);
@@ -157,6 +190,10 @@ impl Rig {
         let decision = self.book.decide_trade(input, &mut self.scratch);
         let event = Event::Trade(decision.event(input, &Origin::INTERNAL, &self.scratch));
         Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+        if decision.class.is_accepted() {
+            let of = (decision.position, input.signed_quantity_e8(), input.effective_date);
+            self.trades.insert(input.hash, of);
+        }
         (decision.class, decision.reason)
     }
 
@@ -240,6 +277,7 @@ impl Rig {
     /// The coldpath for one position.
     pub(super) fn reconcile(&mut self, number: u32) {
         let position = self.book.positions()[number as usize];
+        let through = self.book.locks().through(position.account);
         if position.reconciliation() != Reconciliation::Provisional {
             return;
         }
@@ -253,8 +291,13 @@ impl Rig {
         let (history, today) = (&self.histories[number as usize], self.book.business_date());
         let multiplier_e8 = self.book.instrument(position.instrument).unwrap().terms.multiplier_e8;
         let mut scratch = Scratch::unbounded();
-        let outcome =
+        let mut outcome =
             replay_history(history, today, &actions, self.book.contracts(), multiplier_e8, &mut scratch).unwrap();
+        let reported = &mut self.histories[number as usize].reported;
+        if let Some(body) = reported.unread() {
+            reported.found(self.bodies[body.sequence as usize].days.clone());
+        }
+        outcome.adjusted = reported.adjusted(&outcome.days, through);
         let outcome = Outcome::decode(&outcome.encode()).unwrap();
         let event = Event::Corrected(CorrectedEvent {
             origin: Origin::INTERNAL,
@@ -272,9 +315,10 @@ impl Rig {
             after: outcome.after,
             body_log_id: 0,
             body_address: 0,
-            body_sequence: 0,
+            body_sequence: self.bodies.len() as u64,
             body_bytes: 0,
             body_digest: 0,
+            adjusted: outcome.adjusted,
         });
         Self::log(
             (&mut self.book, &mut self.follower),
@@ -283,6 +327,41 @@ impl Rig {
             &event,
             Some(&outcome),
         );
+        // A coldpath that has not forgotten need not read what it wrote.
+        if number.is_multiple_of(2) {
+            self.histories[number as usize].reported.reconciled(outcome.days.clone());
+        }
+        self.bodies.push(outcome);
+    }
+
+    /// The sums over all items dated up to a date of what the book says of each now, from the figures of the items.
+    pub(super) fn closed_figures(&self, number: u32, through: Date) -> PeriodFigures {
+        let position = self.book.positions()[number as usize];
+        let all = self.book.actions().after(position.instrument, &crate::id::ChronoKey::MIN);
+        let actions: Vec<ActionInput> = all.map(|(_, input)| *input).collect();
+        let (history, today) = (&self.histories[number as usize], self.book.business_date());
+        let (contracts, mut scratch) = (self.book.contracts(), Scratch::unbounded());
+        let outcome = replay_history(history, today, &actions, contracts, ONE_E8, &mut scratch).unwrap();
+        let mut sums = PeriodFigures::default();
+        for trade in outcome.trades.iter().filter(|trade| trade.date <= through) {
+            sums.realized_e16 += trade.realized_e16;
+            sums.long_e16 += trade.realized_long_e16;
+            sums.base_e16 += trade.realized_base_e16;
+        }
+        for action in outcome.actions.iter().filter(|action| action.date <= through) {
+            sums.realized_e16 += action.gains.realized_e16;
+            sums.long_e16 += action.gains.long_e16;
+            sums.base_e16 += action.gains.base_e16;
+            sums.dividends_e16 += action.dividends_e16;
+        }
+        for item in history.effective(today).items {
+            if let Item::Trade(input) = item
+                && input.effective_date <= through
+            {
+                sums.fees_e16 += crate::values::fees_e16(&input);
+            }
+        }
+        sums
     }
 
     pub(super) fn reconcile_all(&mut self) {
