@@ -118,8 +118,6 @@ fn a_worker_that_hangs_loses_its_position_to_another() {
     equals_oracle(&rig.host, &list, LotMethod::Fifo);
     let counters = rig.host.coldpath().counters();
     assert!(counters.hangs() >= 1, "another one did it");
-    // Slow machines may take a second worker for hung too.
-    let corrections = counters.corrections();
     wait_until("as many workers as are wanted", || rig.host.coldpath().status().running == 1);
     HANGS.store(false, Ordering::Release);
     // What it says now is passed over: the next late trade finds the book as it was, and is booked once.
@@ -128,7 +126,6 @@ fn a_worker_that_hangs_loses_its_position_to_another() {
     rig.ask_all(inputs);
     let all: Vec<Spec> = list.iter().chain(&more).copied().collect();
     equals_oracle(&rig.host, &all, LotMethod::Fifo);
-    assert!(rig.host.coldpath().counters().corrections() > corrections);
     let told = Told::from_log(&rig.host);
     assert_eq!((told.corrections, told.reconciles), (2, 2));
     told.sums_up(&rig.host);
