@@ -5,7 +5,7 @@
 //! their keys, so that the later one wins field by field.
 
 use crate::action_input::{ActionInput, ActionKind};
-use crate::command::{Side, TradeInput, TradeType};
+use crate::command::{Side, TradeInput, TradeKind, TradeType};
 use crate::date::Date;
 use crate::digest;
 use crate::event::Reason;
@@ -187,17 +187,18 @@ impl Changes {
         self.fields & OF_ACTIONS == 0
     }
 
-    /// Whether an action of this kind has all that is changed.
+    /// Whether an action like this one has all that is changed.
     #[must_use]
-    pub fn fits_action(&self, kind: ActionKind) -> bool {
+    pub fn fits_action(&self, action: &ActionInput) -> bool {
         // Effective date and rate, and ...
         let fields = bits(&[5, 10])
-            | match kind {
-                ActionKind::Split => bits(&[13, 14, 16]),
+            | match action.kind {
+                ActionKind::Split | ActionKind::SpinOff => bits(&[13, 14, 16]),
+                ActionKind::Merger if action.to_instrument != NO_NAME => bits(&[13, 14, 15, 16]),
                 ActionKind::CashDividend => bits(&[15, 17]),
                 ActionKind::ReturnOfCapital | ActionKind::Merger => bits(&[15]),
                 ActionKind::Reset => bits(&[3, 8]),
-                ActionKind::SpinOff | ActionKind::SymbolChange => 0,
+                ActionKind::SymbolChange => 0,
             };
         self.fields & !fields == 0
     }
@@ -227,18 +228,22 @@ impl Changes {
             }
         }
         put(&mut input.side, self.side());
-        put(&mut input.trade_type, self.trade_type());
         put(&mut input.quantity_e8, self.quantity_e8());
-        put(&mut input.price_e8, self.price_e8());
-        put(&mut input.fees_e8, self.fees_e8());
         put(&mut input.effective_date, self.effective_date());
         put(&mut input.executed_at_ns, self.executed_at_ns().or(self.effective_date().map(Date::end_ns)));
         put(&mut input.lot, self.lot());
         put(&mut input.contract, self.contract());
+        put(&mut input.sub_account, self.sub_account());
+        if input.kind == TradeKind::Transfer {
+            // It moves lots as they are, at no price and in no currency (rule 16).
+            return;
+        }
+        put(&mut input.trade_type, self.trade_type());
+        put(&mut input.price_e8, self.price_e8());
+        put(&mut input.fees_e8, self.fees_e8());
         put(&mut input.consideration_e8, self.consideration_e8());
         put(&mut input.fx_to_base_e8, self.fx_to_base_e8());
         put(&mut input.currency, self.currency());
-        put(&mut input.sub_account, self.sub_account());
     }
 }
 

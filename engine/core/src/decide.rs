@@ -21,7 +21,7 @@ use crate::wide_event::LockEvent;
 mod booking;
 
 pub use booking::Booked;
-pub(crate) use booking::{Ground, Legality, carried_rules, sums_fit};
+pub(crate) use booking::{BROKEN_CONTRACT, Ground, Legality, carried_rules, sums_fit};
 
 impl From<Overflow> for Reason {
     fn from(_: Overflow) -> Self {
@@ -309,7 +309,7 @@ impl Book {
         }
         let mut booked = self.ground(position).book(&rules, input, legality, scratch)?;
         if broke != Reason::None {
-            booked.broke = broke;
+            booked.broke = BROKEN_CONTRACT;
         }
         sums_fit(position, input, &booked)?;
         if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_open(&position.block) {

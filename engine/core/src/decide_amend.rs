@@ -152,7 +152,7 @@ impl Book {
         if input.account != NO_NAME
             || (input.instrument != NO_NAME && input.instrument != instrument)
             || (input.kind == AmendKind::Correct && is_of_amendment)
-            || !input.changes.fits_action(held.original.kind)
+            || !input.changes.fits_action(&held.input)
         {
             return Err(Reason::NotSupported);
         }

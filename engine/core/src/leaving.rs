@@ -81,7 +81,8 @@ pub(crate) fn spin_off(
     lots: &mut [Lot],
     spun: &mut Vec<Lot>,
 ) -> Result<Gains, Overflow> {
-    spun.extend_from_slice(lots);
+    // A new lot has no price before it arrives, so none can leave its range here.
+    spun.extend(lots.iter().map(|lot| Lot { price_e8: 0, ..*lot }));
     split(input, spun)?;
     if spun.iter().all(|lot| lot.quantity_e8 == 0) {
         spun.clear();

@@ -139,7 +139,8 @@ impl Book {
         false
     }
 
-    /// Positions that have lots from this one, directly or through others, each once.
+    /// Positions that have lots from this one, or ever had, directly or through others, each once: those whose status
+    /// this one's may change.
     #[must_use]
     pub fn dependants_of(&self, number: u32) -> Vec<u32> {
         if self.legs.is_empty() {
@@ -147,10 +148,9 @@ impl Book {
         }
         let (mut found, mut next) = (Vec::from([number]), 0);
         while let Some(&at) = found.get(next) {
-            for leg in self.legs.sent_by(at) {
-                if let Some(target) = self.find(leg.account, leg.instrument)
-                    && !found.contains(&target)
-                {
+            let sent = self.legs.sent_by(at).iter().filter_map(|leg| self.find(leg.account, leg.instrument));
+            for target in sent.chain(self.legs.targets_of(at).iter().copied()) {
+                if !found.contains(&target) {
                     found.push(target);
                 }
             }
@@ -246,6 +246,8 @@ pub struct Legs {
     due: VecDeque<Due>,
     /// Sources that ever sent something to a position, by the position's number; ascending.
     sources: BTreeMap<u32, Vec<u32>>,
+    /// The same the other way round.
+    targets: BTreeMap<u32, Vec<u32>>,
     digest: u64,
 }
 
@@ -304,6 +306,12 @@ impl Legs {
         self.sources.get(&target).map_or(&[], Vec::as_slice)
     }
 
+    /// Positions that something of this one ever arrived at.
+    #[must_use]
+    pub fn targets_of(&self, source: u32) -> &[u32] {
+        self.targets.get(&source).map_or(&[], Vec::as_slice)
+    }
+
     /// Sends lots that an item at the end of the source's history moves.
     pub(crate) fn send(&mut self, leg: Leg, names: &Names) {
         let due = Due { sending: Sending::New, leg };
@@ -319,28 +327,20 @@ impl Legs {
     /// A replay found what leaves the source, in the order of the keys: sends the difference.
     pub(crate) fn resend(&mut self, source: u32, now: Vec<Leg>, names: &Names) {
         let before = self.sent.remove(&source).unwrap_or_default();
-        let (mut old, mut new) = (before.iter().peekable(), now.iter().peekable());
-        loop {
-            let (was, is) = match (old.peek(), new.peek()) {
-                (None, None) => break,
-                (Some(was), Some(is)) if was.key == is.key => (old.next(), new.next()),
-                (Some(was), Some(is)) if is.key < was.key => (None, new.next()),
-                (None, Some(_)) => (None, new.next()),
-                (Some(_), _) => (old.next(), None),
-            };
-            match (was, is) {
-                (Some(was), Some(is)) if was == is => {}
-                (Some(was), Some(is)) if (was.account, was.instrument) == (is.account, is.instrument) => {
-                    self.push(Sending::Instead, *is, names);
-                }
-                (was, is) => {
-                    if let Some(was) = was {
-                        self.push(Sending::Withdrawn, *was, names);
-                    }
-                    if let Some(is) = is {
-                        self.push(Sending::New, *is, names);
-                    }
-                }
+        let target = |leg: &Leg| (leg.account, leg.instrument);
+        let same_in = |legs: &[Leg], leg: &Leg| {
+            let at = legs.binary_search_by(|held| held.key.cmp(&leg.key)).ok()?;
+            Some(legs[at]).filter(|held| target(held) == target(leg))
+        };
+        // Withdrawals first: what moved in history comes again under the identity that is taken away.
+        for was in before.iter().filter(|was| same_in(&now, was).is_none()) {
+            self.push(Sending::Withdrawn, *was, names);
+        }
+        for is in &now {
+            match same_in(&before, is) {
+                Some(was) if was == *is => {}
+                Some(_) => self.push(Sending::Instead, *is, names),
+                None => self.push(Sending::New, *is, names),
             }
         }
         let digest_of = |leg: &Leg| Due { sending: Sending::New, leg: *leg }.digest(names);
@@ -382,9 +382,11 @@ impl Legs {
     }
 
     fn note_source(&mut self, target: u32, source: u32) {
-        let sources = self.sources.entry(target).or_default();
-        if let Err(at) = sources.binary_search(&source) {
-            sources.insert(at, source);
+        for (list, other) in [(self.sources.entry(target), source), (self.targets.entry(source), target)] {
+            let list = list.or_default();
+            if let Err(at) = list.binary_search(&other) {
+                list.insert(at, other);
+            }
         }
     }
 

@@ -43,7 +43,7 @@ fn same_after_an_image(legs: &Legs, names: &Names) {
     let again = Legs::read(&mut read, names).expect("an image");
     assert!(read.is_empty());
     assert_eq!((again.digest, &again.due, &again.sent), (legs.digest, &legs.due, &legs.sent));
-    assert_eq!(again.sources, legs.sources);
+    assert_eq!((again.sources, again.targets), (legs.sources.clone(), legs.targets.clone()));
     for cut in 0..bytes.len() {
         let cut = Legs::read(&mut Reader::new(&bytes[..cut]), names);
         assert!(cut.is_err(), "what is cut short is no image");
@@ -74,15 +74,15 @@ fn differences_are_sent() {
         assert!(legs.arrive(&due, 8, &names));
         same_after_an_image(&legs, &names);
     }
-    assert_eq!(legs.sources_of(8), [3]);
+    assert_eq!((legs.sources_of(8), legs.targets_of(3)), (&[3][..], &[8][..]));
     let elsewhere = Leg { instrument: 0, account: 1, ..leg(9, 0, 30) };
     legs.resend(3, vec![leg(4, 0, 1), leg(5, 0, 10), leg(5, 1, 21), elsewhere], &names);
     let due: Vec<(Sending, i32, i64, NameId)> =
         legs.due().map(|d| (d.sending, d.leg.key.date.0, d.leg.lot.quantity_e8, d.leg.account)).collect();
     let want = [
+        (Sending::Withdrawn, 9, 30, 0),
         (Sending::New, 4, 1, 0),
         (Sending::Instead, 5, 21, 0),
-        (Sending::Withdrawn, 9, 30, 0),
         (Sending::New, 9, 30, 1),
     ];
     assert_eq!(due, want);
@@ -94,4 +94,36 @@ fn differences_are_sent() {
         assert!(legs.arrive(&due, 8, &names));
     }
     assert_eq!(legs.digest(), 0, "nothing was sent, and nothing is due");
+}
+
+/// A correct moved a transfer to an earlier place: its lot came again under its identity, and then the old one of that
+/// identity was withdrawn, so that the target had none.
+#[test]
+fn what_moves_in_history_is_withdrawn_before_it_comes_again() {
+    let names = names();
+    let mut legs = Legs::default();
+    legs.send(leg(9, 0, 10), &names);
+    let due = legs.first_due().expect("due");
+    assert!(legs.arrive(&due, 8, &names));
+    let earlier = Leg { key: ChronoKey { date: Date(5), ..due.leg.key }, ..due.leg };
+    legs.resend(3, vec![earlier], &names);
+    let told: Vec<(Sending, i32)> = legs.due().map(|due| (due.sending, due.leg.key.date.0)).collect();
+    assert_eq!(told, [(Sending::Withdrawn, 9), (Sending::New, 5)]);
+    same_after_an_image(&legs, &names);
+}
+
+/// A position showed PROVISIONAL for ever when what had come to it was withdrawn: nobody looked at it again when its
+/// source was reconciled.
+#[test]
+fn who_ever_sent_something_has_a_target_for_good() {
+    let names = names();
+    let mut legs = Legs::default();
+    legs.send(leg(9, 0, 10), &names);
+    legs.resend(3, vec![], &names);
+    for due in legs.due().copied().collect::<Vec<Due>>() {
+        assert!(legs.arrive(&due, 8, &names));
+    }
+    assert!(legs.sent_by(3).is_empty());
+    assert_eq!((legs.sources_of(8), legs.targets_of(3)), (&[3][..], &[8][..]));
+    same_after_an_image(&legs, &names);
 }

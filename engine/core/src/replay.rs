@@ -12,7 +12,7 @@ use crate::arrival::settle_arrival;
 use crate::closed::{Days, PeriodFigures};
 use crate::command::{Origin, TradeInput, TradeKind};
 use crate::date::Date;
-use crate::decide::{Booked, Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
+use crate::decide::{BROKEN_CONTRACT, Booked, Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
 use crate::event::{Class, Figures, Reason, Run, TradeEvent};
 use crate::history::{Effective, History, Item};
 use crate::id::{NO_NAME, TradeHash, TradeId};
@@ -281,7 +281,7 @@ impl Replayer<'_> {
         };
         let mut booked = ground.book(&rules, input, Legality::Carried, self.scratch).map_err(failed)?;
         if broke != Reason::None {
-            booked.broke = broke;
+            booked.broke = BROKEN_CONTRACT;
         }
         sums_fit(&self.position, input, &booked).map_err(failed)?;
         if booked.broke != Reason::None {

@@ -393,7 +393,7 @@ impl Ground<'_> {
 }
 
 /// The rules in force for a trade. One that names a contract which does not hold is carried by those that hold
-/// without it, and the reason is its break.
+/// without it, and is a break ([`BROKEN_CONTRACT`]); one that is refused has the reason.
 pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Rules, Reason) {
     let in_force = |contract| contracts.in_force(input.account, input.instrument, contract, input.effective_date);
     match in_force(input.contract) {
@@ -401,6 +401,10 @@ pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Ru
         Err(reason) => (in_force(NO_NAME).unwrap_or(Rules::DEFAULT), reason),
     }
 }
+
+/// The break of a trade that names a contract which does not hold at its place, known or not (rule 9): that one of this
+/// name comes later for somebody else changes nothing there.
+pub(crate) const BROKEN_CONTRACT: Reason = Reason::ContractNotInForce;
 
 /// Whether a position's sums stay in range with this booking.
 pub(crate) fn sums_fit(position: &Position, input: &TradeInput, booked: &Booked) -> Result<(), Reason> {
