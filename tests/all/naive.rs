@@ -7,10 +7,13 @@
 mod book;
 mod compare;
 mod draw;
+mod draw_world;
+mod once;
 mod replays;
 mod shrink;
 mod steps;
 mod translate;
+mod whole;
 
 use std::collections::BTreeMap;
 
@@ -22,8 +25,10 @@ use lotbook_tests::naive::words::{Instrument, Side, Trade, TradeType};
 
 use crate::support::long_form;
 use draw::{Draw, FLAVOURS};
+use draw_world::DrawWorld;
 use shrink::hold;
 use steps::Step;
+use whole::Pace;
 
 type Seen = BTreeMap<&'static str, usize>;
 
@@ -152,4 +157,39 @@ fn what_differed_once() {
     assert_eq!((seen["passed over"], seen["trades"]), (1, 1));
     let seen = replays::agree(&[whole(5), Step::Trade(trade), Step::Action(split)]).expect("both agree");
     assert_eq!((seen["actions"], seen["trades"]), (1, 1));
+}
+
+/// Whole hosts: lots move between positions, everything comes in any order and is amended, processes die in between.
+fn whole_worlds(name: &str, pace: Pace, crashes: bool, (short, long): (u64, u64), stream: u64) {
+    let methods = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
+    let (mut events, mut seen) = (0, Seen::new());
+    let histories = if long_form() { long } else { short };
+    for seed in 0..histories {
+        let (method, flavour) = (methods[seed as usize % methods.len()], FLAVOURS[seed as usize / 6 % 2]);
+        let len = [12, 40, 120][seed as usize / 12 % 3];
+        let history = DrawWorld::new(Draw::new(Rng::new(seed, stream), flavour, false)).history(method, len);
+        events += history.len();
+        let crashes = crashes.then_some(seed);
+        let check = |history: &[Step]| whole::agree(history, pace, crashes);
+        for (what, count) in hold(&format!("{name} {method:?} {flavour:?} seed {seed}"), &history, check) {
+            *seen.entry(what).or_default() += count;
+        }
+    }
+    println!("{name}: {events} events in {histories} histories: {seen:?}");
+}
+
+#[test]
+fn whole_hosts_agree_input_by_input() {
+    whole_worlds("settled", Pace::Settled, false, (36, 40_000), 8);
+}
+
+#[test]
+fn whole_hosts_agree_in_the_end() {
+    whole_worlds("hasty", Pace::Hasty, false, (72, 80_000), 9);
+}
+
+#[test]
+fn whole_hosts_agree_over_crashes() {
+    whole_worlds("crashes, settled", Pace::Settled, true, (12, 4_000), 10);
+    whole_worlds("crashes, hasty", Pace::Hasty, true, (24, 8_000), 11);
 }

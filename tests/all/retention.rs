@@ -1,6 +1,6 @@
 //! Retention through a whole host: history that only the archive has is read as if it had never left, and nothing that a start needs goes.
 
-mod kill;
+pub(crate) mod kill;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

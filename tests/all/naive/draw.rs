@@ -35,22 +35,22 @@ pub(crate) struct Draw {
     pub(crate) flavour: Flavour,
     /// Trades arrive in chronological order.
     pub(crate) in_order: bool,
-    next: u32,
+    pub(super) next: u32,
     clock: u64,
     /// Ids that were said so far.
-    said: Vec<(Name, Name, Id)>,
+    pub(super) said: Vec<(Name, Name, Id)>,
     /// Opening lots among them.
     opening_lots: Vec<Id>,
     /// Ids of amendments.
-    amendments: Vec<Id>,
+    pub(super) amendments: Vec<Id>,
 }
 
 /// One in `n`.
-fn one_in(rng: &mut Rng, n: u64) -> bool {
+pub(super) fn one_in(rng: &mut Rng, n: u64) -> bool {
     rng.below(n) == 0
 }
 
-fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+pub(super) fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.below(from.len() as u64) as usize]
 }
 
@@ -80,7 +80,7 @@ impl Draw {
         }
     }
 
-    fn rules(&mut self, method: Method) -> Rules {
+    pub(super) fn rules(&mut self, method: Method) -> Rules {
         let rng = &mut self.rng;
         let both = [(37_000_000, 20_000_000), (0, 100_000_000), (33_333_333, 33_333_333), (40_000_000, 0)];
         Rules {
@@ -134,7 +134,7 @@ impl Draw {
         steps
     }
 
-    fn quantity(&mut self) -> i128 {
+    pub(super) fn quantity(&mut self) -> i128 {
         let rng = &mut self.rng;
         match self.flavour {
             Flavour::Plain => i128::from(pick(rng, &[1i64, 1, 2, 3, 5, 8, 13])) * ONE,
@@ -146,7 +146,7 @@ impl Draw {
         }
     }
 
-    fn price(&mut self) -> i128 {
+    pub(super) fn price(&mut self) -> i128 {
         let rng = &mut self.rng;
         match self.flavour {
             Flavour::Plain => i128::from(rng.between(10, 14)) * ONE,
@@ -158,7 +158,7 @@ impl Draw {
         }
     }
 
-    fn small_amount(&mut self) -> i128 {
+    pub(super) fn small_amount(&mut self) -> i128 {
         let rng = &mut self.rng;
         match self.flavour {
             Flavour::Plain => i128::from(rng.below(4)) * ONE,
@@ -167,7 +167,7 @@ impl Draw {
         }
     }
 
-    fn rate(&mut self) -> i128 {
+    pub(super) fn rate(&mut self) -> i128 {
         let rng = &mut self.rng;
         match self.flavour {
             _ if one_in(rng, 2) => ONE,
@@ -245,6 +245,7 @@ impl Draw {
             side,
             trade_type,
             acquired: None,
+            to_account: None,
             quantity: self.quantity(),
             price: if price { Some(self.price()) } else { None },
             consideration: None,
@@ -286,7 +287,7 @@ impl Draw {
     }
 
     /// A cancel or a correct: of a trade, of an amendment, of what has not come yet, of itself.
-    fn amendment(&mut self, dates: &[Day]) -> Amendment {
+    pub(super) fn amendment(&mut self, dates: &[Day]) -> Amendment {
         let id: Id = format!("c{}", self.amendments.len()).into();
         let rng = &mut self.rng;
         let recent = |rng: &mut Rng, len: usize| len - 1 - (rng.below(len.min(12) as u64) as usize);
@@ -314,7 +315,7 @@ impl Draw {
         }
     }
 
-    fn changes(&mut self, target: &Id, dates: &[Day]) -> Changes {
+    pub(super) fn changes(&mut self, target: &Id, dates: &[Day]) -> Changes {
         let of_lot = self.opening_lots.contains(target);
         let mut some = || one_in(&mut self.rng, 4);
         let chosen: [bool; 12] = std::array::from_fn(|_| some());
@@ -346,7 +347,7 @@ impl Draw {
     }
 
     /// A corporate action or a reset of the first instrument.
-    fn action(&mut self, dates: &[Day]) -> Action {
+    pub(super) fn action(&mut self, dates: &[Day]) -> Action {
         self.next += 1;
         let date = pick(&mut self.rng, dates);
         let (cash, fx_to_base) = (self.price(), self.rate());

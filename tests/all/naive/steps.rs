@@ -4,12 +4,14 @@ use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::{Amendment, Changes};
 use lotbook_tests::naive::holding::date;
 use lotbook_tests::naive::in_force::{Contract, Method, Rules, Wash};
+use lotbook_tests::naive::leading::Terms;
 use lotbook_tests::naive::numbers::ONE;
 use lotbook_tests::naive::words::{Day, Instrument, Name, Side, Trade, TradeType};
 use serde_json::{Map, Value, json};
 
 /// One step of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "a history has a few hundred")]
 pub(crate) enum Step {
     /// A version of a contract.
     Contract(Contract),
@@ -96,6 +98,10 @@ fn trade(line: &mut Map<String, Value>, trade: &Trade) {
     let mut put = |name: &str, value: Value| line.insert(name.into(), value);
     let is_lot = trade.opens_a_lot();
     put("trade_id", json!(&*trade.id));
+    if let Some(to) = trade.to_account {
+        transfer(line, trade, to);
+        return;
+    }
     put("account", json!(format!("A{}", trade.account)));
     put("instrument", json!(format!("I{}", trade.instrument)));
     put("quantity", json!(decimal(if is_lot { trade.signed() } else { trade.quantity })));
@@ -132,6 +138,23 @@ fn trade(line: &mut Map<String, Value>, trade: &Trade) {
     }
 }
 
+/// The sign says which side's lots leave.
+fn transfer(line: &mut Map<String, Value>, transfer: &Trade, to: Name) {
+    let mut put = |name: &str, value: Value| line.insert(name.into(), value);
+    put("account", json!(format!("A{}", transfer.account)));
+    put("to_account", json!(format!("A{to}")));
+    put("instrument", json!(format!("I{}", transfer.instrument)));
+    put("quantity", json!(decimal(-transfer.signed())));
+    put("effective_date", json!(ymd(transfer.date)));
+    put("executed_at", json!(stamp(transfer.executed_at)));
+    put("source_order", json!(transfer.source_order));
+    let mut optional =
+        |name: &str, value: Option<String>| drop(value.map(|value| line.insert(name.into(), json!(value))));
+    optional("lot", transfer.lot.as_ref().map(|lot| (**lot).into()));
+    optional("sub_account", transfer.sub_account.map(|name| format!("S{name}")));
+    optional("contract_id", transfer.contract.map(|name| format!("K{name}")));
+}
+
 fn changes(line: &mut Map<String, Value>, changes: &Changes) {
     let mut put = |name: &str, value: Option<Value>| drop(value.map(|value| line.insert(name.into(), value)));
     let number = |value: Option<i128>| value.map(|value| json!(decimal(value)));
@@ -147,6 +170,12 @@ fn changes(line: &mut Map<String, Value>, changes: &Changes) {
     put("lot", changes.lot.as_ref().map(|value| json!(&**value)));
     put("sub_account", changes.sub_account.map(|value| json!(format!("S{value}"))));
     put("contract_id", changes.contract.map(|value| json!(format!("K{value}"))));
+    let terms = changes.of_actions.unwrap_or_default();
+    put("numerator", terms.numerator.map(|value| json!(value as u64)));
+    put("denominator", terms.denominator.map(|value| json!(value as u64)));
+    put("cash_per_unit", number(terms.cash));
+    put("cash_in_lieu_price", number(terms.cash_in_lieu));
+    put("record_date", terms.record_date.map(|value| json!(ymd(value))));
 }
 
 fn side(side: Side) -> &'static str {
@@ -194,7 +223,8 @@ impl Step {
                 put("date", json!(ymd(*day)));
             }
             Self::Trade(what) => {
-                put("type", json!(if what.opens_a_lot() { "open_lot" } else { "trade" }));
+                let kinds = if what.opens_a_lot() { "open_lot" } else { "trade" };
+                put("type", json!(if what.moves() { "transfer" } else { kinds }));
                 trade(&mut line, what);
             }
             Self::Amend(amendment) => {
@@ -240,9 +270,25 @@ impl Step {
                         number("price", price);
                         "reset"
                     }
+                    Kind::StockMerger { terms, cash, .. } => {
+                        number("cash_per_unit", cash);
+                        terms.cash_in_lieu.into_iter().for_each(|price| number("cash_in_lieu_price", price));
+                        "merger"
+                    }
+                    Kind::SpinOff { terms, fraction, .. } => {
+                        number("basis_fraction", fraction);
+                        terms.cash_in_lieu.into_iter().for_each(|price| number("cash_in_lieu_price", price));
+                        "spin_off"
+                    }
+                    Kind::SymbolChange { .. } => "symbol_change",
                 };
+                if let Some(to) = action.leads_to() {
+                    put("to_instrument", json!(format!("I{to}")));
+                }
                 match action.kind {
-                    Kind::Split { numerator, denominator, .. } => {
+                    Kind::StockMerger { terms: Terms { numerator, denominator, .. }, .. }
+                    | Kind::SpinOff { terms: Terms { numerator, denominator, .. }, .. }
+                    | Kind::Split { numerator, denominator, .. } => {
                         put("numerator", json!(numerator as u64));
                         put("denominator", json!(denominator as u64));
                     }

@@ -9,6 +9,7 @@ use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, Rules, S
 use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::Amendment;
 use lotbook_tests::naive::in_force::{self, Method, Wash};
+use lotbook_tests::naive::leading::Terms;
 use lotbook_tests::naive::words::{Name, Side as NaiveSide, Trade, TradeType as NaiveType};
 
 pub(super) fn name(given: Option<Name>) -> u32 {
@@ -62,7 +63,11 @@ pub(super) fn input(trade: &Trade) -> TradeInput {
         contract: name(trade.contract),
         side: side(trade.side),
         trade_type: trade_type(trade.trade_type),
-        kind: if trade.opens_a_lot() { TradeKind::OpenLot } else { TradeKind::Trade },
+        kind: match trade.to_account {
+            Some(_) => TradeKind::Transfer,
+            None if trade.opens_a_lot() => TradeKind::OpenLot,
+            None => TradeKind::Trade,
+        },
         quantity_e8: e8(trade.quantity),
         price_e8: trade.price.map_or(NO_PRICE, e8),
         consideration_e8: trade.consideration.map_or(NO_CONSIDERATION, e8),
@@ -75,7 +80,7 @@ pub(super) fn input(trade: &Trade) -> TradeInput {
         executed_at_ns: trade.executed_at,
         source_order: trade.source_order,
         lot: trade.lot.as_ref().map_or(TradeHash::NONE, |id| hash(id)),
-        to_account: NO_NAME,
+        to_account: name(trade.to_account),
         user: NO_NAME,
         correlation: TradeId::EMPTY,
     }
@@ -97,6 +102,12 @@ pub(super) fn amend_input(amendment: &Amendment) -> AmendInput {
         changes.set_sub_account(said.sub_account);
         changes.set_contract(said.contract);
         changes.set_fx_to_base(said.fx_to_base.map(e8));
+        let terms = said.of_actions.unwrap_or_default();
+        changes.set_numerator(terms.numerator.map(|term| term as u32));
+        changes.set_denominator(terms.denominator.map(|term| term as u32));
+        changes.set_cash(terms.cash.map(e8));
+        changes.set_cash_in_lieu(terms.cash_in_lieu.map(e8));
+        changes.set_record_date(terms.record_date.map(Date));
     }
     AmendInput {
         amend_id: TradeId::new(amendment.id.as_bytes()).expect("short"),
@@ -154,6 +165,16 @@ pub(super) fn action_input(action: &Action) -> ActionInput {
         },
         Kind::ReturnOfCapital { cash } => ActionInput { kind: ActionKind::ReturnOfCapital, cash_e8: e8(cash), ..plain },
         Kind::Merger { cash } => ActionInput { kind: ActionKind::Merger, cash_e8: e8(cash), ..plain },
+        Kind::StockMerger { to, terms, cash } => {
+            ActionInput { kind: ActionKind::Merger, to_instrument: to, cash_e8: e8(cash), ..with_terms(plain, &terms) }
+        }
+        Kind::SpinOff { to, terms, fraction } => ActionInput {
+            kind: ActionKind::SpinOff,
+            to_instrument: to,
+            basis_fraction_e8: e8(fraction),
+            ..with_terms(plain, &terms)
+        },
+        Kind::SymbolChange { to } => ActionInput { kind: ActionKind::SymbolChange, to_instrument: to, ..plain },
         Kind::Dividend { cash, record_date } => ActionInput {
             kind: ActionKind::CashDividend,
             cash_e8: e8(cash),
@@ -163,5 +184,14 @@ pub(super) fn action_input(action: &Action) -> ActionInput {
         Kind::Reset { price, contract } => {
             ActionInput { kind: ActionKind::Reset, cash_e8: e8(price), contract: name(contract), ..plain }
         }
+    }
+}
+
+fn with_terms(plain: ActionInput, terms: &Terms) -> ActionInput {
+    ActionInput {
+        numerator: terms.numerator as u32,
+        denominator: terms.denominator as u32,
+        cash_in_lieu_e8: terms.cash_in_lieu.map_or(NO_PRICE, e8),
+        ..plain
     }
 }

@@ -5,7 +5,7 @@
 
 #[path = "../../../wal/tests/support/shim.rs"]
 #[allow(dead_code, reason = "here calls are met by a kill only")]
-mod shim;
+pub(crate) mod shim;
 
 use std::io::Write as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};

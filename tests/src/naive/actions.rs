@@ -3,6 +3,7 @@
 use super::choose::{Wanted, choose};
 use super::holding::is_long_term;
 use super::in_force::{Contract, Rules, in_force};
+use super::leading::{self, Terms};
 use super::lots::{Book, Closing, Figures};
 use super::numbers::{ONE, add, convert, fraction, money, small, sub, unit_price, value};
 use super::words::{BAD_DATE, BAD_PRICE, BAD_RATE, BAD_TERMS, Day, Id, Instrument, Name, Reason};
@@ -31,6 +32,29 @@ pub enum Kind {
     Merger {
         /// Cash a unit.
         cash: i128,
+    },
+    /// Units of another instrument, and cash, for the old ones.
+    StockMerger {
+        /// The other instrument.
+        to: Name,
+        /// New units for old ones.
+        terms: Terms,
+        /// Cash an old unit.
+        cash: i128,
+    },
+    /// Units of another instrument beside the old ones.
+    SpinOff {
+        /// The other instrument.
+        to: Name,
+        /// New units for held ones.
+        terms: Terms,
+        /// The part of the cost that goes with them, at 10^-8.
+        fraction: i128,
+    },
+    /// The instrument goes on as another one.
+    SymbolChange {
+        /// The other instrument.
+        to: Name,
     },
     /// Cash on what is held at the end of the record date.
     Dividend {
@@ -76,11 +100,20 @@ impl Action {
                 (vec![numerator, denominator], cash_in_lieu.unwrap_or(0), None)
             }
             Kind::ReturnOfCapital { cash } | Kind::Merger { cash } => (vec![], cash, None),
+            Kind::StockMerger { terms: Terms { numerator, denominator, cash_in_lieu }, cash, .. } => {
+                (vec![numerator, denominator], cash.min(cash_in_lieu.unwrap_or(0)), None)
+            }
+            Kind::SpinOff { terms: Terms { numerator, denominator, cash_in_lieu }, .. } => {
+                (vec![numerator, denominator], cash_in_lieu.unwrap_or(0), None)
+            }
+            Kind::SymbolChange { .. } => (vec![], 0, None),
             Kind::Dividend { cash, record_date } => (vec![], cash, record_date),
             Kind::Reset { price, .. } => (vec![], price, None),
         };
         let checks = [
             (terms.iter().any(|term| !(1..=TERM_MAX).contains(term)), BAD_TERMS),
+            (matches!(self.kind, Kind::SpinOff { fraction, .. } if !(0..=ONE).contains(&fraction)), BAD_TERMS),
+            (self.leads_to() == Some(self.instrument), BAD_TERMS),
             (cash < 0, BAD_PRICE),
             (self.fx_to_base <= 0, BAD_RATE),
             (record.is_some_and(|record| record > self.date), BAD_DATE),
@@ -103,9 +136,29 @@ impl Action {
         match self.kind {
             Kind::Split { .. } => (0, 0),
             Kind::ReturnOfCapital { .. } => (0, 1),
-            Kind::Merger { .. } => (0, 3),
+            Kind::SpinOff { .. } => (0, 2),
+            Kind::Merger { .. } | Kind::StockMerger { .. } => (0, 3),
+            Kind::SymbolChange { .. } => (0, 4),
             Kind::Dividend { .. } => (2, 5),
             Kind::Reset { .. } => (3, 6),
+        }
+    }
+
+    /// The other instrument that it leads to.
+    #[must_use]
+    pub fn leads_to(&self) -> Option<Name> {
+        match self.kind {
+            Kind::StockMerger { to, .. } | Kind::SpinOff { to, .. } | Kind::SymbolChange { to } => Some(to),
+            _ => None,
+        }
+    }
+
+    /// The contract whose positions a reset strikes.
+    #[must_use]
+    pub fn named_contract(&self) -> Option<Name> {
+        match self.kind {
+            Kind::Reset { contract, .. } => contract,
+            _ => None,
         }
     }
 
@@ -121,15 +174,23 @@ impl Action {
     }
 }
 
-/// Books an action on a position that is not flat.
+/// Books an action on an account's position that is not flat.
 ///
 /// # Errors
 /// `OVERFLOW`: it is passed over.
-pub fn book(before: &Book, action: &Action, rules: &Rules, instrument: &Instrument) -> Result<(Book, Figures), Reason> {
+pub fn book(
+    before: &Book,
+    account: Name,
+    action: &Action,
+    rules: &Rules,
+    instrument: &Instrument,
+) -> Result<(Book, Figures), Reason> {
     let mut after = before.clone();
     let mut figures = match action.kind {
         Kind::Split { numerator, denominator, cash_in_lieu } => {
-            let mut figures = split(&mut after, action, (numerator, denominator), rules)?;
+            let mut gains = Gains::of(&after, action, rules);
+            scale(&mut after, &mut gains, numerator, denominator)?;
+            let mut figures = gains.figures(action.fx_to_base)?;
             let part = after.quantity().abs() % ONE;
             if let Some(price) = cash_in_lieu.filter(|_| part > 0) {
                 after.settle()?;
@@ -137,7 +198,18 @@ pub fn book(before: &Book, action: &Action, rules: &Rules, instrument: &Instrume
             }
             figures
         }
-        Kind::ReturnOfCapital { cash } => return_of_capital(&mut after, action, cash, rules, instrument)?,
+        Kind::ReturnOfCapital { cash } => {
+            let mut gains = Gains::of(&after, action, rules);
+            return_of_capital(&mut after, &mut gains, action, cash, instrument)?;
+            gains.figures(action.fx_to_base)?
+        }
+        Kind::StockMerger { to, ref terms, cash } => {
+            leading::merger(&mut after, account, action, to, terms, cash, rules, instrument)?
+        }
+        Kind::SpinOff { to, ref terms, fraction } => {
+            leading::spin_off(&mut after, account, action, to, terms, fraction, rules, instrument)?
+        }
+        Kind::SymbolChange { to } => leading::symbol_change(&mut after, account, to),
         Kind::Merger { cash } => {
             let all = after.quantity().abs();
             close(&mut after, action, all, cash, rules, instrument)?
@@ -152,7 +224,7 @@ pub fn book(before: &Book, action: &Action, rules: &Rules, instrument: &Instrume
 }
 
 /// What lots gain, lot by lot, and its parts.
-struct Gains<'a> {
+pub(super) struct Gains<'a> {
     is_short: bool,
     place: Day,
     rules: &'a Rules,
@@ -162,12 +234,12 @@ struct Gains<'a> {
 }
 
 impl<'a> Gains<'a> {
-    fn of(book: &Book, action: &Action, rules: &'a Rules) -> Self {
+    pub(super) fn of(book: &Book, action: &Action, rules: &'a Rules) -> Self {
         Self { is_short: book.is_short, place: action.place(), rules, realized: 0, long: 0, base: 0 }
     }
 
     /// A lot of this age gains so much where it is long, and loses it where it is short.
-    fn gain(&mut self, acquired: Day, amount: i128, base: i128) -> Result<(), Reason> {
+    pub(super) fn gain(&mut self, acquired: Day, amount: i128, base: i128) -> Result<(), Reason> {
         let signed = |amount: i128| if self.is_short { -amount } else { amount };
         let (amount, base) = (signed(amount), signed(base));
         self.realized = add(self.realized, amount)?;
@@ -178,7 +250,7 @@ impl<'a> Gains<'a> {
         Ok(())
     }
 
-    fn figures(&self, rate: i128) -> Result<Figures, Reason> {
+    pub(super) fn figures(&self, rate: i128) -> Result<Figures, Reason> {
         let mut figures = Figures::default();
         figures.realize(self.realized, self.long, self.base, rate)?;
         Ok(figures)
@@ -186,7 +258,7 @@ impl<'a> Gains<'a> {
 }
 
 /// Closes a quantity at a price by the method in force, over all lots.
-fn close(
+pub(super) fn close(
     book: &mut Book,
     action: &Action,
     quantity: i128,
@@ -200,6 +272,7 @@ fn close(
         parts: choice.parts,
         pool: choice.pool,
         value: value(price, quantity, instrument.multiplier)?,
+        base_value: None,
         price: Some(price),
         fees: 0,
         rate: action.fx_to_base,
@@ -208,13 +281,8 @@ fn close(
     book.close(&closing, instrument.multiplier, rules)
 }
 
-fn split(
-    book: &mut Book,
-    action: &Action,
-    (numerator, denominator): (i128, i128),
-    rules: &Rules,
-) -> Result<Figures, Reason> {
-    let mut gains = Gains::of(book, action, rules);
+/// New units for old ones: costs stay, what vanishes gives its cost on.
+pub(super) fn scale(book: &mut Book, gains: &mut Gains<'_>, numerator: i128, denominator: i128) -> Result<(), Reason> {
     let (mut held, mut given) = (0, 0);
     let mut kept: Vec<super::lots::Lot> = Vec::new();
     // Cost of lots that vanished, for the next one that does not.
@@ -241,17 +309,17 @@ fn split(
         }
     }
     book.lots = kept;
-    gains.figures(action.fx_to_base)
+    Ok(())
 }
 
+/// Cash lowers the cost of each lot; what is beyond it is gained.
 fn return_of_capital(
     book: &mut Book,
+    gains: &mut Gains<'_>,
     action: &Action,
     cash: i128,
-    rules: &Rules,
     instrument: &Instrument,
-) -> Result<Figures, Reason> {
-    let mut gains = Gains::of(book, action, rules);
+) -> Result<(), Reason> {
     for lot in &mut book.lots {
         let amount = money(cash * lot.quantity)?;
         let (cost, base_cost) = (sub(lot.cost, amount)?, sub(lot.base_cost, convert(amount, action.fx_to_base)?)?);
@@ -259,7 +327,38 @@ fn return_of_capital(
         (lot.cost, lot.base_cost) = (cost.max(0), base_cost.max(0));
         lot.price = unit_price(lot.cost, lot.quantity, instrument.multiplier)?;
     }
-    gains.figures(action.fx_to_base)
+    Ok(())
+}
+
+/// The cash of a stock merger: with the value of a new unit no more of it is gained than there is gain; without, it is
+/// a return of capital.
+pub(super) fn take_cash(
+    book: &mut Book,
+    gains: &mut Gains<'_>,
+    action: &Action,
+    cash: i128,
+    terms: &Terms,
+    instrument: &Instrument,
+) -> Result<(), Reason> {
+    let Some(price) = terms.cash_in_lieu else {
+        return return_of_capital(book, gains, action, cash, instrument);
+    };
+    let (mut held, mut given) = (0, 0);
+    for lot in &mut book.lots {
+        held += lot.quantity;
+        let until = held * terms.numerator / terms.denominator;
+        let (worth, cash) = (money(price * small(until - given)?)?, money(cash * lot.quantity)?);
+        given = until;
+        let (base_worth, base_cash) = (convert(worth, action.fx_to_base)?, convert(cash, action.fx_to_base)?);
+        let part = |worth: i128, cash: i128, cost: i128| -> Result<i128, Reason> {
+            Ok(sub(add(worth, cash)?, cost)?.min(cash).max(0))
+        };
+        let (gained, base_gained) = (part(worth, cash, lot.cost)?, part(base_worth, base_cash, lot.base_cost)?);
+        gains.gain(lot.acquired, gained, base_gained)?;
+        lot.cost = add(sub(lot.cost, cash)?, gained)?;
+        lot.base_cost = add(sub(lot.base_cost, base_cash)?, base_gained)?;
+    }
+    Ok(())
 }
 
 fn reset(
@@ -302,7 +401,7 @@ mod tests {
 
     fn act(book_before: &Book, kind: Kind) -> (Book, Figures) {
         let action = Action { id: "x".into(), hash: 0, instrument: 0, kind, date: 500, fx_to_base: ONE };
-        book(book_before, &action, &Rules::DEFAULT, &PLAIN).unwrap()
+        book(book_before, 0, &action, &Rules::DEFAULT, &PLAIN).unwrap()
     }
 
     fn lots(book: &Book) -> Vec<(i128, i128, i128)> {

@@ -1,11 +1,28 @@
 //! Cancels and corrects of the naive model (rule 9): which trades are in the history, and as what.
 
+use super::actions::{Action, Kind};
 use super::holding::end_of;
+use super::leading::Terms;
 use super::words::{
     BAD_CONSIDERATION, BAD_FEES, BAD_PRICE, BAD_QUANTITY, BAD_RATE, Day, Id, Name, Reason, Side, Trade, TradeType,
 };
 
-/// The fields of a trade that a correct names.
+/// The terms of an action that a correct names, beside what trades have too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActionChanges {
+    /// New units.
+    pub numerator: Option<i128>,
+    /// Old units.
+    pub denominator: Option<i128>,
+    /// Cash a unit.
+    pub cash: Option<i128>,
+    /// Price at which the fraction is paid out.
+    pub cash_in_lieu: Option<i128>,
+    /// Record date.
+    pub record_date: Option<Day>,
+}
+
+/// The fields of a trade or an action that a correct names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Side.
@@ -32,6 +49,8 @@ pub struct Changes {
     pub contract: Option<Name>,
     /// Rate to the base currency.
     pub fx_to_base: Option<i128>,
+    /// Terms that actions alone have.
+    pub of_actions: Option<ActionChanges>,
 }
 
 impl Changes {
@@ -51,9 +70,98 @@ impl Changes {
         checks.into_iter().find(|check| check.0).map_or(Ok(()), |check| Err(check.1))
     }
 
+    /// Whether an action has all these fields.
+    #[must_use]
+    pub fn fits(&self, action: &Action) -> bool {
+        let terms = self.of_actions.unwrap_or_default();
+        let shared = Self {
+            date: self.date,
+            fx_to_base: self.fx_to_base,
+            of_actions: self.of_actions,
+            price: self.price,
+            contract: self.contract,
+            ..Self::default()
+        };
+        let is_reset = matches!(action.kind, Kind::Reset { .. });
+        let (ratio, cash, lieu, record) = match action.kind {
+            Kind::Split { .. } => (true, false, true, false),
+            Kind::ReturnOfCapital { .. } | Kind::Merger { .. } => (false, true, false, false),
+            Kind::StockMerger { .. } => (true, true, true, false),
+            Kind::SpinOff { .. } => (true, false, true, false),
+            Kind::SymbolChange { .. } | Kind::Reset { .. } => (false, false, false, false),
+            Kind::Dividend { .. } => (false, true, false, true),
+        };
+        shared == *self
+            && (is_reset || (self.price.is_none() && self.contract.is_none()))
+            && (ratio || (terms.numerator.is_none() && terms.denominator.is_none()))
+            && (cash || terms.cash.is_none())
+            && (lieu || terms.cash_in_lieu.is_none())
+            && (record || terms.record_date.is_none())
+    }
+
+    /// The action with these fields instead of its own.
+    #[must_use]
+    pub fn over_action(&self, action: &Action) -> Action {
+        let new = self.of_actions.unwrap_or_default();
+        let ratio = |terms: Terms| Terms {
+            numerator: new.numerator.unwrap_or(terms.numerator),
+            denominator: new.denominator.unwrap_or(terms.denominator),
+            cash_in_lieu: new.cash_in_lieu.or(terms.cash_in_lieu),
+        };
+        let cash = |own: i128| new.cash.unwrap_or(own);
+        let kind = match action.kind {
+            Kind::Split { numerator, denominator, cash_in_lieu } => {
+                let terms = ratio(Terms { numerator, denominator, cash_in_lieu });
+                Kind::Split {
+                    numerator: terms.numerator,
+                    denominator: terms.denominator,
+                    cash_in_lieu: terms.cash_in_lieu,
+                }
+            }
+            Kind::ReturnOfCapital { cash: own } => Kind::ReturnOfCapital { cash: cash(own) },
+            Kind::Merger { cash: own } => Kind::Merger { cash: cash(own) },
+            Kind::StockMerger { to, terms, cash: own } => {
+                Kind::StockMerger { to, terms: ratio(terms), cash: cash(own) }
+            }
+            Kind::SpinOff { to, terms, fraction } => Kind::SpinOff { to, terms: ratio(terms), fraction },
+            Kind::SymbolChange { to } => Kind::SymbolChange { to },
+            Kind::Dividend { cash: own, record_date } => {
+                Kind::Dividend { cash: cash(own), record_date: new.record_date.or(record_date) }
+            }
+            Kind::Reset { price, contract } => {
+                Kind::Reset { price: self.price.unwrap_or(price), contract: self.contract.or(contract) }
+            }
+        };
+        Action {
+            kind,
+            date: self.date.unwrap_or(action.date),
+            fx_to_base: self.fx_to_base.unwrap_or(action.fx_to_base),
+            ..action.clone()
+        }
+    }
+
     /// The trade with these fields instead of its own.
     #[must_use]
     pub fn over(&self, trade: &Trade) -> Trade {
+        let lots_own = if trade.moves() { self.of_a_transfer() } else { self.clone() };
+        lots_own.over_all(trade)
+    }
+
+    /// What of it a transfer has: the rest is passed over.
+    fn of_a_transfer(&self) -> Self {
+        Self {
+            side: self.side,
+            quantity: self.quantity,
+            date: self.date,
+            executed_at: self.executed_at,
+            lot: self.lot.clone(),
+            sub_account: self.sub_account,
+            contract: self.contract,
+            ..Self::default()
+        }
+    }
+
+    fn over_all(&self, trade: &Trade) -> Trade {
         Trade {
             side: self.side.unwrap_or(trade.side),
             trade_type: self.trade_type.unwrap_or(trade.trade_type),
@@ -124,13 +232,31 @@ pub fn counts(trade: &Trade, amendments: &[Amendment]) -> Option<Trade> {
     if !is_live(&trade.id, amendments) {
         return None;
     }
+    let corrects = live_corrects(&trade.id, amendments);
+    Some(corrects.iter().fold(trade.clone(), |trade, correct| correct.over(&trade)))
+}
+
+/// What the live corrects of an id change, in the order in which they are laid over it.
+fn live_corrects<'a>(id: &Id, amendments: &'a [Amendment]) -> Vec<&'a Changes> {
     let mut corrects: Vec<&Amendment> = amendments
         .iter()
-        .filter(|other| other.changes.is_some() && other.target == trade.id && is_live(&other.id, amendments))
+        .filter(|other| other.changes.is_some() && other.target == *id && is_live(&other.id, amendments))
         .collect();
     corrects.sort_by_key(|correct| correct.key());
-    let lay_over = |trade: Trade, correct: &&Amendment| correct.changes.as_ref().expect("a correct").over(&trade);
-    Some(corrects.iter().fold(trade.clone(), lay_over))
+    corrects.into_iter().filter_map(|correct| correct.changes.as_ref()).collect()
+}
+
+/// An action with its live corrects laid over it, cancelled or not.
+#[must_use]
+pub fn corrected(action: &Action, amendments: &[Amendment]) -> Action {
+    let corrects = live_corrects(&action.id, amendments);
+    corrects.iter().fold(action.clone(), |action, correct| correct.over_action(&action))
+}
+
+/// An action as it counts; `None` where it is out of the history.
+#[must_use]
+pub fn counts_action(action: &Action, amendments: &[Amendment]) -> Option<Action> {
+    is_live(&action.id, amendments).then(|| corrected(action, amendments))
 }
 
 #[cfg(test)]
@@ -149,6 +275,7 @@ mod tests {
             side: Side::Buy,
             trade_type: TradeType::Any,
             acquired: None,
+            to_account: None,
             quantity: 10 * ONE,
             price: Some(ONE),
             consideration: None,

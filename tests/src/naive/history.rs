@@ -3,8 +3,9 @@
 use super::actions::{self, Action};
 use super::in_force::{Contract, in_force};
 use super::lots::{Book, Figures};
+use super::moving;
 use super::trade;
-use super::words::{Day, Id, Instrument, Name, OVERFLOW, Reason, Trade};
+use super::words::{CONTRACT_NOT_IN_FORCE, Day, Id, Instrument, Name, OVERFLOW, Reason, Trade};
 
 /// A place in history. Compares in chronological order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +84,7 @@ pub fn book_item(
         Item::Action(..) if before.lots.is_empty() => Ok(None),
         Item::Action(account, action) => {
             let rules = in_force(contracts, *account, action.instrument, None, action.place())?;
-            match actions::book(before, action, &rules, instrument) {
+            match actions::book(before, *account, action, &rules, instrument) {
                 Ok(booked) => Ok(Some(booked)),
                 // Nothing changes, and it is a break.
                 Err(OVERFLOW) => Ok(Some((before.clone(), Figures { broken: Some(OVERFLOW), ..Figures::default() }))),
@@ -95,9 +96,16 @@ pub fn book_item(
             // A named contract that does not hold is a break; then the rules in force without it are used.
             let (rules, broken) = match named {
                 Ok(rules) => (rules, None),
-                Err(reason) => (in_force(contracts, trade.account, trade.instrument, None, trade.date)?, Some(reason)),
+                Err(_) => {
+                    let rules = in_force(contracts, trade.account, trade.instrument, None, trade.date)?;
+                    (rules, Some(CONTRACT_NOT_IN_FORCE))
+                }
             };
-            let (book, mut figures) = trade::book(before, trade, &rules, instrument)?;
+            let (book, mut figures) = if trade.moves() {
+                moving::transfer(before, trade, &rules)?
+            } else {
+                trade::book(before, trade, &rules, instrument)?
+            };
             figures.broken = broken.or(figures.broken);
             Ok(Some((book, figures)))
         }

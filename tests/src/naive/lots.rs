@@ -25,6 +25,19 @@ pub struct Lot {
     pub sub_account: Option<Name>,
 }
 
+/// A lot, or a part of one, on its way to another position (rule 16).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Account and instrument that it arrives at.
+    pub to: (Name, Name),
+    /// What leaves.
+    pub lot: Lot,
+    /// Whether it is short.
+    pub is_short: bool,
+    /// Units and cost are unchanged: so is the price.
+    pub keeps_price: bool,
+}
+
 /// A position's lots and totals.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Book {
@@ -86,6 +99,8 @@ pub struct Figures {
     pub enlarges: bool,
     /// In lot order.
     pub allocations: Vec<Allocation>,
+    /// What leaves for other positions.
+    pub leaves: Vec<Leaving>,
     /// The rule that it breaks at its place.
     pub broken: Option<Reason>,
 }
@@ -113,6 +128,8 @@ pub struct Closing {
     pub pool: Option<Vec<usize>>,
     /// Value of all of it.
     pub value: i128,
+    /// The same in base currency, where it is not converted at the rate.
+    pub base_value: Option<i128>,
     /// The price at which each allocation is valued; `None`: by its share of the value.
     pub price: Option<i128>,
     /// Fees that lower what is realized.
@@ -184,10 +201,7 @@ impl Book {
     /// `OVERFLOW`.
     pub fn close(&mut self, closing: &Closing, multiplier: i128, rules: &Rules) -> Result<Figures, Reason> {
         let closed: i128 = closing.parts.iter().map(|part| part.1).sum();
-        let mut allocations = match &closing.pool {
-            Some(pool) => self.take_averaged(closing, pool, closed)?,
-            None => self.take(closing)?,
-        };
+        let mut allocations = self.give(closing)?;
         // Each but the last has its own value, the last the remainder.
         let (mut rest, last) = (closing.value, allocations.len() - 1);
         let (mut realized, mut long, mut base) = (0, 0, 0);
@@ -207,13 +221,29 @@ impl Book {
             long = add(long, if part.is_long_term { part.realized } else { 0 })?;
             base = add(base, part.base_cost)?;
         }
-        let base_value = convert(closing.value, closing.rate)?;
+        let base_value = match closing.base_value {
+            Some(value) => value,
+            None => convert(closing.value, closing.rate)?,
+        };
         let base = if self.is_short { sub(base, base_value)? } else { sub(base_value, base)? };
         let base = sub(base, convert(closing.fees, closing.rate)?)?;
         let mut figures = Figures { closed, allocations, ..Figures::default() };
         figures.realize(realized, long, base, closing.rate)?;
-        self.lots.retain(|lot| lot.quantity > 0);
         Ok(figures)
+    }
+
+    /// Takes parts out of the lots with their cost, and says nothing of what that realizes.
+    ///
+    /// # Errors
+    /// `OVERFLOW`.
+    pub fn give(&mut self, closing: &Closing) -> Result<Vec<Allocation>, Reason> {
+        let closed = closing.parts.iter().map(|part| part.1).sum();
+        let allocations = match &closing.pool {
+            Some(pool) => self.take_averaged(closing, pool, closed)?,
+            None => self.take(closing)?,
+        };
+        self.lots.retain(|lot| lot.quantity > 0);
+        Ok(allocations)
     }
 
     /// Takes each part with its share of its lot's own cost.
@@ -292,7 +322,7 @@ mod tests {
     }
 
     fn closing(parts: Vec<(usize, i128)>, value: i128) -> Closing {
-        Closing { parts, pool: None, value, price: None, fees: 0, rate: 2 * ONE, date: 10 }
+        Closing { parts, pool: None, value, base_value: None, price: None, fees: 0, rate: 2 * ONE, date: 10 }
     }
 
     #[test]

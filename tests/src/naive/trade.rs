@@ -5,7 +5,7 @@ use super::in_force::{Method, Rules};
 use super::lots::{Book, Closing, Figures, Lot};
 use super::numbers::{ONE, add, convert, money, share, sub, unit, unit_price, value};
 use super::words::{
-    BAD_CONSIDERATION, BAD_DATE, BAD_FEES, BAD_PRICE, BAD_QUANTITY, BAD_RATE, CURRENCY_MISMATCH, Instrument,
+    BAD_CONSIDERATION, BAD_DATE, BAD_FEES, BAD_PRICE, BAD_QUANTITY, BAD_RATE, BAD_TERMS, CURRENCY_MISMATCH, Instrument,
     OPPOSITE_SIDE, OVERSELL, Reason, Side, TRADE_TYPE_MISMATCH, Trade, TradeType, UNKNOWN_LOT,
 };
 
@@ -20,13 +20,14 @@ pub fn form(trade: &Trade, instrument: &Instrument) -> Result<(), Reason> {
         (trade.fees < 0, BAD_FEES),
         (trade.consideration.is_some_and(|amount| amount < 0), BAD_CONSIDERATION),
         (trade.opens_a_lot() && trade.consideration.is_none(), BAD_CONSIDERATION),
-        (trade.price.is_none() && trade.consideration.is_none(), BAD_PRICE),
+        (trade.price.is_none() && trade.consideration.is_none() && !trade.moves(), BAD_PRICE),
         (trade.fx_to_base <= 0, BAD_RATE),
         (trade.acquired.is_some_and(|acquired| acquired > trade.date), BAD_DATE),
         (
             trade.currency.is_some() && instrument.currency.is_some_and(|own| Some(own) != trade.currency),
             CURRENCY_MISMATCH,
         ),
+        (trade.to_account == Some(trade.account), BAD_TERMS),
     ];
     checks.into_iter().find(|(fails, _)| *fails).map_or(Ok(()), |(_, reason)| Err(reason))
 }
@@ -147,6 +148,7 @@ pub fn book(before: &Book, trade: &Trade, rules: &Rules, instrument: &Instrument
             parts: choice.parts,
             pool: choice.pool,
             value: value_closed,
+            base_value: None,
             price: if trade.consideration.is_some() { None } else { trade.price },
             fees: if rules.fees_in_basis { fees_closed } else { 0 },
             rate: trade.fx_to_base,

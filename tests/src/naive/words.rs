@@ -53,6 +53,8 @@ pub const BAD_TARGET: Reason = "BAD_TARGET";
 pub const ID_CONFLICT: Reason = "ID_CONFLICT";
 /// The target of an amendment did not come in time.
 pub const HELD_EXPIRED: Reason = "HELD_EXPIRED";
+/// A transfer of more than there is on that side.
+pub const NOT_HELD: Reason = "NOT_HELD";
 /// A change to closed history.
 pub const PERIOD_LOCKED: Reason = "PERIOD_LOCKED";
 /// A lock that would move back.
@@ -94,7 +96,7 @@ pub enum TradeType {
     Decrease,
 }
 
-/// A trade or an opening lot, by whole numbers at 10^-8.
+/// A trade, an opening lot or a transfer, by whole numbers at 10^-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trade {
     /// Its id.
@@ -113,6 +115,8 @@ pub struct Trade {
     pub trade_type: TradeType,
     /// Of an opening lot: when it was acquired.
     pub acquired: Option<Day>,
+    /// Of a transfer: the account that lots go to. It sells where long lots leave, and buys where short ones do.
+    pub to_account: Option<Name>,
     /// Quantity.
     pub quantity: i128,
     /// Price, where one was given.
@@ -148,6 +152,12 @@ impl Trade {
     #[must_use]
     pub fn opens_a_lot(&self) -> bool {
         self.acquired.is_some()
+    }
+
+    /// Whether it moves lots to another account.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.to_account.is_some()
     }
 }
 

@@ -1,0 +1,168 @@
+//! Histories of whole hosts that differed once, as the shrinker left them, each with what was wrong.
+
+use lotbook_core::id::TradeHash;
+use lotbook_tests::naive::actions::{Action, Kind};
+use lotbook_tests::naive::amend::{ActionChanges, Amendment, Changes};
+use lotbook_tests::naive::holding::{day, end_of};
+use lotbook_tests::naive::in_force::{Contract, Rules};
+use lotbook_tests::naive::leading::Terms;
+use lotbook_tests::naive::numbers::ONE;
+use lotbook_tests::naive::words::{Day, Instrument, Name, Side, Trade, TradeType};
+
+use super::steps::Step;
+use super::whole::{Pace, agree};
+
+fn hash(id: &str) -> u128 {
+    TradeHash::new(b"test", id.as_bytes()).0
+}
+
+/// One unit at one, of the first account in the first instrument, on a day of 2024's February.
+fn trade(id: &str, side: Side, of_month: i32) -> Trade {
+    let date: Day = day(2024, 2, of_month);
+    Trade {
+        id: id.into(),
+        hash: hash(id),
+        account: 0,
+        instrument: 0,
+        contract: None,
+        side,
+        trade_type: TradeType::Any,
+        acquired: None,
+        to_account: None,
+        quantity: ONE,
+        price: Some(ONE),
+        consideration: None,
+        fees: 0,
+        currency: None,
+        fx_to_base: ONE,
+        sub_account: None,
+        date,
+        executed_at: end_of(date),
+        source_order: 0,
+        lot: None,
+    }
+}
+
+/// One unit, to the second account.
+fn transfer(id: &str, from: Name, of_month: i32) -> Trade {
+    let to_account = Some(1 - from);
+    Trade { account: from, to_account, price: None, ..trade(id, Side::Sell, of_month) }
+}
+
+fn action(id: &str, kind: Kind, of_month: i32) -> Action {
+    Action { id: id.into(), hash: hash(id), instrument: 0, kind, date: day(2024, 2, of_month), fx_to_base: ONE }
+}
+
+fn correct(id: &str, target: &str, changes: Changes) -> Step {
+    Step::Amend(Amendment {
+        id: id.into(),
+        hash: hash(id),
+        target: target.into(),
+        changes: Some(changes),
+        executed_at: None,
+        source_order: 0,
+        account: None,
+        instrument: None,
+    })
+}
+
+fn shorts_for(contract: Name, account: Option<Name>) -> Step {
+    let rules = Rules { allow_short: true, ..Rules::DEFAULT };
+    Step::Contract(Contract { id: contract, account, instrument: None, from: day(2000, 1, 1), rules })
+}
+
+fn check(steps: &[Step]) {
+    for pace in [Pace::Settled, Pace::Hasty] {
+        let seen = agree(steps, pace, None).unwrap_or_else(|what| panic!("{pace:?}: {what}"));
+        assert!(seen.contains_key("compared") && !seen.contains_key("over"), "{pace:?}: {seen:?}");
+    }
+}
+
+/// A correct moved a transfer to an earlier place: its lot came again under its identity, and then the old one of that
+/// identity was withdrawn.
+#[test]
+fn a_transfer_that_moves_in_history() {
+    let earlier = Changes { executed_at: Some(1), ..Changes::default() };
+    check(&[Step::Trade(trade("b1", Side::Buy, 5)), Step::Trade(transfer("x", 0, 6)), correct("c", "x", earlier)]);
+}
+
+/// What had come to a position was withdrawn, and its source forgot that it ever had sent something: the position
+/// was shown PROVISIONAL for ever.
+#[test]
+fn what_came_back_to_nothing() {
+    check(&[
+        Step::Trade(trade("b", Side::Buy, 9)),
+        Step::Trade(transfer("x", 0, 5)),
+        Step::Trade(transfer("y", 1, 12)),
+    ]);
+}
+
+/// Fees and a consideration in a correct of a transfer were booked.
+#[test]
+fn a_transfer_has_no_price() {
+    let paid = Changes { fees: Some(2 * ONE), consideration: Some(3 * ONE), price: Some(5), ..Changes::default() };
+    check(&[Step::Trade(trade("b", Side::Buy, 5)), Step::Trade(transfer("x", 0, 6)), correct("c", "x", paid)]);
+}
+
+/// A correct of a spin-off's or a stock merger's terms was refused.
+#[test]
+fn actions_that_lead_on_are_corrected() {
+    let terms = Terms { numerator: 1, denominator: 2, cash_in_lieu: None };
+    let ratio = ActionChanges { denominator: Some(3), cash_in_lieu: Some(7 * ONE), ..ActionChanges::default() };
+    let changes = Changes { of_actions: Some(ratio), ..Changes::default() };
+    for kind in [Kind::SpinOff { to: 1, terms, fraction: ONE / 3 }, Kind::StockMerger { to: 1, terms, cash: ONE / 4 }] {
+        check(&[
+            Step::Trade(trade("b", Side::Buy, 5)),
+            Step::Action(action("a", kind, 6)),
+            correct("c", "a", changes.clone()),
+        ]);
+    }
+}
+
+/// A new lot of a spin-off was held to the range of prices at a price that nobody asks for, and the spin-off passed over.
+#[test]
+fn a_new_lot_has_no_price_before_it_arrives() {
+    let terms = Terms { numerator: 1, denominator: 100_000_000, cash_in_lieu: None };
+    let dear = Trade { price: Some(1_000 * ONE), ..trade("b", Side::Buy, 5) };
+    check(&[Step::Trade(dear), Step::Action(action("a", Kind::SpinOff { to: 1, terms, fraction: ONE / 4 }, 6))]);
+}
+
+/// The break of a trade whose contract is unknown changed its name when a contract of that name came for another
+/// account, or did not, by what was replayed in between.
+#[test]
+fn a_contract_that_comes_for_somebody_else() {
+    let named = Changes { contract: Some(1), ..Changes::default() };
+    check(&[Step::Trade(trade("b", Side::Buy, 5)), correct("c", "b", named), shorts_for(1, Some(1))]);
+}
+
+/// The cash of a stock merger leaves the prices alone by which its fraction is chosen.
+#[test]
+fn the_fraction_of_a_merger_is_chosen_by_prices_before_the_cash() {
+    use lotbook_tests::naive::in_force::Method;
+    let rules = Rules { method: Method::Hifo, ..Rules::DEFAULT };
+    let hifo = Contract { id: 0, account: None, instrument: None, from: day(2000, 1, 1), rules };
+    let terms = Terms { numerator: 1, denominator: 2, cash_in_lieu: Some(11 * ONE) };
+    let of = |id, units, of_month| {
+        let price = Some(units * ONE);
+        Step::Trade(Trade { quantity: ONE + ONE / 2, price, ..trade(id, Side::Buy, of_month) })
+    };
+    check(&[
+        Step::Contract(hifo),
+        of("b1", 10, 1),
+        of("b2", 12, 2),
+        Step::Action(action("a", Kind::StockMerger { to: 1, terms, cash: 4 * ONE }, 6)),
+    ]);
+}
+
+/// Of a contract unit that is worth next to nothing prices are large: both books pass over what leaves the range.
+#[test]
+fn small_multipliers() {
+    let tiny = Instrument { multiplier: 5, currency: None };
+    let terms = Terms { numerator: 1, denominator: 3, cash_in_lieu: Some(ONE) };
+    check(&[
+        Step::Instrument(0, tiny),
+        Step::Trade(trade("b", Side::Buy, 5)),
+        Step::Action(action("a", Kind::SpinOff { to: 1, terms, fraction: ONE }, 6)),
+        Step::Action(action("m", Kind::StockMerger { to: 2, terms, cash: 0 }, 7)),
+    ]);
+}
