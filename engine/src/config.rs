@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lotbook_core::Limits;
 use lotbook_wal::{Disk, LogConfig, Retention};
 
+use crate::coldpath::ColdConfig;
 use crate::fault::Fault;
 use crate::wait::WaitKind;
 
@@ -16,7 +17,7 @@ pub enum Role {
     Shard,
     /// The follower: read model, checkpoints.
     Follower,
-    /// The coldpath worker.
+    /// A worker of the coldpath.
     Coldpath,
     /// Retention: moves cursors, asks the archive.
     Retention,
@@ -52,6 +53,8 @@ pub struct EngineConfig {
     pub retention: Retention,
     /// Whether the coldpath runs from the start. `replay` lets it begin when the input has ended.
     pub coldpath: bool,
+    /// How the coldpath runs.
+    pub cold: ColdConfig,
     /// Makes the disk of each log in place of the real one. For tests that stop at a call.
     pub disk: Option<MakeDisk>,
     /// Called first on each engine thread. For tests that count what a thread does.
@@ -77,6 +80,7 @@ impl EngineConfig {
             checkpoint_records: 2_000_000,
             retention: Retention::default(),
             coldpath: true,
+            cold: ColdConfig::default(),
             disk: None,
             on_thread: None,
             fault: None,

@@ -332,22 +332,23 @@ impl Follower {
 }
 
 fn feed(queue: &ColdQueue, state: &State, number: u32) {
-    let position = &state.book.positions()[number as usize];
-    if position.provisional == 0 {
-        return;
+    if let Some(head) = head(state, number) {
+        queue.seen(number, head);
     }
-    let multiplier_e8 = state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8);
-    queue.seen(
-        number,
-        Head {
-            version: position.version,
-            address: position.last_address,
-            instrument: position.instrument,
-            frontier: position.frontier,
-            multiplier_e8,
-            closed_through: state.book.locks().through(position.account),
-        },
-    );
+}
+
+/// Where a position stands for the coldpath, if it waits for that.
+fn head(state: &State, number: u32) -> Option<Head> {
+    let position = &state.book.positions()[number as usize];
+    (position.provisional > 0).then(|| Head {
+        version: position.version,
+        address: position.last_address,
+        instrument: position.instrument,
+        frontier: position.frontier,
+        multiplier_e8: state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),
+        late: position.provisional,
+        closed_through: state.book.locks().through(position.account),
+    })
 }
 
 /// What an applied event means for the follower's duties.
@@ -368,7 +369,7 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
         Event::Corrected(corrected) => {
             dirty.breaks = true;
             dirty.position(corrected.position);
-            queue.reconciled(corrected.position);
+            queue.corrected(corrected.position, head(state, corrected.position));
         }
         Event::Amended(amend) => {
             if amend.class == Class::Provisional {

@@ -11,21 +11,22 @@ use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
 use lotbook_core::Scratch;
-use lotbook_core::codec::Decoder;
 use lotbook_core::id::NameId;
 use lotbook_core::taking::ActionRoom;
-use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenReport, Opened, RecordBuffer};
+use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenReport, Opened};
 use parking_lot::Mutex;
-use rtrb::RingBuffer;
 
 use crate::amendments::Matching;
-use crate::coldpath::{ColdQueue, DeadLetter, Streams, Worker};
+use crate::coldpath::desk::desks;
+use crate::coldpath::group::Group;
+use crate::coldpath::worker::Common;
+use crate::coldpath::{ColdQueue, DeadLetter};
 use crate::config::{EngineConfig, Role};
 use crate::directory::Directory;
 use crate::door::{Door, DoorEnd, door};
 use crate::error::{HostError, StartError};
 use crate::follower::{Dirty, Follower, Observer};
-use crate::limits::{DIGEST_EVERY, DOORS_MAX, PROPOSALS_MAX};
+use crate::limits::{COLD_DESKS, DIGEST_EVERY, DOORS_MAX};
 use crate::past::{Index, Past};
 use crate::phase::{Phase, Phases};
 use crate::read_model::ReadModel;
@@ -34,6 +35,7 @@ use crate::retention::holders::Holders;
 use crate::retention::watch::Watch;
 use crate::retention::{Outlook, reach};
 use crate::shard::{Counters, Journal, Planted, Shard, Stop};
+use crate::side_log::SideWriter;
 use crate::taking::Sweep;
 
 /// What a start found and did.
@@ -73,7 +75,7 @@ pub struct Host {
     error: Arc<Mutex<Option<HostError>>>,
     shard: Option<JoinHandle<Appender>>,
     follower: Option<JoinHandle<Option<Box<dyn Observer>>>>,
-    coldpath: Option<JoinHandle<Appender>>,
+    coldpath: Option<JoinHandle<Option<Appender>>>,
     retention: Option<JoinHandle<()>>,
     outlook: Arc<Outlook>,
     report: StartReport,
@@ -138,9 +140,8 @@ impl Host {
         let new_doors = Arc::new(ArrayQueue::new(DOORS_MAX));
         let (directory_door, directory_end) = door();
         let directory = Arc::new(Directory::new(shard.book.names(), directory_door));
-        let (proposals_in, proposals_out) = RingBuffer::new(PROPOSALS_MAX);
-        let (verdicts_in, verdicts_out) = RingBuffer::new(PROPOSALS_MAX);
-        let queue = Arc::new(ColdQueue::new(config.coldpath));
+        let (askers, desks) = desks(COLD_DESKS);
+        let queue = Arc::new(ColdQueue::new(config.cold, config.coldpath));
         let model = Arc::new(ReadModel::default());
         let index = Arc::new(Index::of(&follower.book));
         let past = Past { log: main.log.clone(), side: side.log.clone(), model: model.clone(), index: index.clone() };
@@ -207,8 +208,7 @@ impl Host {
                 doors
             },
             new_doors: new_doors.clone(),
-            proposals: proposals_out,
-            verdicts: verdicts_in,
+            desks,
             phases: phases.clone(),
             wait: config.wait,
             now_ns: 0,
@@ -216,26 +216,16 @@ impl Host {
             matching: Matching::new(config.limits.held_max),
             planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
         };
-        let worker = Worker {
-            queue: queue.clone(),
-            log: main.log.clone(),
-            side: side.log.clone(),
-            side_appender: side.appender,
-            proposals: proposals_in,
-            verdicts: verdicts_out,
-            phases,
-            scratch: Scratch::unbounded(),
-            decoder: Decoder::new(),
-            buffer: RecordBuffer::new(),
-            streams: Streams::default(),
-        };
+        let side_writer = SideWriter::new(side.appender, side.log.clone());
+        let common = Common { queue: queue.clone(), log: main.log.clone(), side: side_writer, phases };
+        let group = Group::new(Arc::new(common), askers, on_thread);
         let core = config.shard_core;
         let shard = thread("lb-shard", on_thread, Role::Shard, move || {
             pin(core);
             shard.run()
         })?;
         let follower = thread("lb-follower", on_thread, Role::Follower, move || following.run())?;
-        let coldpath = thread("lb-coldpath", on_thread, Role::Coldpath, move || worker.run())?;
+        let coldpath = thread("lb-coldpath", None, Role::Coldpath, move || group.run())?;
         let retention = thread("lb-retention", on_thread, Role::Retention, move || watching.run())?;
         let report = StartReport {
             log: main.report,
@@ -429,7 +419,12 @@ impl Host {
         }
         let appender = self.shard.take().map(JoinHandle::join);
         self.queue.stop();
-        let side_appender = self.coldpath.take().map(JoinHandle::join);
+        let side_appender = match self.coldpath.take().map(JoinHandle::join) {
+            // A worker hangs within the side log: that ends with the process, and the next start finds what is durable.
+            Some(Ok(None)) | None => None,
+            Some(Ok(Some(appender))) => Some(Ok(appender)),
+            Some(Err(panic)) => Some(Err(panic)),
+        };
         self.finish.store(true, Ordering::Release);
         let observer = self.follower.take().map(JoinHandle::join);
         // It ends with the follower. A panic there cost room, and no record.
@@ -541,7 +536,7 @@ fn thread<T: Send + 'static>(
 
 /// Pins the calling thread: to the wanted core, else to the last one. Pinning that is not permitted
 /// is not an error; the doctor tells.
-fn pin(core: Option<usize>) {
+pub(crate) fn pin(core: Option<usize>) {
     let cores = core_affinity::get_core_ids().unwrap_or_default();
     let chosen = match core {
         Some(wanted) => cores.iter().find(|id| id.id == wanted),

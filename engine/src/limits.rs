@@ -7,8 +7,20 @@ pub const DOORS_MAX: usize = 16;
 pub const DOOR_SLOTS: usize = 8 * 1024;
 /// Requests that the shard takes from one door before it looks at the next.
 pub const DOOR_BATCH: usize = 64;
-/// Proposals of the coldpath in flight.
-pub const PROPOSALS_MAX: usize = 64;
+/// Workers of the coldpath that may run.
+pub const COLD_WORKERS_MAX: usize = 16;
+/// Desks at the shard: one for each worker, and for as many that hang.
+pub const COLD_DESKS: usize = 2 * COLD_WORKERS_MAX;
+/// PROVISIONAL positions from which on an operator is to look, ...
+pub const COLD_ALERT: usize = 5_000;
+/// ... and from which on more workers are wanted.
+pub const COLD_CRITICAL: usize = 10_000;
+/// Dead letters from which on it is an alarm.
+pub const DEAD_LETTERS_ALERT: usize = 100;
+/// Longest wait before a try is made again, microseconds.
+pub const COLD_RETRY_MAX_US: u64 = 30_000_000;
+/// Milliseconds between two looks at hung workers and at the service level.
+pub const COLD_WATCH_MS: u64 = 100;
 /// Forward-dated trades that mature between two batches.
 pub const MATURITY_SLICE: usize = 32;
 /// Held amendments that are looked at between two batches: for their time, and for a target that came.
@@ -27,11 +39,13 @@ pub const FOLLOWER_BATCH: usize = 1024;
 pub const BODY_RECORD_BYTES: usize = 32 * 1024;
 /// Tries to reconcile one position before another one gets its turn.
 pub const RECONCILE_TRIES: u32 = 5;
-/// Lots whose preparation the coldpath keeps between tries: streams of recently served positions.
-pub const STREAM_CACHE: usize = 64;
+/// Items of the streams that the coldpath keeps between tries, those of recently served positions.
+pub const STREAMS_KEPT: usize = 1 << 20;
 /// Checkpoints kept. The log is needed from the older one on.
 pub const CHECKPOINTS_KEPT: usize = 2;
 
+const _: () = assert!(COLD_DESKS <= 64, "a bit of the bell each");
+const _: () = assert!(COLD_ALERT < COLD_CRITICAL);
 const _: () = assert!(DOOR_BATCH < DOOR_SLOTS);
 const _: () = assert!(BODY_RECORD_BYTES <= lotbook_wal::MAX_PAYLOAD_BYTES);
 const _: () = assert!(lotbook_core::codec::PAYLOAD_BYTES_MAX <= lotbook_wal::MAX_PAYLOAD_BYTES);

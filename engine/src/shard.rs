@@ -19,10 +19,10 @@ use lotbook_core::id::NO_NAME;
 use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
-use rtrb::{Consumer, Producer};
 
 use crate::amendments::Matching;
-use crate::coldpath::{Proposal, Verdict};
+use crate::coldpath::desk::Desks;
+use crate::coldpath::{Paper, Proposal, Verdict};
 use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
 use crate::idempotency::{First, Lookup, TradeIds};
@@ -217,8 +217,7 @@ pub(crate) struct Shard {
     pub catch_up: Option<u32>,
     pub doors: Vec<DoorEnd>,
     pub new_doors: Arc<ArrayQueue<DoorEnd>>,
-    pub proposals: Consumer<Proposal>,
-    pub verdicts: Producer<Verdict>,
+    pub desks: Desks<Paper>,
     pub phases: Phases,
     pub wait: WaitKind,
     /// Wall clock of the current batch, UTC nanoseconds.
@@ -254,9 +253,13 @@ impl Shard {
         for index in 0..self.doors.len() {
             worked |= self.serve(index);
         }
-        if let Ok(proposal) = self.proposals.pop() {
+        if let Some((desk, paper)) = self.desks.next() {
             self.stamp();
-            self.consider(proposal);
+            let answer = match paper {
+                Paper::Proposal(proposal) => Paper::Verdict(self.consider(proposal)),
+                verdict @ Paper::Verdict(_) => verdict,
+            };
+            self.desks.answer(desk, answer);
             worked = true;
         }
         worked |= self.mature_slice();
@@ -437,7 +440,7 @@ impl Shard {
     }
 
     /// The coldpath proposes: accepted when the position is still at the version that was replayed.
-    fn consider(&mut self, proposal: Proposal) {
+    fn consider(&mut self, proposal: Proposal) -> Verdict {
         let position = &self.book.positions()[proposal.position as usize];
         let fits = self.book.lots().can_hold(&position.block, proposal.outcome.lots.len())
             && self.book.forwards().has_room_for(proposal.outcome.waiting.len());
@@ -477,9 +480,7 @@ impl Shard {
         }
         bump(if accepted { &self.journal.counters.corrected } else { &self.journal.counters.stale });
         // The outcome goes back with the verdict: its memory is freed by who made it.
-        let verdict = Verdict { position: proposal.position, accepted, fits, version, outcome: proposal.outcome };
-        let pushed = self.verdicts.push(verdict);
-        assert!(pushed.is_ok(), "the coldpath has no more in flight than the ring holds");
+        Verdict { position: proposal.position, accepted, fits, version, outcome: proposal.outcome }
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use lotbook_core::digest;
 use lotbook_core::event::CorrectedEvent;
 use lotbook_core::outcome::Outcome;
 use lotbook_wal::{AppendError, Appender, From, Group, Limit, Log, NO_ADDRESS, ReadError, RecordMeta};
+use parking_lot::Mutex;
 
 use crate::limits::BODY_RECORD_BYTES;
 
@@ -54,12 +55,49 @@ pub enum BodyError {
     },
 }
 
-/// Writes a body and waits until it is durable. Blocks.
-///
-/// # Errors
-/// [`BodyError`]; nothing was proposed then, and the body is garbage that nothing names.
-pub fn write(appender: &mut Appender, log: &Arc<Log>, outcome: &Outcome) -> Result<BodyRef, BodyError> {
-    let body = outcome.encode();
+/// The side log's writing end, shared by the workers: bodies go in one after the other, and wait for the disk together.
+#[derive(Debug)]
+pub(crate) struct SideWriter {
+    appender: Mutex<Option<Appender>>,
+    log: Arc<Log>,
+}
+
+impl SideWriter {
+    pub(crate) fn new(appender: Appender, log: Arc<Log>) -> Self {
+        Self { appender: Mutex::new(Some(appender)), log }
+    }
+
+    /// Writes a body and waits until it is durable. Blocks.
+    ///
+    /// # Errors
+    /// [`BodyError`]; nothing was proposed then, and the body is garbage that nothing names.
+    pub(crate) fn write(&self, outcome: &Outcome) -> Result<BodyRef, BodyError> {
+        let body = outcome.encode();
+        let latched = |error: &dyn std::fmt::Display| BodyError::Latched(error.to_string());
+        let (body, last_sequence) = match &mut *self.appender.lock() {
+            Some(appender) => append(appender, &self.log, &body)?,
+            None => return Err(latched(&"the host has stopped")),
+        };
+        while !self.log.wait_durable(last_sequence, Duration::from_secs(1)).map_err(|error| latched(&error))? {}
+        Ok(body)
+    }
+
+    /// Reads the body at a place.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub(crate) fn read(&self, place: &BodyPlace) -> Result<Outcome, BodyError> {
+        read_body(&self.log, place)
+    }
+
+    /// Takes the appender away: nothing is written from here on. `None`: somebody writes for longer than that.
+    pub(crate) fn close(&self, patience: Duration) -> Option<Appender> {
+        self.appender.try_lock_for(patience)?.take()
+    }
+}
+
+/// Appends a body, and says the sequence of its last record.
+fn append(appender: &mut Appender, log: &Arc<Log>, body: &[u8]) -> Result<(BodyRef, u64), BodyError> {
     let bytes = u32::try_from(body.len()).map_err(|_| BodyError::TooLarge(body.len()))?;
     let mut first = None;
     let mut last_sequence = 0;
@@ -78,16 +116,16 @@ pub fn write(appender: &mut Appender, log: &Arc<Log>, outcome: &Outcome) -> Resu
         first.get_or_insert(appended);
         last_sequence = appended.sequence;
     }
-    while !log.wait_durable(last_sequence, Duration::from_secs(1)).map_err(|e| BodyError::Latched(e.to_string()))? {}
     // A body is never empty: its header alone has 64 bytes.
     let Some(first) = first else { unreachable!("a body has a header") };
-    Ok(BodyRef {
+    let body = BodyRef {
         log_id: log.log_id(),
         address: first.address,
         sequence: first.sequence,
         bytes,
-        digest: digest::bytes(&body),
-    })
+        digest: digest::bytes(body),
+    };
+    Ok((body, last_sequence))
 }
 
 /// Reads the body that a correction names.

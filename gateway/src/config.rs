@@ -4,6 +4,7 @@
 //! defaults, the documentation in `docs/cli.md` and the effective configuration that `serve
 //! --print-config` writes. An error names file, line, key, value and what is allowed.
 
+mod coldpath;
 mod engine;
 mod keys;
 mod retention;
@@ -17,6 +18,7 @@ use lotbook_core::limits::Limits;
 use lotbook_core::rules::LotMethod;
 use toml::de::{DeTable, DeValue};
 
+pub use self::coldpath::Coldpath;
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
 pub use self::retention::Retention;
 
@@ -224,6 +226,8 @@ pub struct Config {
     pub checkpoint: Checkpoint,
     /// What the logs keep here.
     pub retention: Retention,
+    /// Who reconciles late trades.
+    pub coldpath: Coldpath,
 }
 
 impl Default for Config {
@@ -247,6 +251,7 @@ impl Default for Config {
             business: Business { date: BusinessDate::Today, allow_short: false, lot_method: LotMethod::Fifo },
             checkpoint: Checkpoint { every_records: 2_000_000 },
             retention: Retention::default(),
+            coldpath: Coldpath::default(),
         }
     }
 }

@@ -2,6 +2,8 @@
 //! crashes between, the reconciled positions are the oracle's over the accepted set, and the corrections
 //! are exactly the difference.
 
+mod workers;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::thread;

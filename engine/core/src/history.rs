@@ -239,6 +239,18 @@ impl Amended {
 }
 
 impl History {
+    /// How many trades, amendments and arrivals it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.trades.len() + self.amendments.len() + self.arrivals.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Takes what an event adds. Events come in their order.
     pub fn add(&mut self, addition: &Addition) {
         self.report(addition);

@@ -28,6 +28,7 @@ impl Config {
             trade_ids_max: self.engine.trade_ids_max,
             checkpoint_records: self.checkpoint.every_records,
             retention: self.retention.of_log(),
+            cold: self.coldpath.of_engine(),
             ..EngineConfig::new(&self.data.dir)
         }
     }

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use lotbook_core::date::Date;
 use lotbook_core::rules::LotMethod;
 
+use lotbook_engine::limits::COLD_WORKERS_MAX;
+
+use super::coldpath::ORDERS;
 use super::{Ack, BusinessDate, Config, FixSession, LISTEN_FORM, UNSET, Wait};
 use crate::input::text::check_id;
 
@@ -176,6 +179,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "business", keys: BUSINESS },
     Section { name: "checkpoint", keys: CHECKPOINT },
     Section { name: "retention", keys: RETENTION },
+    Section { name: "coldpath", keys: COLDPATH },
 ];
 
 const DATA: &[Key<Config>] = &[
@@ -361,6 +365,50 @@ const RETENTION: &[Key<Config>] = &[
     ),
     number!("zstd_level", "Level of compression.", 1..=19, retention.zstd_level),
     number!("check_ms", "Milliseconds between two looks at space and archive.", 1..=60_000, retention.check_ms),
+];
+
+const COLDPATH: &[Key<Config>] = &[
+    number!(
+        "workers",
+        "Threads that reconcile late trades; `lotbook coldpath resize` changes it while the host runs.",
+        1..=COLD_WORKERS_MAX as u64,
+        coldpath.workers
+    ),
+    key!(
+        "core",
+        "Core of the first of them, the others take those after it; `none` does not pin them.",
+        Allowed::Core("none"),
+        |c, v| c.coldpath.core = core(&v),
+        |c| show_core(c.coldpath.core, "none")
+    ),
+    key!(
+        "order",
+        "Which position comes first: whose newest late change came last, or which has waited longest. One that waits beyond the service level comes before both.",
+        Allowed::OneOf(&["newest_first", "oldest_first"]),
+        |c, v| {
+            let found = ORDERS.iter().find(|(word, _)| *word == v.text());
+            c.coldpath.order = found.map_or(c.coldpath.order, |(_, order)| *order);
+        },
+        |c| text(c.coldpath.order_word())
+    ),
+    number!(
+        "service_level_ms",
+        "Milliseconds that a position is to be PROVISIONAL at most; longer is counted, and an operator is told.",
+        1..=86_400_000,
+        coldpath.service_level_ms
+    ),
+    number!(
+        "hung_after_ms",
+        "A worker that has one position for so many milliseconds is given up, and the position to another.",
+        1_000..=86_400_000,
+        coldpath.hung_after_ms
+    ),
+    number!(
+        "retry_base_ms",
+        "Milliseconds before a failed reconciliation is tried again, give or take a fifth; twice as long each further time, 30 seconds at most.",
+        1..=30_000,
+        coldpath.retry_base_ms
+    ),
 ];
 
 /// Keys of `[[fix.session]]`.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lotbook_core::rules::Rules;
+use lotbook_engine::coldpath::{ColdConfig, Order};
 use lotbook_engine::wash::HistoryError;
 use lotbook_engine::{EngineConfig, Host, HostError, StartError};
 use parking_lot::Mutex;
@@ -169,6 +170,8 @@ pub fn book(
     config.tail_dir.clone_from(&args.tail_dir);
     config.segment_bytes = SEGMENT_BYTES;
     config.coldpath = false;
+    // One worker, in the order of arrival: the output depends on no race.
+    config.cold = ColdConfig { workers: 1, order: Order::OldestFirst, ..ColdConfig::default() };
     let ledger = Arc::new(Mutex::new(Ledger::default()));
     let mut host = Host::start_observed(&config, Some(Box::new(Listener(ledger.clone()))))?;
     let known = ledger::read_log(&host, &ledger)?;

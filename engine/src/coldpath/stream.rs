@@ -1,0 +1,182 @@
+//! Streams: a position's history, read along the back-links from tail, segment or archive, and kept for the next time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use lotbook_core::apply::Place;
+use lotbook_core::codec::{CodecError, Decoder};
+use lotbook_core::history::{Addition, History};
+use lotbook_core::id::TradeHash;
+use lotbook_wal::{Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
+
+use super::Head;
+
+/// A position's history up to a version.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub version: u64,
+    /// The newest record of it.
+    pub read_sequence: u64,
+    pub history: History,
+    /// What made the position wait since the last correction: the first by arrival.
+    pub cause: Option<(TradeHash, u64)>,
+}
+
+/// Why a history cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamError {
+    #[error("reading the log: {0}")]
+    Read(#[from] ReadError),
+    #[error("{0}")]
+    Codec(CodecError),
+    #[error("the back-links of the position lead to another position's event")]
+    Astray,
+}
+
+impl StreamError {
+    /// Whether an archive that comes back may help.
+    pub(crate) fn is_unread(&self) -> bool {
+        matches!(self, Self::Read(ReadError::Disk(_)))
+    }
+}
+
+/// What reading a stream takes, of one worker.
+#[derive(Debug)]
+pub(crate) struct Loader {
+    decoder: Decoder,
+    buffer: RecordBuffer,
+    fresh: Vec<(u64, Addition)>,
+}
+
+impl Loader {
+    pub(crate) fn new() -> Self {
+        Self { decoder: Decoder::new(), buffer: RecordBuffer::new(), fresh: Vec::new() }
+    }
+
+    /// Reads the events after the stream's version, up to the head, along the back-links.
+    pub(crate) fn catch_up(
+        &mut self,
+        log: &Log,
+        position: u32,
+        stream: &mut Stream,
+        head: &Head,
+    ) -> Result<(), StreamError> {
+        let mut address = head.address;
+        self.fresh.clear();
+        while address != NO_ADDRESS {
+            // From the tail, a segment, or an archive, whichever has it. Applied is enough: what is replayed is proposed once it is durable.
+            log.read_at(address, Limit::Applied, &mut self.buffer)?;
+            let record = self.buffer.record();
+            let header = record.header;
+            address = header.previous;
+            let event = self.decoder.decode(header.kind, header.version, record.payload).map_err(StreamError::Codec)?;
+            let place = Place { sequence: header.sequence, address: header.address };
+            let Some((_, version, addition)) = Addition::of(&event, place).filter(|found| found.0 == position) else {
+                return Err(StreamError::Astray);
+            };
+            if version <= stream.version {
+                break;
+            }
+            self.fresh.push((header.sequence, addition));
+        }
+        for (sequence, addition) in self.fresh.drain(..).rev() {
+            stream.read_sequence = stream.read_sequence.max(sequence);
+            match addition {
+                Addition::Corrected { .. } => stream.cause = None,
+                _ => stream.cause = stream.cause.or(addition.cause().map(|hash| (hash, sequence))),
+            }
+            stream.history.add(&addition);
+        }
+        stream.version = stream.version.max(head.version);
+        Ok(())
+    }
+}
+
+/// Streams of recently served positions: a position that is corrected again is not read again.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    by_position: HashMap<u32, (u64, Stream)>,
+    /// By the time of their last use.
+    recent: BTreeMap<u64, u32>,
+    uses: u64,
+    items: usize,
+    items_max: usize,
+}
+
+impl Streams {
+    /// Keeps streams of so many items in all.
+    pub(crate) fn new(items_max: usize) -> Self {
+        Self { by_position: HashMap::new(), recent: BTreeMap::new(), uses: 0, items: 0, items_max }
+    }
+
+    /// The stream of a position, or an empty one.
+    pub(crate) fn take(&mut self, position: u32) -> Stream {
+        let Some((used, stream)) = self.by_position.remove(&position) else { return Stream::default() };
+        self.recent.remove(&used);
+        self.items -= stream.history.len();
+        stream
+    }
+
+    /// Keeps a stream, in place of those that were not used for longest.
+    pub(crate) fn keep(&mut self, position: u32, stream: Stream) {
+        // Two workers may have had it, one of them taken for hung: the one that read further stays.
+        let other = self.take(position);
+        let stream = if other.version > stream.version { other } else { stream };
+        let items = stream.history.len();
+        if items == 0 || items > self.items_max {
+            return;
+        }
+        while self.items + items > self.items_max {
+            let Some((_, oldest)) = self.recent.pop_first() else { break };
+            if let Some((_, gone)) = self.by_position.remove(&oldest) {
+                self.items -= gone.history.len();
+            }
+        }
+        self.uses += 1;
+        self.items += items;
+        self.recent.insert(self.uses, position);
+        self.by_position.insert(position, (self.uses, stream));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lotbook_core::closed::PeriodFigures;
+    use lotbook_core::command::TradeInput;
+
+    use super::*;
+
+    fn stream(version: u64, trades: u32) -> Stream {
+        let mut history = History::default();
+        for _ in 0..trades {
+            let place = Place { sequence: 1, address: 0 };
+            let figures = PeriodFigures::default();
+            history.add(&Addition::Trade { input: TradeInput::EMPTY, place, waits: false, late: false, figures });
+        }
+        Stream { version, history, ..Stream::default() }
+    }
+
+    #[test]
+    fn streams_are_kept_within_their_bound() {
+        let mut streams = Streams::new(10);
+        streams.keep(1, stream(4, 4));
+        streams.keep(2, stream(5, 5));
+        assert_eq!(streams.take(1).version, 4);
+        streams.keep(1, stream(4, 4));
+        // Position 2 was not used for longest.
+        streams.keep(3, stream(3, 3));
+        assert_eq!((streams.take(2).version, streams.take(1).version, streams.take(3).version), (0, 4, 3));
+        assert_eq!((streams.items, streams.recent.len(), streams.by_position.len()), (0, 0, 0));
+        // One that is too long alone is not kept, and drives nobody out.
+        streams.keep(1, stream(4, 4));
+        streams.keep(2, stream(11, 11));
+        assert_eq!((streams.take(2).version, streams.take(1).version), (0, 4));
+    }
+
+    #[test]
+    fn the_stream_that_read_further_stays() {
+        let mut streams = Streams::new(10);
+        streams.keep(1, stream(6, 6));
+        streams.keep(1, stream(4, 4));
+        assert_eq!(streams.take(1).version, 6);
+    }
+}

@@ -1,0 +1,264 @@
+//! A worker of the coldpath: takes positions one after the other, replays, publishes, proposes.
+//!
+//! What fails is put back with a backoff by its stage. A panic is caught where the position is known: the position is tried again
+//! with everything that the worker had in hand made anew.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use lotbook_core::Scratch;
+use lotbook_core::closed::Adjusted;
+use lotbook_core::date::Date;
+use lotbook_core::outcome::Outcome;
+use lotbook_core::replay::ReplayError;
+use lotbook_wal::Log;
+
+use super::desk::Asker;
+use super::queue::Lease;
+use super::stream::{Loader, Stream};
+use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict};
+use crate::limits::RECONCILE_TRIES;
+use crate::phase::Phases;
+use crate::side_log::{BodyError, SideWriter};
+
+/// What all workers share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub queue: Arc<ColdQueue>,
+    pub log: Arc<Log>,
+    pub side: SideWriter,
+    pub phases: Phases,
+}
+
+/// What one worker has in hand; made anew after a panic.
+#[derive(Debug)]
+struct Tools {
+    scratch: Scratch,
+    loader: Loader,
+}
+
+impl Tools {
+    fn new() -> Self {
+        Self { scratch: Scratch::unbounded(), loader: Loader::new() }
+    }
+}
+
+/// How a try ended that did not fail.
+#[derive(Debug, PartialEq, Eq)]
+enum Turn {
+    /// The correction was accepted and is this version.
+    Accepted(u64),
+    /// The position trades on: after others it gets another turn.
+    Again,
+    /// It was reconciled meanwhile, or the host stops.
+    Gone,
+}
+
+/// Why a try failed.
+struct Failure {
+    stage: Stage,
+    error: String,
+    is_unread: bool,
+}
+
+impl Failure {
+    fn at(stage: Stage, error: impl ToString) -> Self {
+        Self { stage, error: error.to_string(), is_unread: false }
+    }
+}
+
+/// The worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub common: Arc<Common>,
+    pub desk: Asker<Paper>,
+    /// It is to end after the position that it has.
+    pub retired: Arc<AtomicBool>,
+    /// The position that it has, for the group; `u32::MAX` for none.
+    pub has: Arc<AtomicU32>,
+    stage: Stage,
+}
+
+/// No position.
+pub(crate) const IDLE: u32 = u32::MAX;
+
+impl Worker {
+    pub(crate) fn new(common: Arc<Common>, desk: Asker<Paper>, retired: Arc<AtomicBool>, has: Arc<AtomicU32>) -> Self {
+        Self { common, desk, retired, has, stage: Stage::Load }
+    }
+
+    /// Serves positions until told to end; gives the desk back.
+    pub(crate) fn run(mut self) -> Asker<Paper> {
+        let common = self.common.clone();
+        let (queue, phases) = (&common.queue, &common.phases);
+        let mut tools = Tools::new();
+        let retired = self.retired.clone();
+        // ORDERING: acquire and release; they carry nothing but themselves.
+        while let Some(lease) = queue.next(phases, || !retired.load(Ordering::Acquire)) {
+            self.has.store(lease.position, Ordering::Release);
+            match catch_unwind(AssertUnwindSafe(|| self.reconcile(lease, &mut tools))) {
+                Ok(Ok(Turn::Accepted(version))) => queue.settled(lease, version, phases),
+                Ok(Ok(Turn::Again | Turn::Gone)) => queue.put_back(lease, phases),
+                Ok(Err(Failure { stage, error, is_unread })) => queue.failed(lease, stage, error, is_unread, phases),
+                Err(panic) => {
+                    queue.counters().note_panic();
+                    tools = Tools::new();
+                    self.clear_desk();
+                    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+                    let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                    let position = lease.position;
+                    tracing::error!(position, stage = self.stage.as_str(), words, "a coldpath worker panicked");
+                    queue.failed(lease, self.stage, format!("a worker panicked: {words}"), false, phases);
+                }
+            }
+            self.has.store(IDLE, Ordering::Release);
+        }
+        self.desk
+    }
+
+    fn enter(&mut self, stage: Stage, position: u32) {
+        self.stage = stage;
+        if let Some(hook) = self.common.queue.config().on_stage {
+            hook(stage, position);
+        }
+    }
+
+    fn reconcile(&mut self, lease: Lease, tools: &mut Tools) -> Result<Turn, Failure> {
+        let mut stream = self.common.queue.streams.lock().take(lease.position);
+        let turn = self.tries(lease, &mut stream, tools);
+        self.common.queue.streams.lock().keep(lease.position, stream);
+        turn
+    }
+
+    fn tries(&mut self, lease: Lease, stream: &mut Stream, tools: &mut Tools) -> Result<Turn, Failure> {
+        let common = self.common.clone();
+        let (queue, position) = (&common.queue, lease.position);
+        for _ in 0..RECONCILE_TRIES {
+            let Some(head) = queue.head(lease) else { return Ok(Turn::Gone) };
+            self.enter(Stage::Load, position);
+            tools
+                .loader
+                .catch_up(&common.log, position, stream, &head)
+                .map_err(|error| Failure { is_unread: error.is_unread(), ..Failure::at(Stage::Load, error) })?;
+            let Some((cause, cause_sequence)) = stream.cause else {
+                // Reconciled a moment ago, and the follower has not seen it yet.
+                return Ok(Turn::Accepted(stream.version));
+            };
+            self.enter(Stage::Replay, position);
+            // Read after the head: what the position has seen is in it.
+            let rules = queue.changes.of(head.instrument);
+            let mut outcome = rules
+                .replay(&stream.history, head.multiplier_e8, &mut tools.scratch)
+                .map_err(|error| Failure::at(Stage::Replay, describe(&error)))?;
+            queue.counters().note_items(stream.history.len() as u64);
+            outcome.adjusted = self
+                .adjusted(stream, &head, &outcome)
+                .map_err(|error| Failure { is_unread: true, ..Failure::at(Stage::Load, error) })?;
+            self.enter(Stage::Publish, position);
+            let body = common.side.write(&outcome).map_err(|error| match error {
+                BodyError::TooLarge(_) => Failure::at(Stage::Replay, error),
+                error => Failure::at(Stage::Publish, error),
+            })?;
+            if !self.await_durable(stream.read_sequence.max(rules.sequence)) {
+                return Ok(Turn::Gone);
+            }
+            if queue.head(lease).is_none() {
+                // Taken away meanwhile, or reconciled: whoever has it now does the work.
+                return Ok(Turn::Gone);
+            }
+            let (base_version, seen, outcome) = (head.version, rules.changes, Box::new(outcome));
+            let proposal = Proposal { position, base_version, seen, cause, cause_sequence, body, outcome };
+            match self.propose(proposal) {
+                None => return Ok(Turn::Gone),
+                Some(verdict) if verdict.accepted => {
+                    queue.counters().note_correction();
+                    // The correction is the next version; the inputs are the same.
+                    (stream.version, stream.cause) = (base_version + 1, None);
+                    stream.history.reported.reconciled(verdict.outcome.days);
+                    return Ok(Turn::Accepted(base_version + 1));
+                }
+                Some(verdict) if !verdict.fits => {
+                    return Err(Failure::at(Stage::Replay, "no room for its lots"));
+                }
+                Some(verdict) => self.await_follower(lease, &head, verdict.version),
+            }
+        }
+        Ok(Turn::Again)
+    }
+
+    /// What the outcome changes in closed days, of what was reported of them.
+    fn adjusted(&self, stream: &mut Stream, head: &Head, outcome: &Outcome) -> Result<Adjusted, BodyError> {
+        let reported = &mut stream.history.reported;
+        if head.closed_through != Date::NONE
+            && let Some(body) = reported.unread()
+        {
+            reported.found(self.common.side.read(&body)?.days);
+        }
+        Ok(reported.adjusted(&outcome.days, head.closed_through))
+    }
+
+    /// Waits until what was replayed is durable; false when the log or the host stops. Nothing leaves before it is durable, and a
+    /// proposal leaves this thread. The flush of the events ran beside that of the body, so this waits for little or nothing.
+    fn await_durable(&self, sequence: u64) -> bool {
+        loop {
+            match self.common.log.wait_durable(sequence, Duration::from_millis(100)) {
+                Ok(true) => return true,
+                Ok(false) if !self.common.queue.stopped() => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Proposes and waits for the verdict; `None` when the shard is gone.
+    fn propose(&mut self, proposal: Proposal) -> Option<Verdict> {
+        if self.desk.is_closed() {
+            return None;
+        }
+        self.desk.ask(Paper::Proposal(proposal));
+        match self.await_answer()? {
+            Paper::Verdict(verdict) => Some(verdict),
+            Paper::Proposal(_) => unreachable!("the shard answers a proposal with a verdict"),
+        }
+    }
+
+    fn await_answer(&mut self) -> Option<Paper> {
+        loop {
+            if let Some(answer) = self.desk.poll() {
+                return Some(answer);
+            }
+            if self.desk.is_closed() || self.common.queue.stopped() {
+                return None;
+            }
+            std::thread::sleep(Duration::from_micros(20));
+        }
+    }
+
+    /// After a panic: an answer that nobody waits for is taken off the desk.
+    fn clear_desk(&mut self) {
+        while self.desk.is_waiting() && !self.desk.is_closed() && !self.common.queue.stopped() {
+            std::thread::sleep(Duration::from_micros(20));
+        }
+        drop(self.desk.poll());
+    }
+
+    fn await_follower(&self, lease: Lease, head: &Head, version: u64) {
+        let queue = &self.common.queue;
+        // A position that was not at another version has met a change that the follower has not.
+        let wanted = version.max(head.version + 1);
+        for _ in 0..100 {
+            if queue.stopped() || queue.head(lease).is_none_or(|head| head.version >= wanted) {
+                return;
+            }
+            std::thread::sleep(Duration::from_micros(50));
+        }
+    }
+}
+
+fn describe(error: &ReplayError) -> String {
+    match error {
+        ReplayError::Item(id, reason) => format!("replay of {id}: {}", reason.code()),
+        ReplayError::Misfit(misfit) => misfit.to_string(),
+    }
+}
