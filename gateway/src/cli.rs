@@ -62,6 +62,8 @@ exit_codes! {
     Damaged = 9,
     /// A fault of the program itself; please report it.
     Internal = 10,
+    /// No host answers at the address (position, coldpath).
+    Unreachable = 11,
 }
 
 impl From<ExitCode> for std::process::ExitCode {

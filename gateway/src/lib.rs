@@ -9,6 +9,7 @@
 
 pub mod burst;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod exit;
 pub mod fix;
