@@ -14,6 +14,10 @@ use crate::input::text::{check_id, check_name};
 use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
+mod past;
+
+pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
+
 macro_rules! exit_codes {
     ($($(#[doc = $meaning:literal])+ $variant:ident = $code:literal,)+) => {
         /// How a command ended. The numbers are stable.
@@ -114,6 +118,8 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Check an opening book as a whole, then book it
     Import(ImportArgs),
+    /// Show a position: now, as it was known at a moment, as of a date
+    Position(PositionArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }
@@ -312,6 +318,9 @@ pub struct ReplayArgs {
     /// Round what has more than eight decimals, half to even, instead of refusing it
     #[arg(long)]
     pub round: bool,
+    /// Which book is printed.
+    #[command(flatten)]
+    pub past: PastArgs,
     /// Pass over unreadable lines and list them, instead of stopping at the first
     #[arg(long)]
     pub skip_bad: bool,

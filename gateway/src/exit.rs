@@ -2,6 +2,7 @@
 
 use std::io;
 
+use lotbook_engine::past::PastError;
 use lotbook_engine::{HostError, StartError};
 use lotbook_wal::{CursorError, LatchedError, OpenError, ReadError};
 
@@ -84,6 +85,17 @@ pub fn of_latched(latched: &LatchedError) -> ExitCode {
     match latched.errno {
         libc::ENOSPC | libc::EDQUOT => ExitCode::NoSpace,
         _ => ExitCode::Latched,
+    }
+}
+
+/// Why the past does not answer.
+#[must_use]
+pub fn of_past(error: &PastError) -> ExitCode {
+    match error {
+        PastError::Unknown { .. } | PastError::Beyond { .. } | PastError::Order { .. } => ExitCode::Unreadable,
+        PastError::Read(error) => of_read(error),
+        PastError::Body(_) | PastError::Codec { .. } | PastError::Misfit { .. } => ExitCode::Damaged,
+        PastError::Replay(_) => ExitCode::Internal,
     }
 }
 

@@ -20,7 +20,7 @@ use lotbook_core::rules::LotMethod;
 use lotbook_engine::{EngineConfig, Host, HostError, StartError};
 use serde::Serialize;
 
-use crate::cli::{ExitCode, ImportArgs, ReplayArgs};
+use crate::cli::{ExitCode, ImportArgs, PastArgs, ReplayArgs};
 use crate::exit;
 use crate::input::{InputOptions, Line, Mapping, Reader};
 use crate::output::{Outcome, ReplayDocument, TradeRow};
@@ -219,6 +219,7 @@ fn book(args: &ImportArgs, data_dir: &Path, err: &mut dyn Write) -> Result<Repla
         lot_method: LotMethod::Fifo,
         base_currency: args.base_currency.clone(),
         round: false,
+        past: PastArgs::default(),
         skip_bad: false,
         data_dir: Some(data_dir.to_path_buf()),
         tail_dir: args.tail_dir.clone(),

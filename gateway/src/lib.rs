@@ -19,6 +19,8 @@ pub mod import;
 pub mod input;
 pub mod journal;
 pub mod output;
+pub mod past;
+pub mod position;
 pub mod rates;
 pub mod replay;
 pub mod resolver;

@@ -7,7 +7,7 @@ use lotbook_gateway::burst::{self, BurstFailure};
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
-use lotbook_gateway::{exit, import, replay, tools};
+use lotbook_gateway::{exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
@@ -22,6 +22,10 @@ fn main() -> std::process::ExitCode {
         },
         Command::Replay(args) => replay::run(args, &mut stdout(), &mut stderr()),
         Command::Import(args) => import::run(args, &mut stdout(), &mut stderr()),
+        Command::Position(args) => match position::run(args, &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {
             Ok(code) => code,
             Err(error) => fail(&error, error.exit_code()),

@@ -17,6 +17,22 @@ const NS_PER_MS: u64 = 1_000_000;
 pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64) -> PositionRow {
     let instrument = model.instrument(view.instrument_id);
     let mark = instrument.and_then(|instrument| instrument.mark);
+    marked_row(view, model, instrument.as_ref(), mark, now_ns)
+}
+
+/// A position of the past: the mark of today says nothing about it.
+#[must_use]
+pub fn past_row(view: &PositionView, model: &ReadModel) -> PositionRow {
+    marked_row(view, model, model.instrument(view.instrument_id).as_ref(), None, 0)
+}
+
+fn marked_row(
+    view: &PositionView,
+    model: &ReadModel,
+    instrument: Option<&InstrumentView>,
+    mark: Option<Marked>,
+    now_ns: i64,
+) -> PositionRow {
     let flash = view.flash(mark.as_ref());
     PositionRow {
         account: view.account.as_ref().into(),
@@ -34,7 +50,7 @@ pub fn position_row(view: &PositionView, model: &ReadModel, now_ns: i64) -> Posi
         unrealized_pnl: flash.map(|flash| E16(flash.unrealized_e16)),
         average_cost: E8(average_cost_e8(view.cost_e16, view.quantity_e8, view.multiplier_e8)),
         exposure: flash.map(|flash| E16(flash.exposure_e16)),
-        currency: currency(instrument.as_ref(), model),
+        currency: currency(instrument, model),
         last_effective_date: view.last_effective_date.map(Day),
         provisional_trade_ids: view.provisional_trade_ids.iter().map(|id| id.as_ref().into()).collect(),
         forward_quantity: E8(view.forward_quantity_e8),

@@ -18,6 +18,7 @@ mod latched;
 mod legs;
 mod naive;
 mod past;
+mod past_tools;
 mod process;
 mod real_data;
 mod recovery;

@@ -7,6 +7,7 @@
 mod amendments;
 pub mod health;
 pub mod metrics;
+mod past;
 mod positions;
 mod problem;
 mod retention;
@@ -22,6 +23,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use lotbook_engine::coldpath::ColdQueue;
 use lotbook_engine::host::StartReport;
+use lotbook_engine::past::Past;
 use lotbook_engine::retention::Outlook;
 use lotbook_engine::shard::Counters;
 use lotbook_engine::{Directory, Host, ReadModel};
@@ -44,6 +46,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(2);
 pub struct HttpState {
     /// Published positions.
     pub model: Arc<ReadModel>,
+    /// What was known when.
+    pub past: Past,
     /// Names to numbers.
     pub directory: Arc<Directory>,
     /// The shard's log.
@@ -72,6 +76,7 @@ impl HttpState {
     pub fn of(host: &Host, health: Arc<dyn Fn() -> Health + Send + Sync>) -> Self {
         Self {
             model: host.model().clone(),
+            past: host.past().clone(),
             directory: host.directory().clone(),
             log: host.log().clone(),
             side: host.side_log().clone(),

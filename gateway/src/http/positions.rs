@@ -1,6 +1,6 @@
 //! `GET /v1/positions` and `GET /v1/positions/{account}/{instrument}`.
 //!
-//! `?reconciliation=PENDING` lists the positions that await a person, with their breaks by name. The fields are those of `replay --json`. Each answer says up to which log sequence it is
+//! `as_of`, `known_at` and `since` ask one position's past (`past.rs`). `?reconciliation=PENDING` lists the positions that await a person, with their breaks by name. The fields are those of `replay --json`. Each answer says up to which log sequence it is
 //! complete (`as_of_sequence`), and each position whether all of it survives power loss (`durable`).
 
 use std::borrow::Cow;
@@ -15,8 +15,8 @@ use lotbook_core::position::Reconciliation;
 use lotbook_engine::PositionView;
 use serde::Serialize;
 
-use super::HttpState;
 use super::problem::Problem;
+use super::{HttpState, past};
 use crate::input::text::check_name;
 use crate::output::{LotRow, PositionRow, PositionStatus};
 use crate::view;
@@ -106,10 +106,16 @@ impl AsOf {
 pub(super) async fn one(
     State(state): State<Arc<HttpState>>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    query: Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Problem> {
     let Path((account, instrument)) = path.map_err(|error| Problem::bad_parameter("path", error.body_text()))?;
     for (parameter, name) in [("account", &account), ("instrument", &instrument)] {
         check_name(name.as_bytes()).map_err(|error| Problem::bad_parameter(parameter, error.to_string()))?;
+    }
+    let Query(pairs) = query.map_err(|error| Problem::bad_parameter("query", error.body_text()))?;
+    let wanted = past::Wanted::parse(&pairs)?;
+    if !wanted.is_now() {
+        return past::answer(state, account, instrument, wanted).await;
     }
     let as_of = AsOf::now(&state);
     let view = find(&state, &account, &instrument).ok_or_else(|| Problem::unknown_position(&account, &instrument))?;

@@ -74,6 +74,17 @@ impl Problem {
         }
     }
 
+    pub(super) fn out_of_reach(detail: String) -> Self {
+        Self {
+            kind: "/problems/out-of-reach",
+            title: "The history cannot be read",
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            detail,
+            parameter: None,
+            code: None,
+        }
+    }
+
     pub(super) fn unknown_fate() -> Self {
         Self {
             kind: "/problems/unknown-fate",

@@ -11,7 +11,7 @@ use super::feed::{Fed, FedAction};
 use super::ledger::{Amendment, Ledger};
 use crate::input::Stats;
 use crate::output::{
-    ActionRow, AllocationRow, Day, E8, E16, Outcome, ReplayDocument, SkippedRow, Term, TradeRow, WashRow,
+    ActionRow, AllocationRow, Day, E8, E16, Outcome, PositionRow, ReplayDocument, SkippedRow, Term, TradeRow, WashRow,
 };
 use crate::view::position_row;
 
@@ -25,6 +25,7 @@ pub(super) fn build(
     ledger: &Ledger,
     model: &ReadModel,
     directory: &Directory,
+    past: Option<Vec<PositionRow>>,
     (skipped, wash): (Vec<SkippedRow>, Vec<WashRow>),
     stats: &Stats,
 ) -> ReplayDocument {
@@ -45,7 +46,7 @@ pub(super) fn build(
     }
     let position = |view: &Arc<PositionView>| position_row(view, model, newest_ns);
     let mut document = ReplayDocument {
-        positions: model.positions().iter().map(position).collect(),
+        positions: past.unwrap_or_else(|| model.positions().iter().map(position).collect()),
         trades: rows,
         actions: action_rows(actions, ledger, model),
         locks,

@@ -15,6 +15,7 @@ mod document;
 mod feed;
 mod fix_lines;
 mod ledger;
+mod past;
 mod progress;
 mod wash;
 mod wide;
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use lotbook_core::rules::Rules;
 use lotbook_engine::coldpath::{ColdConfig, Order};
+use lotbook_engine::past::PastError;
 use lotbook_engine::wash::HistoryError;
 use lotbook_engine::{EngineConfig, Host, HostError, StartError};
 use parking_lot::Mutex;
@@ -78,6 +80,9 @@ pub enum ReplayError {
     /// The log could not be read again for the wash sales. Nothing was printed.
     #[error("wash sales: {0}")]
     Wash(#[from] HistoryError),
+    /// The past that was asked for does not answer. Nothing was printed.
+    #[error(transparent)]
+    Past(#[from] PastError),
     /// The document could not be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -96,6 +101,7 @@ impl ReplayError {
             Self::Start(source) => exit::exit_code_of(source),
             Self::Host(source) => exit::of_host(source),
             Self::NoSpace { .. } => ExitCode::NoSpace,
+            Self::Past(source) => exit::of_past(source),
             Self::Wash(_) | Self::Internal(_) => ExitCode::Internal,
         }
     }
@@ -193,6 +199,7 @@ pub fn book(
     let (model, directory) = (host.model().clone(), host.directory().clone());
     let mut warnings = fed.warnings.clone();
     let wash = wash::rows(&host, &ledger.lock(), &mut warnings)?;
+    let past = past::rows(&host, &args.past)?;
     warnings.extend(host.dead_letters().iter().map(|letter| format!("a position stays PROVISIONAL: {}", letter.error)));
     match host.stop() {
         Ok(_) => {}
@@ -203,7 +210,7 @@ pub fn book(
     progress.clear();
 
     let ledger = std::mem::take(&mut *ledger.lock());
-    let document = document::build(fed, &ledger, &model, &directory, (skipped, wash), &reader.stats());
+    let document = document::build(fed, &ledger, &model, &directory, past, (skipped, wash), &reader.stats());
     warn(&warnings, err).map_err(ReplayError::Output)?;
     drop(data_dir);
     Ok((document, unreadable))

@@ -13,6 +13,7 @@ use lotbook_core::codec::Decoder;
 use lotbook_core::digest;
 use lotbook_core::event::Event;
 use lotbook_core::outcome::Outcome;
+use lotbook_core::past::is_fact;
 use lotbook_wal::{
     ArchiveReport, Corrupt, CursorReport, NO_ADDRESS, ReadOnlyLog, RecordHeader, VerifyOutcome, VerifyReport,
 };
@@ -272,13 +273,31 @@ struct BodyKey {
     digest: u64,
 }
 
+/// Events that name the one before them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Chained {
+    /// Those of a position.
+    Position(u32),
+    /// Those that every position's history may depend on.
+    Facts,
+}
+
+impl std::fmt::Display for Chained {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Position(number) => write!(f, "position {number}"),
+            Self::Facts => f.write_str("facts"),
+        }
+    }
+}
+
 /// What the records say of each other.
 #[derive(Debug, Default)]
 struct References {
     main: Findings,
     side: Findings,
-    /// Address of each position's newest event.
-    heads: HashMap<u32, u64>,
+    /// Address of each chain's newest event.
+    heads: HashMap<Chained, u64>,
     wanted: Vec<(RecordHeader, BodyKey)>,
     /// Bodies by their address.
     bodies: HashMap<u64, BodyKey>,
@@ -329,22 +348,23 @@ impl References {
             };
             self.wanted.push((*header, key));
         }
-        let Some(position) = moved_position(event) else {
+        let chain = moved_position(event).map(Chained::Position).or(is_fact(event).then_some(Chained::Facts));
+        let Some(chain) = chain else {
             if header.previous != NO_ADDRESS {
-                self.main.add(header, "it changes no position and names an event before it");
+                self.main.add(header, "it is in no chain and names an event before it");
             }
             return;
         };
         self.main.followed += 1;
-        let before = self.heads.insert(position, header.address);
+        let before = self.heads.insert(chain, header.address);
         match before {
-            // Where retention has removed the start, a position's first event here is taken on trust.
+            // Where retention has removed the start, a chain's first event here is taken on trust.
             None if !from_start => {}
             _ if before.unwrap_or(NO_ADDRESS) == header.previous => {}
             _ => {
                 let shown = |address| if address == NO_ADDRESS { "none".into() } else { format!("{address:#x}") };
                 let (named, wanted) = (shown(header.previous), shown(before.unwrap_or(NO_ADDRESS)));
-                let what = format!("position {position}: the event before is at {wanted}, and {named} is named");
+                let what = format!("{chain}: the event before is at {wanted}, and {named} is named");
                 self.main.add(header, what);
             }
         }

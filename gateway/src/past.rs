@@ -1,0 +1,101 @@
+//! What was known when, as people read it: one form for HTTP, `lotbook position` and `replay`.
+
+use lotbook_core::event::Figures;
+use lotbook_engine::ReadModel;
+use lotbook_engine::past::{Answer, Correction};
+use serde::Serialize;
+
+use crate::input::time::format_timestamp;
+use crate::output::{CorrectionRow, Day, DeltaRow, E8, E16, FiguresRow, PositionRow};
+use crate::view;
+
+/// A position of the past.
+#[derive(Debug, Serialize)]
+pub struct PastRow {
+    /// Its figures; without a mark, which only today has.
+    #[serde(flatten)]
+    pub position: PositionRow,
+    /// Trades that break a rule at their place in history.
+    pub break_count: usize,
+    /// Open lots.
+    pub lot_count: usize,
+    /// The date that the figures are of; null: as the position stood at that moment.
+    pub as_of: Option<Day>,
+    /// Log sequence up to which everything was known, and nothing more.
+    pub known_at: u64,
+    /// The business date at that moment, null where there was none yet.
+    pub business_date: Option<Day>,
+    /// What was corrected between the two moments, oldest first; only where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<Vec<PastCorrectionRow>>,
+}
+
+/// A correction of a position.
+#[derive(Debug, Serialize)]
+pub struct PastCorrectionRow {
+    /// Log sequence of its event.
+    pub sequence: u64,
+    /// When it was accepted.
+    pub at: String,
+    /// The position's version by it.
+    pub version: u64,
+    /// The first late change in it; empty for a contract's.
+    pub cause: String,
+    /// Log sequence of that change.
+    pub cause_sequence: u64,
+    /// Late changes that it reconciles.
+    pub late_changes: u32,
+    /// Trades that break a rule by it.
+    pub breaks: u32,
+    /// Before.
+    pub before: FiguresRow,
+    /// After.
+    pub after: FiguresRow,
+    /// After less before; null where that leaves the exact range.
+    pub delta: Option<DeltaRow>,
+}
+
+/// An answer's row. `with_corrections`: they were asked for.
+#[must_use]
+pub fn row(answer: &Answer, model: &ReadModel, with_corrections: bool) -> PastRow {
+    let position = view::past_row(&answer.view, model);
+    PastRow {
+        break_count: answer.view.breaks.len(),
+        lot_count: answer.view.lots.len(),
+        position,
+        as_of: answer.as_of.map(Day),
+        known_at: answer.known_at,
+        business_date: answer.business_date.map(Day),
+        corrections: with_corrections.then(|| answer.corrections.iter().map(correction_row).collect()),
+    }
+}
+
+fn correction_row(correction: &Correction) -> PastCorrectionRow {
+    let (before, after) = (figures_row(&correction.before), figures_row(&correction.after));
+    PastCorrectionRow {
+        sequence: correction.sequence,
+        at: format_timestamp(correction.at_ns),
+        version: correction.version,
+        cause: correction.cause.as_ref().into(),
+        cause_sequence: correction.cause_sequence,
+        late_changes: correction.late,
+        breaks: correction.breaks,
+        delta: CorrectionRow::delta_of(&before, &after),
+        before,
+        after,
+    }
+}
+
+fn figures_row(figures: &Figures) -> FiguresRow {
+    FiguresRow {
+        quantity: E8(figures.quantity_e8),
+        realized_pnl: E16(figures.realized_e16),
+        realized_long_term: E16(figures.realized_long_e16),
+        realized_base: E16(figures.realized_base_e16),
+        cost: E16(figures.cost_e16),
+        base_cost: E16(figures.base_cost_e16),
+        dividends: E16(figures.dividends_e16),
+        lot_count: u64::from(figures.lot_count),
+        exposure: None,
+    }
+}
