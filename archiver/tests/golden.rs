@@ -20,7 +20,6 @@ use lotbook_core::action::Gains;
 use lotbook_core::action_input::{ActionInput, ActionKind};
 use lotbook_core::actions::NO_ACTION;
 use lotbook_core::amount::ONE_E16;
-use lotbook_core::closed::Days;
 use lotbook_core::codec::{self, Decoder, SCHEMA_VERSION, kind};
 use lotbook_core::command::{
     InstrumentTerms, Mark, MarkKind, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
@@ -419,7 +418,7 @@ fn outcome() -> Outcome {
         dividends_e16: -ONE_E16,
     };
     Outcome {
-        days: Days(vec![(Date(18_300), arrive::adjusted().figures)]),
+        days: arrive::days(),
         adjusted: arrive::adjusted(),
         after: after(),
         lots: vec![lot],

@@ -17,7 +17,7 @@ use lotbook_core::image::ImageError;
 use lotbook_core::{Book, Limits};
 
 use crate::error::StartError;
-use crate::idempotency::{First, IdKind, TradeIds};
+use crate::idempotency::{Extra, First, IdKind, TradeIds};
 use crate::limits::CHECKPOINTS_KEPT;
 
 const MAGIC: &[u8; 8] = b"LBCHECK1";
@@ -172,7 +172,7 @@ fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Re
         out.put(note.as_bytes())?;
     }
     out.put(&(state.ids.len() as u64).to_le_bytes())?;
-    for (first, id, (quantity_e8, date)) in state.ids.iter() {
+    for (first, id, Extra { quantity_e8, date, to_account }) in state.ids.iter() {
         out.put(&first.hash.0.to_le_bytes())?;
         for word in [first.sequence, first.address, first.content, first.version] {
             out.put(&word.to_le_bytes())?;
@@ -180,6 +180,7 @@ fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Re
         out.put(&quantity_e8.to_le_bytes())?;
         out.put(&first.position.to_le_bytes())?;
         out.put(&date.0.to_le_bytes())?;
+        out.put(&to_account.to_le_bytes())?;
         out.put(&[first.class as u8, first.kind as u8, id.len() as u8])?;
         out.put(id)?;
     }
@@ -314,11 +315,12 @@ fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
         let (sequence, address, content, version) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);
         let quantity_e8 = cursor.u64()? as i64;
         let (position, date) = (cursor.u32()?, Date(cursor.u32()? as i32));
+        let behind = Extra { quantity_e8, date, to_account: cursor.u32()? };
         let codes = cursor.take(3)?;
         let (class, kind) = (Class::from_u8(codes[0])?, IdKind::from_u8(codes[1])?);
         let id = cursor.take(usize::from(codes[2]))?;
         let entry = First::restored(hash, sequence, address, content, position, version, class, kind);
-        if !state.ids.restore(entry, id, (quantity_e8, date)) {
+        if !state.ids.restore(entry, id, &behind) {
             return Some(false);
         }
     }

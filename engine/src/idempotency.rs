@@ -13,7 +13,7 @@ use lotbook_core::date::Date;
 use lotbook_core::decide_amend::Target;
 use lotbook_core::digest;
 use lotbook_core::event::{Class, TradeEvent};
-use lotbook_core::id::{NO_NAME, TradeHash};
+use lotbook_core::id::{NO_NAME, NameId, TradeHash};
 use lotbook_core::wide_event::ActionEvent;
 
 /// What an id names.
@@ -83,14 +83,26 @@ pub struct TradeIds {
 
 /// Mean length of an id that the reserved text allows, with what stands behind it.
 const TEXT_BYTES_MEAN: usize = 32 + EXTRA_BYTES;
-/// Bytes behind each id: a trade's signed quantity and date, which its amendments need. They lie where the id was
-/// just written, for a larger entry would cost every lookup.
-const EXTRA_BYTES: usize = 12;
+/// Bytes behind each id: what a trade's amendments need of it. They lie where the id was just written, for a larger
+/// entry would cost every lookup.
+const EXTRA_BYTES: usize = 16;
 
-fn extra(quantity_e8: i64, date: Date) -> [u8; EXTRA_BYTES] {
+/// What amendments of a trade need to know of it; of no meaning for other ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// Its quantity, with the sign of its side.
+    pub quantity_e8: i64,
+    /// Its effective date.
+    pub date: Date,
+    /// Of a transfer: the account that its lots go to. Else `NO_NAME`.
+    pub to_account: NameId,
+}
+
+fn extra(extra: &Extra) -> [u8; EXTRA_BYTES] {
     let mut bytes = [0; EXTRA_BYTES];
-    bytes[..8].copy_from_slice(&quantity_e8.to_le_bytes());
-    bytes[8..].copy_from_slice(&date.0.to_le_bytes());
+    bytes[..8].copy_from_slice(&extra.quantity_e8.to_le_bytes());
+    bytes[8..12].copy_from_slice(&extra.date.0.to_le_bytes());
+    bytes[12..].copy_from_slice(&extra.to_account.to_le_bytes());
     bytes
 }
 
@@ -185,8 +197,8 @@ impl TradeIds {
             (IdKind::Amendment, _) => Target::Amendment { position },
             (IdKind::Action, _) => Target::Action,
             (IdKind::Trade, _) => {
-                let (quantity_e8, date) = self.extra_of(first);
-                Target::Trade { position, quantity_e8, date }
+                let Extra { quantity_e8, date, to_account } = self.extra_of(first);
+                Target::Trade { position, quantity_e8, date, to_account }
             }
         }
     }
@@ -235,13 +247,17 @@ impl TradeIds {
         &self.text[first.text_at as usize..][..usize::from(first.text_len)]
     }
 
-    fn extra_of(&self, first: &First) -> (i64, Date) {
+    fn extra_of(&self, first: &First) -> Extra {
         let bytes = &self.text[first.text_at as usize + usize::from(first.text_len)..][..EXTRA_BYTES];
-        let (quantity, date) = bytes.split_at(8);
-        let (mut of_quantity, mut of_date) = ([0; 8], [0; 4]);
-        of_quantity.copy_from_slice(quantity);
-        of_date.copy_from_slice(date);
-        (i64::from_le_bytes(of_quantity), Date(i32::from_le_bytes(of_date)))
+        let (mut quantity, mut date, mut to_account) = ([0; 8], [0; 4], [0; 4]);
+        quantity.copy_from_slice(&bytes[..8]);
+        date.copy_from_slice(&bytes[8..12]);
+        to_account.copy_from_slice(&bytes[12..]);
+        Extra {
+            quantity_e8: i64::from_le_bytes(quantity),
+            date: Date(i32::from_le_bytes(date)),
+            to_account: u32::from_le_bytes(to_account),
+        }
     }
 
     /// Remembers an accepted trade; others are left out, and a matured one is there already.
@@ -264,7 +280,9 @@ impl TradeIds {
             text_at: 0,
             text_len: 0,
         };
-        self.put(first, input.trade_id.as_bytes(), extra(input.signed_quantity_e8(), input.effective_date));
+        let (quantity_e8, date) = (input.signed_quantity_e8(), input.effective_date);
+        let behind = extra(&Extra { quantity_e8, date, to_account: input.to_account });
+        self.put(first, input.trade_id.as_bytes(), behind);
     }
 
     /// Remembers what became of an amendment: accepted or held, booked after it was held, or lapsed, which frees its
@@ -310,17 +328,17 @@ impl TradeIds {
     }
 
     /// Every entry with its id and what stands behind it, in no particular order; for checkpoints.
-    pub fn iter(&self) -> impl Iterator<Item = (&First, &[u8], (i64, Date))> {
+    pub fn iter(&self) -> impl Iterator<Item = (&First, &[u8], Extra)> {
         self.table.iter().map(|first| (first, self.text_of(first), self.extra_of(first)))
     }
 
     /// Takes an entry from a checkpoint. `false`: there is no room for it.
     #[must_use]
-    pub fn restore(&mut self, first: First, id: &[u8], (quantity_e8, date): (i64, Date)) -> bool {
+    pub fn restore(&mut self, first: First, id: &[u8], behind: &Extra) -> bool {
         if !self.has_room(id.len()) {
             return false;
         }
-        self.put(first, id, extra(quantity_e8, date));
+        self.put(first, id, extra(behind));
         true
     }
 }

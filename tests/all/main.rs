@@ -16,6 +16,7 @@ mod forward;
 mod import;
 mod latched;
 mod legs;
+mod moves;
 mod naive;
 mod past;
 mod past_tools;

@@ -54,7 +54,7 @@ pub(super) fn amendment(class: Class) -> AmendEvent<'static> {
         correlation: TradeId::EMPTY,
         ..input
     };
-    let nothing = Root { hash: TradeHash::NONE, quantity_e8: 0, date: Date::NONE };
+    let nothing = Root { hash: TradeHash::NONE, quantity_e8: 0, date: Date::NONE, to_account: NO_NAME };
     let apart = AmendEvent {
         input: cancel,
         origin: origin(),
@@ -78,7 +78,7 @@ pub(super) fn amendment(class: Class) -> AmendEvent<'static> {
             account: 0,
             instrument: 0,
             version: 13,
-            root: Root { hash: input.target, quantity_e8: -150 * E8 - 1, date: Date(18_326) },
+            root: Root { hash: input.target, quantity_e8: -150 * E8 - 1, date: Date(18_326), to_account: NO_NAME },
             estimate: Estimate {
                 moved_e8: 153 * E8 + 1,
                 closed_quantity_e8: 150 * E8,

@@ -2,7 +2,7 @@
 
 use lotbook_core::amount::ONE_E16;
 use lotbook_core::arrival::ArrivedEvent;
-use lotbook_core::closed::{Adjusted, PeriodFigures};
+use lotbook_core::closed::{Adjusted, Days, PeriodFigures};
 use lotbook_core::command::{NO_PRICE, Origin};
 use lotbook_core::date::Date;
 use lotbook_core::decide::Booked;
@@ -37,11 +37,11 @@ fn key() -> ChronoKey {
 }
 
 pub(super) fn leaving() -> Leaving {
-    Leaving { key: key(), to_account: NO_NAME, to_instrument: 0, number: 1, is_long: true, lot: lot() }
+    Leaving { key: key(), to_account: NO_NAME, to_instrument: 0, number: 1, is_long: true, lot: lot(), trade: None }
 }
 
 pub(super) fn arrived() -> Event<'static> {
-    let leg = Leg { key: key(), source: 3, account: 0, instrument: 0, is_long: true, lot: lot() };
+    let leg = Leg { key: key(), source: 3, account: 0, instrument: 0, is_long: true, lot: lot(), trade: None };
     Event::Arrived(ArrivedEvent {
         origin: Origin::INTERNAL,
         position: 4,
@@ -72,4 +72,8 @@ pub(super) fn arrived() -> Event<'static> {
 pub(super) fn adjusted() -> Adjusted {
     let figures = PeriodFigures { realized_e16: -ONE_E16, fees_e16: ONE_E16 / 8, ..PeriodFigures::default() };
     Adjusted { through: Date(18_320), figures }
+}
+
+pub(super) fn days() -> Days {
+    Days(vec![(Date(18_300), adjusted().figures)])
 }

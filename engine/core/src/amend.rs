@@ -266,7 +266,8 @@ pub struct AmendInput {
     pub executed_at_ns: i64,
     /// Order within the source; stamped by the door where the sender gave none.
     pub source_order: u64,
-    /// The account that the sender names, or `NO_NAME`: it cannot be amended, only repeated.
+    /// The account that the sender names, or `NO_NAME`. Of a correct of a trade it is the one that the trade has then;
+    /// others can only repeat it.
     pub account: NameId,
     /// The instrument that the sender names, or `NO_NAME`; as for the account.
     pub instrument: NameId,
@@ -298,6 +299,16 @@ impl AmendKey {
 }
 
 impl AmendInput {
+    /// Lays a correct over a trade, with the account and the instrument that it names.
+    pub fn lay_over(&self, input: &mut TradeInput) {
+        for (name, field) in [(self.account, &mut input.account), (self.instrument, &mut input.instrument)] {
+            if name != NO_NAME {
+                *field = name;
+            }
+        }
+        self.changes.lay_over(input);
+    }
+
     /// Its place among the corrects of its target.
     #[inline]
     #[must_use]

@@ -4,7 +4,7 @@
 //! A record keeps how many live cancels target it, so that liveness is read, not searched for: a new cancel
 //! walks up from its target for as long as liveness changes.
 //!
-//! Only side, quantity and date are kept of what a trade says and what corrects change: this is for the
+//! Only side, quantity, date, account and instrument are kept of what a trade says and what corrects change: this is for the
 //! estimate of the hot thread, which has its quantity right. The replay works on the whole inputs.
 
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use crate::command::Side;
 use crate::date::Date;
 use crate::digest;
 use crate::event::Reason;
-use crate::id::TradeHash;
+use crate::id::{NO_NAME, NameId, TradeHash};
 use crate::input_bytes::BadInput;
 use crate::limits::AMENDMENTS_PER_TRADE_MAX;
 
@@ -34,6 +34,8 @@ pub struct Root {
     pub quantity_e8: i64,
     /// Its effective date as accepted.
     pub date: Date,
+    /// Of a transfer: the account that its lots go to. Else `NO_NAME`.
+    pub to_account: NameId,
 }
 
 /// How a trade counts after its amendments.
@@ -45,13 +47,26 @@ pub struct Effective {
     pub quantity_e8: i64,
     /// Its effective date.
     pub date: Date,
+    /// The account that corrects give it, or `NO_NAME`: the one that it came with.
+    pub account: NameId,
+    /// The instrument that corrects give it, likewise.
+    pub instrument: NameId,
+}
+
+impl Effective {
+    /// Account and instrument that it has by then; `own` are those that it came with.
+    #[must_use]
+    pub fn of(&self, own: (NameId, NameId)) -> (NameId, NameId) {
+        let or = |name, own| if name == NO_NAME { own } else { name };
+        (or(self.account, own.0), or(self.instrument, own.1))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
-    Root { quantity_e8: i64, date: Date },
+    Root { quantity_e8: i64, date: Date, to_account: NameId },
     Cancel,
-    Correct { side: Option<Side>, quantity_e8: Option<i64>, date: Option<Date> },
+    Correct { side: Option<Side>, quantity_e8: Option<i64>, date: Option<Date>, of: (NameId, NameId) },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -116,8 +131,8 @@ impl Amendments {
     #[must_use]
     pub fn root_of(&self, hash: TradeHash) -> Option<Root> {
         let root = &self.records[self.records[self.find(hash)? as usize].root as usize];
-        let What::Root { quantity_e8, date } = root.what else { unreachable!("a root is a root") };
-        Some(Root { hash: root.hash, quantity_e8, date })
+        let What::Root { quantity_e8, date, to_account } = root.what else { unreachable!("a root is a root") };
+        Some(Root { hash: root.hash, quantity_e8, date, to_account })
     }
 
     /// Whether the estimate counts this trade among what waits for its date.
@@ -154,11 +169,23 @@ impl Amendments {
         if self.records.len() + 2 > self.capacity { Err(Reason::AmendmentCapacity) } else { Ok(()) }
     }
 
+    /// How a trade counts that was ever amended; `None`: nothing ever amended it.
+    #[must_use]
+    pub fn effective_of(&self, trade: TradeHash) -> Option<Effective> {
+        self.find(trade).map(|at| self.effective(at, None, None))
+    }
+
     /// How a trade counts before and after one more amendment. `root` is what [`Self::root_of`] gives, or the
     /// trade itself where it is amended for the first time.
     pub(crate) fn effect(&self, root: &Root, input: &AmendInput) -> (Effective, Effective) {
         let Some(at) = self.find(root.hash) else {
-            let before = Effective { is_in: true, quantity_e8: root.quantity_e8, date: root.date };
+            let before = Effective {
+                is_in: true,
+                quantity_e8: root.quantity_e8,
+                date: root.date,
+                account: NO_NAME,
+                instrument: NO_NAME,
+            };
             let after = match input.kind {
                 AmendKind::Cancel => Effective { is_in: false, ..before },
                 AmendKind::Correct => overlaid(before, corrected(input)),
@@ -199,12 +226,17 @@ impl Amendments {
             _ => record.live_cancels == 0,
         };
         let root = &self.records[at as usize];
-        let What::Root { quantity_e8, date } = root.what else { unreachable!("a root is a root") };
-        let mut found = Effective { is_in: live(at, root), quantity_e8, date };
+        let What::Root { quantity_e8, date, .. } = root.what else { unreachable!("a root is a root") };
+        let is_in = live(at, root);
+        let mut found = Effective { is_in, quantity_e8, date, account: NO_NAME, instrument: NO_NAME };
         // Of the corrects that name a field the one with the greatest key has it.
         let (mut side, mut quantity, mut day) = (None, None, None);
+        let (mut account, mut instrument) = (None, None);
         let mut lay = |key: AmendKey, what: What| {
-            let What::Correct { side: s, quantity_e8: q, date: d } = what else { return };
+            let What::Correct { side: s, quantity_e8: q, date: d, of } = what else { return };
+            let named = |name| (name != NO_NAME).then_some(name);
+            later(&mut account, key, named(of.0));
+            later(&mut instrument, key, named(of.1));
             later(&mut side, key, s);
             later(&mut quantity, key, q);
             later(&mut day, key, d);
@@ -220,8 +252,12 @@ impl Amendments {
         if let Some((key, what)) = extra {
             lay(key, what);
         }
-        let what =
-            What::Correct { side: side.map(|f| f.1), quantity_e8: quantity.map(|f| f.1), date: day.map(|f| f.1) };
+        let what = What::Correct {
+            side: side.map(|f| f.1),
+            quantity_e8: quantity.map(|f| f.1),
+            date: day.map(|f| f.1),
+            of: (account.map_or(NO_NAME, |f| f.1), instrument.map_or(NO_NAME, |f| f.1)),
+        };
         found = overlaid(found, what);
         found
     }
@@ -241,7 +277,8 @@ impl Amendments {
     pub(crate) fn insert(&mut self, input: &AmendInput, root: &Root) {
         assert!(self.can_insert(input, root));
         let root_at = self.find(root.hash).unwrap_or_else(|| {
-            let what = What::Root { quantity_e8: root.quantity_e8, date: root.date };
+            let Root { quantity_e8, date, to_account, .. } = *root;
+            let what = What::Root { quantity_e8, date, to_account };
             self.push(root.hash, what, None, AmendKey { hash: root.hash, ..AmendKey::NONE })
         });
         let target = self.find(input.target).unwrap_or(root_at);
@@ -313,14 +350,21 @@ impl Amendments {
             out.i64(executed_at_ns);
             out.u64(source_order);
             out.text(amend_id.as_bytes());
-            let (kind, side, quantity_e8, date) = match record.what {
-                What::Root { quantity_e8, date } => (0, u8::from(record.waits), Some(quantity_e8), Some(date)),
-                What::Cancel => (1, 0, None, None),
-                What::Correct { side, quantity_e8, date } => (2, side.map_or(0, |side| side as u8), quantity_e8, date),
+            let none = (NO_NAME, NO_NAME);
+            let (kind, side, quantity_e8, date, names) = match record.what {
+                What::Root { quantity_e8, date, to_account } => {
+                    (0, u8::from(record.waits), Some(quantity_e8), Some(date), (to_account, NO_NAME))
+                }
+                What::Cancel => (1, 0, None, None, none),
+                What::Correct { side, quantity_e8, date, of } => {
+                    (2, side.map_or(0, |side| side as u8), quantity_e8, date, of)
+                }
             };
             out.slice(&[kind, side, quantity_e8.is_some().into(), date.is_some().into()]);
             out.i64(quantity_e8.unwrap_or(0));
             out.u32(date.map_or(0, |date| date.0 as u32));
+            out.u32(names.0);
+            out.u32(names.1);
         }
     }
 
@@ -335,10 +379,15 @@ impl Amendments {
             let [kind, side, has_quantity, has_date] = read.array()?;
             let quantity_e8 = Some(read.i64()?).filter(|_| has_quantity != 0);
             let date = Some(Date(read.u32()? as i32)).filter(|_| has_date != 0);
+            let of = (read.u32()?, read.u32()?);
             let what = match kind {
-                0 => What::Root { quantity_e8: quantity_e8.ok_or(BadInput)?, date: date.ok_or(BadInput)? },
+                0 => What::Root {
+                    quantity_e8: quantity_e8.ok_or(BadInput)?,
+                    date: date.ok_or(BadInput)?,
+                    to_account: of.0,
+                },
                 1 => What::Cancel,
-                2 => What::Correct { side: Side::from_u8(side), quantity_e8, date },
+                2 => What::Correct { side: Side::from_u8(side), quantity_e8, date, of },
                 _ => return Err(BadInput),
             };
             let target = Some(target).filter(|target| *target != NONE);
@@ -363,13 +412,25 @@ fn later<T>(held: &mut Option<(AmendKey, T)>, key: AmendKey, value: Option<T>) {
 
 fn corrected(input: &AmendInput) -> What {
     let changes = &input.changes;
-    What::Correct { side: changes.side(), quantity_e8: changes.quantity_e8(), date: changes.effective_date() }
+    What::Correct {
+        side: changes.side(),
+        quantity_e8: changes.quantity_e8(),
+        date: changes.effective_date(),
+        of: (input.account, input.instrument),
+    }
 }
 
 fn overlaid(before: Effective, what: What) -> Effective {
-    let What::Correct { side, quantity_e8, date } = what else { return before };
+    let What::Correct { side, quantity_e8, date, of } = what else { return before };
     let sign = side.map_or(before.quantity_e8.signum(), Side::sign);
     // A trade's quantity is positive and so has a magnitude of its own type.
     let magnitude = quantity_e8.unwrap_or(before.quantity_e8.abs());
-    Effective { quantity_e8: sign * magnitude, date: date.unwrap_or(before.date), ..before }
+    let or = |name, before| if name == NO_NAME { before } else { name };
+    Effective {
+        quantity_e8: sign * magnitude,
+        date: date.unwrap_or(before.date),
+        account: or(of.0, before.account),
+        instrument: or(of.1, before.instrument),
+        ..before
+    }
 }

@@ -61,8 +61,9 @@ impl Book {
             position.forwards -= 1;
         }
         let (before, after) = (estimate.waiting_before_e8, estimate.waiting_after_e8);
-        position.forward_quantity_e8 += after - before;
-        position.forward_gross_e8 += after.abs() - before.abs();
+        // In the order in which it was decided: a trade that turns to the other side may move by more than a quantity holds.
+        position.forward_quantity_e8 = position.forward_quantity_e8 - before + after;
+        position.forward_gross_e8 = position.forward_gross_e8 - before.abs() + after.abs();
         if estimate.moved_e8 != 0 {
             let frontier = position.frontier;
             settle(&mut self.lots, &self.names, position, &movement(position, event))?;

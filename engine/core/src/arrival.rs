@@ -147,11 +147,12 @@ impl Book {
             }
         };
         scratch.runs.clear();
-        let is_late = due.sending != Sending::New || leg.key <= position.frontier;
+        // A moved trade is booked by the replay, and so shows in a correction here as it does where it came from.
+        let is_late = due.sending != Sending::New || leg.trade.is_some() || leg.key <= position.frontier;
         // What was estimated before is corrected by the replay alone.
         let booked = match due.sending {
-            Sending::New => self.book_arrival_on(position, leg, scratch),
-            Sending::Instead | Sending::Withdrawn => Err(Reason::None),
+            Sending::New if leg.trade.is_none() => self.book_arrival_on(position, leg, scratch),
+            Sending::New | Sending::Instead | Sending::Withdrawn => Err(Reason::None),
         };
         if booked.is_err() {
             scratch.runs.clear();

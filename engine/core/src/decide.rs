@@ -275,9 +275,17 @@ impl Book {
     /// What cannot be booked exactly: an overflow, or no room. The trade then goes on waiting.
     pub fn decide_matured(&self, forward: &Forward, scratch: &mut Scratch) -> Result<Decision, Reason> {
         let position = &self.positions[forward.position as usize];
-        let booked = self.book_on(position, &forward.input, Legality::Carried, scratch)?;
+        let own = (position.account, position.instrument);
+        let moved = self.amendments.effective_of(forward.input.hash).is_some_and(|effective| effective.of(own) != own);
+        // What belongs elsewhere by then goes there by the replay.
+        let booked = if moved {
+            scratch.runs.clear();
+            Booked::NOTHING
+        } else {
+            self.book_on(position, &forward.input, Legality::Carried, scratch)?
+        };
         // Trades may have been booked at later dates before the first business date was set.
-        let late = forward.input.key() <= position.frontier;
+        let late = moved || forward.input.key() <= position.frontier;
         Ok(Decision {
             class: Class::Matured,
             reason: booked.broke,
@@ -304,7 +312,9 @@ impl Book {
         if broke != Reason::None && legality != Legality::Carried {
             return Err(broke);
         }
-        if legality != Legality::Carried && self.is_locked(input.account, input.effective_date, &rules) {
+        let date = input.effective_date;
+        let locked = self.is_locked(input.account, date, &rules);
+        if legality != Legality::Carried && (locked || self.refuses_at((input.to_account, input.instrument), date)) {
             return Err(Reason::PeriodLocked);
         }
         let mut booked = self.ground(position).book(&rules, input, legality, scratch)?;

@@ -32,6 +32,8 @@ pub enum Target {
         quantity_e8: i64,
         /// Its effective date as accepted.
         date: Date,
+        /// Of a transfer: the account that its lots go to. Else `NO_NAME`.
+        to_account: NameId,
     },
     /// An accepted amendment.
     Amendment {
@@ -67,7 +69,7 @@ impl AmendDecision {
     /// A decision that changes no position.
     #[must_use]
     pub fn apart(class: Class, reason: Reason) -> Self {
-        let root = Root { hash: TradeHash::NONE, quantity_e8: 0, date: Date::NONE };
+        let root = Root { hash: TradeHash::NONE, quantity_e8: 0, date: Date::NONE, to_account: NO_NAME };
         let (position, estimate) = (NO_POSITION, Estimate::default());
         Self { class, reason, position, of: (NO_NAME, NO_NAME), version: 0, root, estimate, first: None }
     }
@@ -167,25 +169,35 @@ impl Book {
         if self.is_action_locked(&held.input) || self.is_action_locked(&after) {
             return Err(Reason::PeriodLocked);
         }
-        let root = Root { hash: held.original.hash, quantity_e8: 0, date: held.original.date() };
+        let (hash, date) = (held.original.hash, held.original.date());
+        let root = Root { hash, quantity_e8: 0, date, to_account: NO_NAME };
         let of = (NO_NAME, instrument);
         Ok(AmendDecision { root, of, ..AmendDecision::apart(Class::Applied, Reason::None) })
     }
 
     fn accept(&self, input: &AmendInput, target: Target, scratch: &mut Scratch) -> Result<AmendDecision, Reason> {
         let (number, fresh) = match target {
-            Target::Trade { position, quantity_e8, date } => {
-                (position, Some(Root { hash: input.target, quantity_e8, date }))
+            Target::Trade { position, quantity_e8, date, to_account } => {
+                (position, Some(Root { hash: input.target, quantity_e8, date, to_account }))
             }
             Target::Amendment { position } => (position, None),
             Target::Unknown | Target::Held | Target::Action => return Err(Reason::BadTarget),
         };
         let position = self.positions.get(number as usize).ok_or(Reason::BadTarget)?;
+        let root = self.amendments.root_of(input.target).or(fresh).ok_or(Reason::BadTarget)?;
+        let own = (position.account, position.instrument);
         let repeats = |given, held| given == NO_NAME || given == held;
-        if !repeats(input.account, position.account) || !repeats(input.instrument, position.instrument) {
+        let may_move = input.kind == AmendKind::Correct && root.to_account == NO_NAME;
+        let stays = repeats(input.account, own.0) && repeats(input.instrument, own.1);
+        if !stays && !may_move {
             return Err(Reason::NotSupported);
         }
-        let terms = &self.instruments[position.instrument as usize].terms;
+        let (before, after) = self.amendments.effect(&root, input);
+        let (was_of, is_of) = (before.of(own), after.of(own));
+        if self.key_hash(is_of.0, is_of.1).is_none() {
+            return Err(Reason::UnknownName);
+        }
+        let terms = &self.instruments[is_of.1 as usize].terms;
         if terms.currency != NO_NAME && input.changes.currency().is_some_and(|named| named != terms.currency) {
             return Err(Reason::CurrencyMismatch);
         }
@@ -195,10 +207,11 @@ impl Book {
         // The door holds a trade's price against them; of an amendment only the book knows the instrument.
         input.changes.price_e8().map_or(Ok(()), |price_e8| terms.check_price(price_e8))?;
         self.amendments.admit(input.kind, input.target)?;
-        let root = self.amendments.root_of(input.target).or(fresh).ok_or(Reason::BadTarget)?;
-        let (before, after) = self.amendments.effect(&root, input);
-        let refuses = |date| self.is_locked(position.account, date, &self.rules_on(position, date));
-        if refuses(before.date) || refuses(after.date) {
+        if self.find(is_of.0, is_of.1).is_none() && self.positions.len() == self.limits.positions_max {
+            return Err(Reason::PositionCapacity);
+        }
+        let refuses = |of, date| self.refuses_at(of, date) || self.refuses_at((root.to_account, own.1), date);
+        if refuses(was_of, before.date) || refuses(is_of, after.date) {
             return Err(Reason::PeriodLocked);
         }
         let estimate = self.estimate(position, input, &root, &before, &after, scratch)?;
@@ -206,7 +219,7 @@ impl Book {
             class: Class::Provisional,
             reason: Reason::None,
             position: number,
-            of: (position.account, position.instrument),
+            of: own,
             version: position.version + 1,
             root,
             estimate,
@@ -223,14 +236,21 @@ impl Book {
         after: &Effective,
         scratch: &mut Scratch,
     ) -> Result<Estimate, Reason> {
+        let own = (position.account, position.instrument);
+        let is_moved = |effective: &Effective| effective.of(own) != own;
         let stood = match self.forwards.find(root.hash) {
             Some(waiting) => Standing { booked_e8: 0, waiting_e8: waiting.input.signed_quantity_e8() },
             None if !before.is_in => Standing { booked_e8: 0, waiting_e8: 0 },
+            // Of another position by then, which the replay sees to; what waits does so here.
+            None if !self.amendments.waits(root.hash) && is_moved(before) => Standing { booked_e8: 0, waiting_e8: 0 },
             // As it was counted, whatever the business date says by now: the replay moves it.
             None if self.amendments.waits(root.hash) => Standing { booked_e8: 0, waiting_e8: before.quantity_e8 },
             None => Standing { booked_e8: before.quantity_e8, waiting_e8: 0 },
         };
-        let stands = self.standing(after);
+        let mut stands = self.standing(after);
+        if is_moved(after) {
+            stands.booked_e8 = 0;
+        }
         let (waited, waits) = (stood.waiting_e8, stands.waiting_e8);
         let sum = |sum: i64, less: i64, more: i64| sum.checked_sub(less)?.checked_add(more);
         sum(position.forward_quantity_e8, waited, waits).ok_or(Reason::Overflow)?;

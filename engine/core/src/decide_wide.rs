@@ -70,6 +70,17 @@ impl Book {
             && rules.locked_changes == LockedChanges::Refuse
     }
 
+    /// Whether a period lock refuses a change of a position's history on a date, by the rules in force there; of nobody's
+    /// (`NO_NAME`) it does not.
+    #[must_use]
+    pub fn refuses_at(&self, (account, instrument): (NameId, NameId), date: Date) -> bool {
+        if account == NO_NAME || date > self.locks.latest() {
+            return false;
+        }
+        let rules = self.contracts.in_force(account, instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT);
+        self.is_locked(account, date, &rules)
+    }
+
     /// Whether a lock of any position of the instrument refuses the action at its place.
     #[must_use]
     pub fn is_action_locked(&self, input: &ActionInput) -> bool {

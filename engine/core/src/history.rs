@@ -191,7 +191,10 @@ pub struct History {
 pub struct Effective {
     /// The items that are booked, in chronological order.
     pub items: Vec<Item>,
-    /// Amended trades whose date has not come; trades that nothing amended wait where they are.
+    /// Trades that corrects have moved to another position, as corrected; in chronological order.
+    pub moved: Vec<TradeInput>,
+    /// Amended trades whose date has not come, each with the account and instrument that it came with; trades that
+    /// nothing amended wait where they are.
     pub waiting: Vec<Forward>,
     /// All trades that wait: how many, their quantity with its sign, and the sum of the magnitudes. `None`: the sums
     /// leave their range.
@@ -319,18 +322,24 @@ impl History {
                 continue;
             }
             for &correct in &amended.corrects {
-                self.amendments[correct].changes.lay_over(&mut input);
+                self.amendments[correct].lay_over(&mut input);
             }
             if today.is_some_and(|today| input.effective_date > today) {
+                let TradeInput { account, instrument, .. } = accepted.input;
+                let input = TradeInput { account, instrument, ..input };
                 forwards.add(&input);
                 let Place { sequence, address } = accepted.place;
                 found.waiting.push(Forward { input, position: u32::MAX, sequence, address });
+            } else if (input.account, input.instrument) != (accepted.input.account, accepted.input.instrument) {
+                found.moved.push(input);
             } else {
                 found.items.push(Item::Trade(input));
             }
         }
-        found.items.extend(self.arrivals.values().copied().map(Item::Arrival));
+        let arrived = |leg: &Leg| leg.trade.map_or(Item::Arrival(*leg), Item::Trade);
+        found.items.extend(self.arrivals.values().map(arrived));
         found.items.sort_unstable_by_key(Item::key);
+        found.moved.sort_unstable_by_key(TradeInput::key);
         found.waiting.sort_unstable_by_key(|waiting| waiting.input.key());
         found.forwards = forwards.in_range();
         found

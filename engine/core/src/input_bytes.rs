@@ -5,6 +5,17 @@ use crate::bytes::{Reader, Truncated, Writer};
 use crate::command::{Side, TradeInput, TradeKind, TradeType};
 use crate::date::Date;
 use crate::id::{ChronoKey, DayPart, TradeHash, TradeId};
+use crate::limits::{CORRELATION_BYTES_MAX, TRADE_ID_BYTES_MAX};
+
+/// Bytes of a trade's input without its texts, with their lengths.
+const TRADE_INPUT_BYTES: usize = 2 * 4 + 2 * 16 + 8 * 4 + 2 * 4 + 4 + 6 * 8 + 8;
+/// The same with the longest texts.
+pub(crate) const TRADE_INPUT_BYTES_MAX: usize = TRADE_INPUT_BYTES + TRADE_ID_BYTES_MAX + CORRELATION_BYTES_MAX;
+
+/// Bytes that [`Writer::trade_input`] writes.
+pub(crate) fn trade_input_bytes(input: &TradeInput) -> usize {
+    TRADE_INPUT_BYTES + input.trade_id.as_bytes().len() + input.correlation.as_bytes().len()
+}
 
 /// Bytes that are no input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

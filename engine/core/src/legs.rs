@@ -12,7 +12,8 @@ use alloc::vec::Vec;
 use crate::action_input::ActionInput;
 use crate::book::Book;
 use crate::bytes::{Reader, Writer};
-use crate::command::{NO_PRICE, NameClass};
+use crate::command::{NO_PRICE, NameClass, TradeInput};
+use crate::date::Date;
 use crate::digest;
 use crate::event::{Averaged, TradeEvent};
 use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash, TradeId};
@@ -37,20 +38,52 @@ pub struct Leaving {
     pub is_long: bool,
     /// As it leaves; price [`NO_PRICE`] where units or cost have changed.
     pub lot: Lot,
+    /// A trade that a correct has moved goes whole, as corrected; the lot is none then.
+    pub trade: Option<TradeInput>,
 }
 
+/// What goes beside a trade that goes whole.
+const NO_LOT: Lot = Lot {
+    origin: TradeHash::NONE,
+    quantity_e8: 0,
+    cost_e16: 0,
+    base_cost_e16: 0,
+    price_e8: NO_PRICE,
+    acquired: Date::NONE,
+    sub_account: NO_NAME,
+};
+
 impl Leaving {
+    /// A trade that corrects have moved to the position of the account and instrument that it names.
+    #[must_use]
+    pub fn of_moved(input: &TradeInput) -> Self {
+        Self {
+            key: input.key(),
+            to_account: input.account,
+            to_instrument: input.instrument,
+            number: 0,
+            is_long: input.side.sign() > 0,
+            lot: NO_LOT,
+            trade: Some(*input),
+        }
+    }
+
     /// As it goes from this position.
     #[must_use]
     pub fn from(&self, source: &Position, number: u32) -> Leg {
         let or = |name, own| if name == NO_NAME { own } else { name };
         Leg {
-            key: ChronoKey { hash: identity(source.key_hash, self.key.hash, self.number), ..self.key },
+            // A trade that goes whole keeps its own identity.
+            key: match self.trade {
+                Some(_) => self.key,
+                None => ChronoKey { hash: identity(source.key_hash, self.key.hash, self.number), ..self.key },
+            },
             source: number,
             account: or(self.to_account, source.account),
             instrument: or(self.to_instrument, source.instrument),
             is_long: self.is_long,
             lot: self.lot,
+            trade: self.trade,
         }
     }
 }
@@ -64,6 +97,7 @@ pub(crate) fn leaving_by_action(input: &ActionInput, is_long: bool, gone: &[Lot]
         number,
         is_long,
         lot: *lot,
+        trade: None,
     };
     out.extend((0..).zip(gone).map(leaving));
 }
@@ -88,6 +122,7 @@ pub(crate) fn leaving_by_transfer(lots: &LotArena, before: &Position, event: &Tr
             number,
             is_long: before.quantity_e8 > 0,
             lot,
+            trade: None,
         });
     }
 }
@@ -184,6 +219,8 @@ pub struct Leg {
     pub is_long: bool,
     /// As it arrives; price [`NO_PRICE`]: what cost and quantity say.
     pub lot: Lot,
+    /// A trade that a correct has moved here, as corrected; the lot is none then.
+    pub trade: Option<TradeInput>,
 }
 
 /// What a leg does to its target's history.
@@ -226,11 +263,16 @@ pub struct Due {
 impl Due {
     fn digest(&self, names: &Names) -> u64 {
         // The source's number is left out: its name is in the identity.
-        let Leg { key, source: _, account, instrument, is_long, lot } = &self.leg;
+        let Leg { key, source: _, account, instrument, is_long, lot, trade } = &self.leg;
         let named = |class, id| names.hash(class, id).unwrap_or(u64::from(id));
         let hash = digest::mix(named(NameClass::Account, *account), named(NameClass::Instrument, *instrument));
         let hash = digest::mix(hash, u64::from(self.sending as u8) << 1 | u64::from(*is_long));
         let hash = digest::mix(hash, u64::from(key.date.0 as u32));
+        // Of a trade what is most often corrected; the target's history says the rest.
+        let hash = trade.as_ref().map_or(hash, |input| {
+            let hash = digest::mix(hash, input.signed_quantity_e8() as u64);
+            digest::mix(digest::mix(hash, input.price_e8 as u64), input.fees_e8 as u64)
+        });
         let tag = digest::lot_tag(digest::mix(hash, key.hash.0 as u64), names, lot);
         let costs = digest::lot_cost(tag, lot.cost_e16, lot.base_cost_e16);
         digest::lot_quantity(tag, lot.quantity_e8).wrapping_add(costs)
@@ -438,6 +480,14 @@ impl Writer {
             self.u32(id);
         }
         self.lot(&leg.lot);
+        self.moved(leg.trade.as_ref());
+    }
+
+    fn moved(&mut self, trade: Option<&TradeInput>) {
+        self.u32(u32::from(trade.is_some()));
+        if let Some(input) = trade {
+            self.trade_input(input);
+        }
     }
 
     pub(crate) fn leaving(&mut self, leaving: &Leaving) {
@@ -446,6 +496,7 @@ impl Writer {
             self.u32(id);
         }
         self.lot(&leaving.lot);
+        self.moved(leaving.trade.as_ref());
     }
 }
 
@@ -453,13 +504,23 @@ impl Reader<'_> {
     pub(crate) fn leg(&mut self) -> Result<Leg, BadInput> {
         let key = self.key()?;
         let [source, account, instrument, is_long] = [self.u32()?, self.u32()?, self.u32()?, self.u32()?];
-        Ok(Leg { key, source, account, instrument, is_long: is_long == 1, lot: self.lot()? })
+        let (is_long, lot, trade) = (is_long == 1, self.lot()?, self.moved()?);
+        Ok(Leg { key, source, account, instrument, is_long, lot, trade })
+    }
+
+    fn moved(&mut self) -> Result<Option<TradeInput>, BadInput> {
+        match self.u32()? {
+            0 => Ok(None),
+            1 => self.trade_input().map(Some),
+            _ => Err(BadInput),
+        }
     }
 
     pub(crate) fn leaving(&mut self) -> Result<Leaving, BadInput> {
         let key = self.key()?;
         let [to_account, to_instrument, number, is_long] = [self.u32()?, self.u32()?, self.u32()?, self.u32()?];
-        Ok(Leaving { key, to_account, to_instrument, number, is_long: is_long == 1, lot: self.lot()? })
+        let (is_long, lot, trade) = (is_long == 1, self.lot()?, self.moved()?);
+        Ok(Leaving { key, to_account, to_instrument, number, is_long, lot, trade })
     }
 }
 

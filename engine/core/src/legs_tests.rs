@@ -28,7 +28,7 @@ fn leaving(day: i32, number: u32, quantity_e8: i64) -> Leaving {
     };
     let key =
         ChronoKey { date: Date(day), hash: TradeHash(u128::from(day.unsigned_abs()) << 80 | 9), ..ChronoKey::MIN };
-    Leaving { key, to_account: NO_NAME, to_instrument: 1, number, is_long: true, lot }
+    Leaving { key, to_account: NO_NAME, to_instrument: 1, number, is_long: true, lot, trade: None }
 }
 
 fn leg(day: i32, number: u32, quantity_e8: i64) -> Leg {

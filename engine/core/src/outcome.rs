@@ -486,10 +486,12 @@ mod tests {
             number: 3,
             is_long: true,
             lot,
+            trade: None,
         };
+        let moved = Leaving::of_moved(&TradeInput::EMPTY);
         let figures = PeriodFigures { realized_e16: 1, long_e16: -2, base_e16: 3, fees_e16: 4, dividends_e16: -5 };
         let outcome = Outcome {
-            leaving: vec![leaving],
+            leaving: vec![leaving, moved],
             days: Days(vec![(Date(-3), figures), (Date(7), PeriodFigures::default())]),
             adjusted: Adjusted { through: Date(5), figures },
             after: Figures {

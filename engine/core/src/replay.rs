@@ -139,13 +139,14 @@ pub fn replay_history(
     multiplier_e8: i64,
     scratch: &mut Scratch,
 ) -> Result<Outcome, ReplayError> {
-    let Effective { mut items, waiting, forwards, amended } = history.effective(today);
+    let Effective { mut items, moved, waiting, forwards, amended } = history.effective(today);
     // Each was accepted; only corrects can bring their sums out of range.
     let (forwards, forward_quantity_e8, forward_gross_e8) = forwards.ok_or_else(|| {
         ReplayError::Item(waiting.first().map_or(TradeId::EMPTY, |w| w.input.trade_id), Reason::Overflow)
     })?;
     items.extend(actions.iter().copied().map(Item::Action));
-    let outcome = replay(&mut items, contracts, multiplier_e8, scratch)?;
+    let mut outcome = replay(&mut items, contracts, multiplier_e8, scratch)?;
+    outcome.leaving.extend(moved.iter().map(Leaving::of_moved));
     Ok(Outcome { waiting, amended, forwards, forward_quantity_e8, forward_gross_e8, ..outcome })
 }
 

@@ -83,6 +83,8 @@ pub(super) struct Ledger {
     /// What actions did to each position.
     acted: HashMap<(NameId, NameId), Vec<Acted>>,
     adjustments: Vec<AdjustmentRow>,
+    /// Trades that corrects have moved to another position.
+    moved: HashSet<TradeHash>,
     corrections: Vec<CorrectionRow>,
 }
 
@@ -182,6 +184,14 @@ impl Ledger {
     /// What a replay made of amended trades.
     fn note_outcome(&mut self, outcome: &Outcome) {
         for (trade, standing) in &outcome.amended {
+            let is_moved =
+                outcome.leaving.iter().any(|leaving| leaving.trade.is_some_and(|input| input.hash == *trade));
+            if !is_moved {
+                self.moved.remove(trade);
+            } else if self.moved.insert(*trade) {
+                // The position that it goes to says what it does there.
+                self.figures.remove(trade);
+            }
             // Booked or out: in both cases it does not wait, until the next lines say so.
             if self.waiting.remove(trade).is_some() && *standing != Standing::Cancelled {
                 self.matured.insert(*trade);

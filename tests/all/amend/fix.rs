@@ -58,8 +58,8 @@ fn cancels_and_corrects_come_through_the_fix_door() {
     assert_eq!(amend(&mut client, "X2", "H", "T2", &[]).word("outcome"), "duplicate");
     let answer = amend(&mut client, "X2", "G", "T2", &[(32, "9")]);
     assert_eq!((answer.get(939), answer.word("code")), ("1", "ID_CONFLICT"), "{answer:?}");
-    // Another instrument is no correction; nor is one of a correct.
-    client.send("8", &[(17, "X3"), (19, "T1"), (150, "G"), (55, "MSFT"), (32, "9")]);
+    // A cancel of another instrument's is none; nor is a correct of a correct.
+    client.send("8", &[(17, "X3"), (19, "T1"), (150, "H"), (55, "MSFT")]);
     assert_eq!(client.answer().word("code"), "NOT_SUPPORTED");
     assert_eq!(amend(&mut client, "X3", "G", "X1", &[(32, "9")]).word("code"), "NOT_SUPPORTED");
     // The cancel of the cancel: the trade is back.

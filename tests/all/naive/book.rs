@@ -217,7 +217,7 @@ impl Both {
         let position = self.engine.find(place.0, place.1).expect("a position of both");
         match self.model.positions[&place].accepted.iter().find(|accepted| accepted.trade.id == *id) {
             Some(Accepted { trade, .. }) => {
-                Target::Trade { position, quantity_e8: e8(trade.signed()), date: Date(trade.date) }
+                Target::Trade { position, quantity_e8: e8(trade.signed()), date: Date(trade.date), to_account: NO_NAME }
             }
             None => Target::Amendment { position },
         }

@@ -303,6 +303,8 @@ impl Draw {
         let changes = if one_in(rng, 2) { Some(self.changes(&target, dates)) } else { None };
         let rng = &mut self.rng;
         self.amendments.push(id.clone());
+        // The model does not move trades: corrects name no position.
+        let names = changes.is_none();
         Amendment {
             hash: TradeHash::new(b"test", id.as_bytes()).0,
             id,
@@ -310,8 +312,8 @@ impl Draw {
             changes,
             executed_at: if one_in(rng, 2) { Some(rng.between(0, 2)) } else { None },
             source_order: rng.below(3),
-            account: if one_in(rng, 12) { Some(rng.below(u64::from(NAMES)) as Name) } else { None },
-            instrument: if one_in(rng, 12) { Some(rng.below(u64::from(NAMES)) as Name) } else { None },
+            account: if names && one_in(rng, 12) { Some(rng.below(u64::from(NAMES)) as Name) } else { None },
+            instrument: if names && one_in(rng, 12) { Some(rng.below(u64::from(NAMES)) as Name) } else { None },
         }
     }
 

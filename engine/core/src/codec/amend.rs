@@ -76,7 +76,7 @@ struct AmendV1 {
     amend_id_bytes: u8,
     target_id_bytes: u8,
     correlation_bytes: u8,
-    reserved: [u8; 4],
+    root_to_account: u32,
 }
 
 #[derive(Archive, Serialize)]
@@ -176,7 +176,7 @@ pub(super) fn encode_amend(event: &AmendEvent<'_>, out: &mut [u8]) {
         amend_id_bytes: amend_id.len() as u8,
         target_id_bytes: target_id.len() as u8,
         correlation_bytes: correlation.len() as u8,
-        reserved: [0; 4],
+        root_to_account: root.to_account,
     };
     write(&archived, head);
     let (text, rows) = rest.split_at_mut(text_bytes(input));
@@ -250,6 +250,7 @@ pub(super) fn decode_amend<'a>(runs: &'a mut Vec<Run>, payload: &[u8]) -> Option
             hash: TradeHash(v.root.to_native()),
             quantity_e8: v.root_quantity_e8.to_native(),
             date: Date(v.root_date.to_native()),
+            to_account: v.root_to_account.to_native(),
         },
         estimate: Estimate {
             moved_e8: v.moved_e8.to_native(),

@@ -8,10 +8,12 @@ use super::layout::OriginV1;
 use super::runs::{RUN_BYTES, align_runs, read_runs, write_runs};
 use super::{fixed, write};
 use crate::arrival::ArrivedEvent;
+use crate::bytes::{Reader, Writer};
 use crate::date::Date;
 use crate::decide::Booked;
 use crate::event::{Averaged, Event, Reason, Run};
 use crate::id::{ChronoKey, DayPart, TradeHash, TradeId};
+use crate::input_bytes::{TRADE_INPUT_BYTES_MAX, trade_input_bytes};
 use crate::legs::{Due, Leg, Sending};
 use crate::limits::RUNS_PER_TRADE_MAX;
 use crate::lots::Lot;
@@ -58,6 +60,7 @@ struct ArrivedV1 {
     reserved: [u8; 8],
 }
 
+const _: () = assert!(TRADE_INPUT_BYTES_MAX <= RUNS_PER_TRADE_MAX * RUN_BYTES);
 // Frozen: this size is on disk.
 const _: () = assert!(size_of::<ArchivedArrivedV1>() == 352);
 
@@ -69,10 +72,13 @@ const FLAG_LONG: u8 = 1;
 const FLAG_LATE: u8 = 2;
 const FLAG_ON_PROVISIONAL: u8 = 4;
 const FLAG_BOOKS: u8 = 8;
+/// A moved trade's words follow the runs, of which there are none then.
+const FLAG_MOVED: u8 = 16;
 
 pub(super) fn arrived_bytes(event: &ArrivedEvent<'_>) -> usize {
     let id = event.due.leg.key.trade_id.as_bytes().len();
-    size_of::<ArchivedArrivedV1>() + align_runs(id) + event.runs.len() * RUN_BYTES
+    let moved = event.due.leg.trade.as_ref().map_or(0, trade_input_bytes);
+    size_of::<ArchivedArrivedV1>() + align_runs(id) + event.runs.len() * RUN_BYTES + moved
 }
 
 pub(super) fn encode_arrived(event: &ArrivedEvent<'_>, out: &mut [u8]) {
@@ -117,7 +123,8 @@ pub(super) fn encode_arrived(event: &ArrivedEvent<'_>, out: &mut [u8]) {
             flags: flag(leg.is_long, FLAG_LONG)
                 | flag(event.late, FLAG_LATE)
                 | flag(event.on_provisional, FLAG_ON_PROVISIONAL)
-                | flag(event.books, FLAG_BOOKS),
+                | flag(event.books, FLAG_BOOKS)
+                | flag(leg.trade.is_some(), FLAG_MOVED),
             part: key.part as u8,
             method: booked.method as u8,
             averaged: booked.averaged as u8,
@@ -130,7 +137,13 @@ pub(super) fn encode_arrived(event: &ArrivedEvent<'_>, out: &mut [u8]) {
     let (id_bytes, padding) = text.split_at_mut(id.len());
     id_bytes.copy_from_slice(id);
     padding.fill(0);
+    let (rows, moved) = rows.split_at_mut(event.runs.len() * RUN_BYTES);
     write_runs(event.runs, rows);
+    if let Some(input) = &leg.trade {
+        let mut words = Writer::with_capacity(moved.len());
+        words.trade_input(input);
+        moved.copy_from_slice(words.bytes());
+    }
 }
 
 pub(super) fn decode_arrived<'a>(payload: &[u8], room: &'a mut Vec<Run>) -> Option<Event<'a>> {
@@ -138,7 +151,16 @@ pub(super) fn decode_arrived<'a>(payload: &[u8], room: &'a mut Vec<Run>) -> Opti
     let id_bytes = usize::from(v.cause_id_bytes);
     let (text, rows) = rest.split_at_checked(align_runs(id_bytes))?;
     let runs = usize::from(v.runs.to_native());
+    let (rows, moved) = rows.split_at_checked(runs * RUN_BYTES)?;
     read_runs(room, runs, rows)?;
+    let mut words = Reader::new(moved);
+    let trade = match v.flags & FLAG_MOVED {
+        0 => None,
+        _ => Some(words.trade_input().ok()?),
+    };
+    if !words.is_empty() {
+        return None;
+    }
     let key = ChronoKey {
         date: Date(v.date.to_native()),
         part: DayPart::from_u8(v.part)?,
@@ -163,6 +185,7 @@ pub(super) fn decode_arrived<'a>(payload: &[u8], room: &'a mut Vec<Run>) -> Opti
         instrument: v.instrument.to_native(),
         is_long: v.flags & FLAG_LONG != 0,
         lot,
+        trade,
     };
     let booked = Booked {
         method: LotMethod::from_u8(v.method)?,

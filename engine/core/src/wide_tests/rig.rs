@@ -70,7 +70,7 @@ pub(super) struct Rig {
     /// The outcomes of all replays: bodies by their number.
     bodies: Vec<Outcome>,
     /// Position, signed quantity and date of each accepted trade, as it was accepted.
-    trades: BTreeMap<TradeHash, (u32, i64, Date)>,
+    trades: BTreeMap<TradeHash, Target>,
     /// Position of each accepted amendment.
     amended: BTreeMap<TradeHash, u32>,
 }
@@ -138,11 +138,7 @@ impl Rig {
             return self.trade(input).1;
         }
         if let Command::Amend(input) = command {
-            let of_trade = self.trades.get(&input.target).map(|&(position, quantity_e8, date)| Target::Trade {
-                position,
-                quantity_e8,
-                date,
-            });
+            let of_trade = self.trades.get(&input.target).copied();
             let of_amendment = self.amended.get(&input.target).map(|&position| Target::Amendment { position });
             if let Some(target) = of_trade.or(of_amendment) {
                 return self.amend(input, target);
@@ -191,7 +187,8 @@ impl Rig {
         let event = Event::Trade(decision.event(input, &Origin::INTERNAL, &self.scratch));
         Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
         if decision.class.is_accepted() {
-            let of = (decision.position, input.signed_quantity_e8(), input.effective_date);
+            let (quantity_e8, date, to_account) = (input.signed_quantity_e8(), input.effective_date, input.to_account);
+            let of = Target::Trade { position: decision.position, quantity_e8, date, to_account };
             self.trades.insert(input.hash, of);
         }
         (decision.class, decision.reason)

@@ -145,7 +145,7 @@ impl<'a> FixAmend<'a> {
             let text = "GrossTradeAmt must not be below zero";
             return Err(Refusal::value(Tag::GrossTradeAmt, "CONSIDERATION_NEGATIVE", text));
         }
-        if self.changes() == ChangeWords::default() {
+        if self.changes() == ChangeWords::default() && self.account.is_none() {
             return Err(Refusal::missing(Tag::LastQty, "CHANGE_MISSING", "a correct restates at least one field"));
         }
         Ok(())

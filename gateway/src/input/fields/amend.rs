@@ -1,5 +1,7 @@
 //! Lines that amend: cancels, corrects, and an operator's resolution.
 
+use std::fmt::Write as _;
+
 use lotbook_core::amend::AmendKind;
 use lotbook_core::id::TradeHash;
 use lotbook_core::limits::NOTE_BYTES_MAX;
@@ -99,12 +101,21 @@ impl Fields<'_> {
             cash_in_lieu_e8: self.decimal(Field::CashInLieuPrice)?,
             record_date: self.optional_date(Field::RecordDate)?,
         };
-        if changes == ChangeWords::default() {
+        let at_ns = self.timestamp(Field::At)?;
+        let line = self.amendment(AmendKind::Correct, String::new(), target_id, at_ns, changes)?;
+        if line.changes == ChangeWords::default() && line.account.is_none() && line.instrument.is_none() {
             return Err(LineError::line(Code::MissingField, "a correct names the fields that it changes"));
         }
-        let amend_id = given.unwrap_or_else(|| made_id(AmendKind::Correct, &target_id, &changes.words()));
-        let at_ns = self.timestamp(Field::At)?;
-        self.amendment(AmendKind::Correct, amend_id, target_id, at_ns, changes)
+        let amend_id = given.unwrap_or_else(|| {
+            let mut words = line.changes.words();
+            for (field, name) in [("account", &line.account), ("instrument", &line.instrument)] {
+                if let Some(name) = name {
+                    let _ = write!(words, "{field}={name};");
+                }
+            }
+            made_id(AmendKind::Correct, &line.target_id, &words)
+        });
+        Ok(AmendLine { amend_id, ..line })
     }
 
     fn amendment(
