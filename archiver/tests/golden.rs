@@ -1,9 +1,8 @@
 //! One event of every kind, as bytes and as a line, against files that were written once.
 //!
 //! `golden/events_v1.hex` is the guard of the format: today's encoder must still produce these
-//! bytes, and today's decoder must still read them. It is never rewritten: a change in layout is a
-//! new schema version with a file of its own. `golden/events.jsonl` may be written anew with
-//! `LOTBOOK_GOLDEN=write`, which must only ever add keys.
+//! bytes, and today's decoder must still read them. It is never rewritten: a change in layout is a new schema version with a
+//! file of its own. `golden/events.jsonl` may be written anew with `LOTBOOK_GOLDEN=write`, which must only ever add keys.
 
 #[path = "golden/amend.rs"]
 mod amend;
