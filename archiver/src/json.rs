@@ -255,6 +255,8 @@ impl<N: Names> Line<'_, N> {
             Event::Action(action) => self.action(map, action),
             Event::Taken(taken) => self.taken(map, taken),
             Event::Arrived(arrived) => self.arrived(map, arrived),
+            Event::Received(received) => self.received(map, received),
+            Event::Delivered(delivered) => map.serialize_entry("through", &delivered.through),
             Event::Settled(settled) => {
                 map.serialize_entry("change", &settled.ordinal)?;
                 map.serialize_entry("positions", &settled.positions)

@@ -1,8 +1,8 @@
 //! One event of every kind, as bytes and as a line, against files that were written once.
 //!
-//! `golden/events_v1.hex` is the guard of the format: today's encoder must still produce these
-//! bytes, and today's decoder must still read them. It is never rewritten: a change in layout is a new schema version with a
-//! file of its own. `golden/events.jsonl` may be written anew with `LOTBOOK_GOLDEN=write`, which must only ever add keys.
+//! `golden/events_v1.hex` is the guard of the format: today's encoder must still produce these bytes, and today's decoder must still
+//! read them. It is never rewritten: a change in layout is a new schema version with a file of its own. `golden/events.jsonl` may be
+//! written anew with `LOTBOOK_GOLDEN=write`, which must only ever add keys.
 
 #[path = "golden/amend.rs"]
 mod amend;
@@ -276,7 +276,7 @@ fn events() -> Vec<Event<'static>> {
 }
 
 /// A split for which a position's fraction was paid out, a late contract change, and a lock that had to wait.
-fn wide_events() -> [Event<'static>; 6] {
+fn wide_events() -> [Event<'static>; 8] {
     let input = ActionInput {
         action_id: TradeId::new(b"split:EUR/USD:2020-03-05").expect("short"),
         hash: TradeHash::new(b"desk", b"split:EUR/USD:2020-03-05"),
@@ -351,17 +351,16 @@ fn wide_events() -> [Event<'static>; 6] {
         runs: &[],
         ..taken
     };
+    let input = LockInput { account: 0, through: Date(18_325) };
     [
         Event::Action(action),
         Event::Taken(taken),
         Event::Taken(touched),
         arrive::arrived(),
+        arrive::received(),
+        arrive::delivered(),
         Event::Settled(SettledEvent { origin: Origin::INTERNAL, ordinal: 2, positions: 100_000 }),
-        Event::PeriodLock(LockEvent {
-            origin: origin(),
-            reason: Reason::NotReconciled,
-            input: LockInput { account: 0, through: Date(18_325) },
-        }),
+        Event::PeriodLock(LockEvent { origin: origin(), reason: Reason::NotReconciled, input }),
     ]
 }
 

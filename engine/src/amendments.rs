@@ -63,7 +63,7 @@ impl Shard {
         let event = Event::Amended(decision.event(input, origin, &self.scratch));
         let place = log_amendment(&mut self.journal, &mut self.book, &mut self.ids, &event)?;
         self.log_digests_if_due(place);
-        if matches!(decision.class, Class::Provisional | Class::Applied) {
+        if decision.class == Class::Provisional || (decision.class == Class::Applied && self.seat.is_none()) {
             self.match_held(input.hash);
         }
         Ok(Answer {
@@ -169,7 +169,7 @@ impl Shard {
     }
 
     /// The event of a held amendment whose target has come, or whose time has run out.
-    fn book_held(&mut self, held: &Held) -> Result<Class, NotLogged> {
+    pub(crate) fn book_held(&mut self, held: &Held) -> Result<Class, NotLogged> {
         let target = self.ids.target(held.input.target, held.input.target_id.as_bytes());
         self.bring_up_target(&target)?;
         let decision = self.book.decide_held(held, target, &mut self.scratch);
@@ -225,7 +225,10 @@ impl Shard {
                 return true;
             };
             let target = self.ids.target(held.input.target, held.input.target_id.as_bytes());
-            if matches!(target, Target::Trade { .. } | Target::Amendment { .. } | Target::Action) {
+            // Amendments of actions are a matter of all shards, and wait for the house.
+            let is_common = matches!(target, Target::Action | Target::Amendment { position: NO_POSITION });
+            let is_known = matches!(target, Target::Trade { .. } | Target::Amendment { .. }) || is_common;
+            if is_known && !(is_common && self.seat.is_some()) {
                 self.stamp();
                 // What is found changes the order: begin again. Without room, in the next round.
                 self.matching.scan = Some(0);
@@ -236,6 +239,37 @@ impl Shard {
         }
         self.matching.scan = Some(from + HELD_SLICE);
         true
+    }
+}
+
+impl Shard {
+    /// Records an amendment that is refused for a reason of another shard.
+    pub(crate) fn refuse_amendment(
+        &mut self,
+        input: &AmendInput,
+        origin: &Origin,
+        reason: Reason,
+    ) -> Result<Place, NotLogged> {
+        let decision = AmendDecision::apart(Class::Rejected, reason);
+        let event = Event::Amended(decision.event(input, origin, &self.scratch));
+        let place = log_amendment(&mut self.journal, &mut self.book, &mut self.ids, &event)?;
+        self.log_digests_if_due(place);
+        Ok(place)
+    }
+
+    /// Lets a held amendment go: another shard, or all of them, have it. Says whether it was held.
+    pub(crate) fn release(&mut self, hash: TradeHash, reason: Reason) -> Result<bool, NotLogged> {
+        let Some(held) = self.book.held().find(hash).copied() else { return Ok(false) };
+        let decision =
+            AmendDecision { first: Some((held.sequence, held.address)), ..AmendDecision::apart(Class::Lapsed, reason) };
+        let origin = Origin { occurred_at_ns: self.now_ns, causation: held.sequence, ..Origin::INTERNAL };
+        let event = Event::Amended(decision.event(&held.input, &origin, &self.scratch));
+        let place = log_amendment(&mut self.journal, &mut self.book, &mut self.ids, &event)?;
+        self.log_digests_if_due(place);
+        if self.matching.scan.is_some() {
+            self.matching.scan = Some(0);
+        }
+        Ok(true)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Checkpoints: the follower's state at one sequence, so that recovery reads the log's tail only.
 //!
 //! File `checkpoint-<sequence, 16 hex digits>`, little endian: magic, layout version, log id, sequence
-//! and checksum of the last applied record, then sections (sources, provisional ids, trade ids, image
-//! of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
+//! and checksum of the last applied record, number of facts, then sections
+//! (sources, provisional ids, breaks, resolutions, ids of other shards, trade ids, image of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
 //! and only once the log is durable beyond it, so that no checkpoint names what a power cut can take.
 
 use std::collections::HashMap;
@@ -38,6 +38,10 @@ pub struct State {
     pub breaks: HashMap<u32, Vec<(TradeHash, Reason)>>,
     /// Who resolved the breaks of a position, and why.
     pub resolutions: HashMap<u32, Resolution>,
+    /// Ids of trades of other shards, and of what sent their lots here.
+    pub foreign_ids: HashMap<TradeHash, Box<str>>,
+    /// How many facts ([`lotbook_core::past::is_fact`]) there were: all shards of a house have the same ones.
+    pub facts: u64,
     /// Sequence of the last applied record.
     pub sequence: u64,
     /// Checksum of that record.
@@ -60,6 +64,8 @@ impl State {
             late: HashMap::new(),
             breaks: HashMap::new(),
             resolutions: HashMap::new(),
+            foreign_ids: HashMap::new(),
+            facts: 0,
             sequence: 0,
             checksum: 0,
         }
@@ -140,7 +146,7 @@ fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Re
     out.put(&log_id.to_le_bytes())?;
     out.put(&state.sequence.to_le_bytes())?;
     out.put(&u64::from(state.checksum).to_le_bytes())?;
-    out.put(&[0; 8])?;
+    out.put(&state.facts.to_le_bytes())?;
     out.put(&(state.sources.len() as u64).to_le_bytes())?;
     for (source, offset) in &state.sources {
         out.put(&u64::from(*source).to_le_bytes())?;
@@ -170,6 +176,12 @@ fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Re
             out.put(&word.to_le_bytes())?;
         }
         out.put(note.as_bytes())?;
+    }
+    out.put(&(state.foreign_ids.len() as u64).to_le_bytes())?;
+    for (hash, id) in &state.foreign_ids {
+        out.put(&hash.0.to_le_bytes())?;
+        out.put(&(id.len() as u64).to_le_bytes())?;
+        out.put(id.as_bytes())?;
     }
     out.put(&(state.ids.len() as u64).to_le_bytes())?;
     for (first, id, Extra { quantity_e8, date, to_account }) in state.ids.iter() {
@@ -281,7 +293,7 @@ pub fn read(path: &Path, log_id: u64, limits: Limits, trade_ids_max: usize) -> R
 fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
     state.sequence = cursor.u64()?;
     state.checksum = u32::try_from(cursor.u64()?).ok()?;
-    cursor.u64()?;
+    state.facts = cursor.u64()?;
     for _ in 0..cursor.u64()? {
         let source = NameId::try_from(cursor.u64()?).ok()?;
         state.sources.insert(source, cursor.u64()?);
@@ -309,6 +321,11 @@ fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
         let (user, at_ns) = (NameId::try_from(cursor.u64()?).ok()?, cursor.u64()? as i64);
         let len = usize::try_from(cursor.u64()?).ok()?;
         state.resolutions.insert(position, Resolution { user, note: cursor.text(len)?.into(), at_ns });
+    }
+    for _ in 0..cursor.u64()? {
+        let hash = cursor.hash()?;
+        let len = usize::try_from(cursor.u64()?).ok()?;
+        state.foreign_ids.insert(hash, cursor.text(len)?.into());
     }
     for _ in 0..cursor.u64()? {
         let hash = cursor.hash()?;

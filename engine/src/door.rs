@@ -48,6 +48,8 @@ pub struct Answer {
     pub reason: Reason,
     /// Class of the first result, for duplicates.
     pub first_class: Class,
+    /// The shard whose log has the event; 0 where there is one shard only.
+    pub shard: u16,
     /// Log sequence of the event; 0 where there is none.
     pub sequence: u64,
     /// Log sequence of the first result, for duplicates.
@@ -71,6 +73,7 @@ impl Answer {
             status,
             reason: Reason::None,
             first_class: Class::Rejected,
+            shard: 0,
             sequence: 0,
             first_sequence: 0,
             version: 0,

@@ -57,6 +57,22 @@ pub enum StartError {
         /// What failed for want of them.
         source: Box<StartError>,
     },
+    /// The directory holds another number of shards, or was made by another release.
+    #[error("{dir}: {what}")]
+    Layout {
+        /// The data directory.
+        dir: PathBuf,
+        /// What does not fit, and what to do.
+        what: String,
+    },
+    /// What one shard has could not be given to another one that lacks it.
+    #[error("shard {shard} lacks what the others have, and cannot be given it: {what}")]
+    Shard {
+        /// The shard.
+        shard: u16,
+        /// Why.
+        what: String,
+    },
     /// The host's own cursor cannot be used.
     #[error("retention: {0}")]
     Cursor(#[from] lotbook_wal::CursorError),
@@ -94,6 +110,9 @@ pub enum HostError {
         /// What differs.
         what: String,
     },
+    /// Shards of a house do not have the same: a defect. Nothing more is taken in; a restart gives each what the others have.
+    #[error("the shards disagree: {0}")]
+    Disagree(String),
     /// A thread panicked.
     #[error("the {0} thread panicked")]
     Panicked(&'static str),

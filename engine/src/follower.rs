@@ -18,7 +18,8 @@ use lotbook_core::command::NameClass;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
 use lotbook_core::held::Held;
 use lotbook_core::history::Addition;
-use lotbook_core::id::{NO_NAME, TradeHash};
+use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
+use lotbook_core::legs::Due;
 use lotbook_core::limits::HELD_DATES_MAX;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::position::Reconciliation;
@@ -30,10 +31,10 @@ use parking_lot::Mutex;
 use crate::checkpoint::{self, Resolution, State};
 use crate::coldpath::{ColdQueue, Head};
 use crate::error::HostError;
-use crate::limits::{FOLLOWER_BATCH, PUBLISH_BEHIND_MS};
+use crate::limits::{FOLLOWER_BATCH, OUTBOX_SHOWN_MAX, PUBLISH_BEHIND_MS};
 use crate::past::Index;
 use crate::phase::{Phase, Phases};
-use crate::read_model::{BreakView, HeldView, LotView, PositionView, ReadModel, ResolutionView};
+use crate::read_model::{BreakView, HeldView, LotView, OutLeg, Outbox, PositionView, ReadModel, ResolutionView};
 use crate::recovery::{self, is_log_record};
 use crate::retention::holders::Checkpointed;
 use crate::side_log;
@@ -101,6 +102,9 @@ pub(crate) struct Dirty {
     breaks: bool,
     /// Positions that were published with adjustments, which a lock closes.
     adjusted: BTreeSet<u32>,
+    /// What was on its way to other shards when it was last noted, as a generation.
+    out: (u64, usize),
+    out_is: bool,
     since: Option<Instant>,
 }
 
@@ -116,6 +120,13 @@ fn mark(list: &mut Vec<u32>, is: &mut Vec<bool>, number: u32) {
 }
 
 impl Dirty {
+    fn out(&mut self, generation: (u64, usize)) {
+        if self.out != generation {
+            (self.out, self.out_is) = (generation, true);
+            self.since.get_or_insert_with(Instant::now);
+        }
+    }
+
     fn held(&mut self) {
         self.held = true;
         self.since.get_or_insert_with(Instant::now);
@@ -148,6 +159,7 @@ impl Follower {
         }
         self.dirty.held();
         self.dirty.breaks = true;
+        self.dirty.out(self.state.book.legs().channels().generation());
         self.checkpointed = self.state.sequence;
         self.advance();
         self.publish();
@@ -251,7 +263,8 @@ impl Follower {
     fn advance(&self) {
         let book = &self.state.book;
         let digest = book.economic_digest();
-        let on_the_way = book.actions().pending().len() + book.legs().due_len();
+        let legs = book.legs();
+        let on_the_way = book.actions().pending().len() + legs.due_len() + legs.channels().out_len();
         let waiting = (book.provisional_positions(), on_the_way);
         self.past.advance(book);
         self.model.advance(self.state.sequence, waiting, book.business_date(), digest);
@@ -259,11 +272,22 @@ impl Follower {
 
     fn publish(&mut self) {
         let (book, names) = (&self.state.book, self.state.book.names());
+        // Before the positions: who sees that a source is reconciled sees what it sent.
+        if std::mem::take(&mut self.dirty.out_is) {
+            self.model.publish_outbox(outbox(&self.state));
+        }
+        let has_others = book.legs().has_others();
         let positions = std::mem::take(&mut self.dirty.positions);
         self.past.moved(book, positions.iter().copied());
         for number in positions {
             self.dirty.position_is[number as usize] = false;
             let position = &book.positions()[number as usize];
+            if has_others {
+                let sources = book.sources_of(number);
+                if !sources.is_empty() {
+                    self.model.publish_sources((position.account, position.instrument), &sources);
+                }
+            }
             let view = view(&self.state, number);
             if view.adjusted.is_some() {
                 self.dirty.adjusted.insert(number);
@@ -359,6 +383,7 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
     {
         state.book.dependants_of(number).into_iter().for_each(|dependant| dirty.position(dependant));
     }
+    dirty.out(state.book.legs().channels().generation());
     match event {
         Event::Trade(trade) if trade.class.is_accepted() => {
             dirty.position(trade.position);
@@ -393,6 +418,17 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
         }
         Event::PeriodLock(lock) if lock.reason == Reason::None => {
             std::mem::take(&mut dirty.adjusted).into_iter().for_each(|number| dirty.position(number));
+            // One shard grants no lock while a position waits. A lock that a house has decided may find one that a leg has just
+            // reached, and it is replayed against the days that are closed now.
+            if state.book.legs().has_others() {
+                (0..state.book.positions().len() as u32).for_each(|number| feed(queue, state, number));
+            }
+        }
+        Event::Received(received) => {
+            if let Some(target) = state.book.find(received.due.leg.account, received.due.leg.instrument) {
+                dirty.position(target);
+                state.book.dependants_of(target).into_iter().for_each(|dependant| dirty.position(dependant));
+            }
         }
         Event::Contract { .. } => queue.changes.advance(&state.book, state.sequence),
         Event::Action(action) => {
@@ -417,7 +453,34 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
 /// Id of what breaks a rule: a trade, an action, or what sent a lot here.
 fn id_of(state: &State, hash: TradeHash) -> String {
     let sent = || state.book.legs().cause_id(hash).map(|id| id.as_str().to_owned());
-    state.ids.id(hash).map(str::to_owned).or_else(sent).unwrap_or_else(|| "?".to_owned())
+    let foreign = || state.foreign_ids.get(&hash).map(|id| id.to_string());
+    state.ids.id(hash).map(str::to_owned).or_else(sent).or_else(foreign).unwrap_or_else(|| "?".to_owned())
+}
+
+/// Id of the trade that opened a lot, here or on another shard.
+fn lot_id(state: &State, origin: TradeHash) -> Option<&str> {
+    state.ids.id(origin).or_else(|| state.foreign_ids.get(&origin).map(|id| &**id))
+}
+
+/// What is on its way to other shards.
+fn outbox(state: &State) -> Outbox {
+    let (book, channels) = (&state.book, state.book.legs().channels());
+    let of = |due: &Due| (due.leg.account, due.leg.instrument);
+    let leg = |(number, due): (u64, &Due)| {
+        let source = &book.positions()[due.leg.source as usize];
+        let id = lot_id(state, due.leg.lot.origin).and_then(|id| TradeId::new(id.as_bytes()));
+        OutLeg {
+            number,
+            partition: book.partition(due.leg.account, due.leg.instrument),
+            from: (source.account, source.instrument),
+            lot_id: id.unwrap_or(TradeId::EMPTY),
+            due: *due,
+        }
+    };
+    let mut targets: Vec<_> = channels.out().map(|(_, due)| of(due)).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    Outbox { sequence: state.sequence, first: channels.out().take(OUTBOX_SHOWN_MAX).map(leg).collect(), targets }
 }
 
 fn breaks(state: &State, number: u32) -> Vec<BreakView> {
@@ -449,6 +512,7 @@ fn held(state: &State) -> Arc<[HeldView]> {
             user: names.str(NameClass::User, input.user).into(),
             correlation: input.correlation.as_str().into(),
             sequence: held.sequence,
+            input: *input,
         }
     };
     book.held().iter().map(view).collect()
@@ -471,7 +535,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
         .lots()
         .iter(&position.block)
         .map(|lot| LotView {
-            trade_id: state.ids.id(lot.origin).unwrap_or("?").into(),
+            trade_id: lot_id(state, lot.origin).unwrap_or("?").into(),
             quantity_e8: lot.quantity_e8,
             price_e8: lot.price_e8,
             cost_e16: lot.cost_e16,

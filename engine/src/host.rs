@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 use lotbook_core::Scratch;
 use lotbook_core::id::NameId;
+use lotbook_core::legs::ALL_PARTITIONS;
 use lotbook_core::taking::ActionRoom;
 use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenReport, Opened};
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ use crate::directory::Directory;
 use crate::door::{Door, DoorEnd, door};
 use crate::error::{HostError, StartError};
 use crate::follower::{Dirty, Follower, Observer};
+use crate::house::layout;
+use crate::house::seat::Seat;
 use crate::limits::{COLD_DESKS, DIGEST_EVERY, DOORS_MAX};
 use crate::past::{Index, Past};
 use crate::phase::{Phase, Phases};
@@ -57,6 +60,13 @@ pub struct StartReport {
     pub took: Duration,
 }
 
+/// The facts of a book, as a start found them: how many, and where the newest one is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub count: u64,
+    pub address: u64,
+}
+
 /// A running host.
 #[derive(Debug)]
 pub struct Host {
@@ -79,6 +89,7 @@ pub struct Host {
     retention: Option<JoinHandle<()>>,
     outlook: Arc<Outlook>,
     report: StartReport,
+    facts: Facts,
     data_dir: PathBuf,
 }
 
@@ -101,6 +112,16 @@ impl Host {
     /// # Errors
     /// [`StartError`].
     pub fn start_observed(config: &EngineConfig, observer: Option<Box<dyn Observer>>) -> Result<Self, StartError> {
+        layout::refuse_house(&config.data_dir)?;
+        Self::start_seated(config, observer, None)
+    }
+
+    /// As [`Self::start_observed`], as one of the shards of a house.
+    pub(crate) fn start_seated(
+        config: &EngineConfig,
+        observer: Option<Box<dyn Observer>>,
+        seat: Option<Seat>,
+    ) -> Result<Self, StartError> {
         let began = Instant::now();
         let dirs = Dirs::make(&config.data_dir)?;
         let phases = Phases::create(&config.data_dir, config.tail_dir.as_deref())
@@ -109,11 +130,12 @@ impl Host {
         let main = open_log(config, &dirs.log, "log", config.tail_blocks, Some(&phases))?;
         let side = open_log(config, &dirs.side, "side", 64, None)?;
         let logs = [&main.log, &side.log];
-        let mut recovered = recovery::recover(config, &dirs.log, &dirs.checkpoints, &main.log, &side.log)
+        let partitions = seat.as_ref().map_or(ALL_PARTITIONS, |seat| seat.partitions);
+        let mut recovered = recovery::recover(config, partitions, &dirs.log, &dirs.checkpoints, &main.log, &side.log)
             .map_err(|error| reach::explain(error, logs))?;
         recovered.notes.extend(reach::notes(logs));
         phases.leave(Phase::Recovery);
-        Self::spawn(config, dirs, phases, main, side, recovered, observer, began)
+        Self::spawn(config, dirs, phases, main, side, recovered, observer, seat, began)
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one start, named")]
@@ -125,6 +147,7 @@ impl Host {
         side: Opened,
         recovered: Recovered,
         observer: Option<Box<dyn Observer>>,
+        seat: Option<Seat>,
         began: Instant,
     ) -> Result<Self, StartError> {
         let Recovered { shard, follower, checkpoint_sequence, records, mut notes } = recovered;
@@ -135,6 +158,14 @@ impl Host {
             Arc::new(AtomicBool::new(false)),
             Arc::new(AtomicBool::new(false)),
         );
+        let facts = Facts { count: shard.facts, address: shard.book.last_fact() };
+        let (number, lanes) = match seat {
+            None => (None, Vec::new()),
+            Some(seat) => {
+                seat.ids.learn(seat.shard, &shard.ids);
+                (Some(seat.shard), seat.lanes)
+            }
+        };
         let counters = Arc::new(Counters::default());
         counters.set_held(shard.book.held().len());
         let new_doors = Arc::new(ArrayQueue::new(DOORS_MAX));
@@ -214,6 +245,8 @@ impl Host {
             now_ns: 0,
             digest_due,
             matching: Matching::new(config.limits.held_max),
+            seat: number,
+            lanes,
             planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
         };
         let side_writer = SideWriter::new(side.appender, side.log.clone());
@@ -256,6 +289,7 @@ impl Host {
             retention: Some(retention),
             outlook,
             report,
+            facts,
             data_dir: config.data_dir.clone(),
         })
     }
@@ -326,6 +360,10 @@ impl Host {
     #[must_use]
     pub fn report(&self) -> &StartReport {
         &self.report
+    }
+
+    pub(crate) fn facts_at_start(&self) -> Facts {
+        self.facts
     }
 
     /// The data directory.

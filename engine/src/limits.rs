@@ -37,6 +37,14 @@ pub const PUBLISH_BEHIND_MS: u64 = 100;
 pub const FOLLOWER_BATCH: usize = 1024;
 /// Bytes of a side-log record's payload; longer bodies are several records.
 pub const BODY_RECORD_BYTES: usize = 32 * 1024;
+/// Shards of a house. A partition is the least that a shard can have.
+pub const SHARDS_MAX: u16 = PARTITIONS;
+/// Logical partitions of positions, by the hash of account and instrument.
+pub const PARTITIONS: u16 = 16;
+/// Requests in flight from one thread of the house to one shard.
+pub const LANE_SLOTS: usize = 256;
+/// Legs on their way to other shards that are shown at once: what a courier carries in one turn.
+pub const OUTBOX_SHOWN_MAX: usize = 128;
 /// Tries to reconcile one position before another one gets its turn.
 pub const RECONCILE_TRIES: u32 = 5;
 /// Items of the streams that the coldpath keeps between tries, those of recently served positions.
@@ -47,5 +55,7 @@ pub const CHECKPOINTS_KEPT: usize = 2;
 const _: () = assert!(COLD_DESKS <= 64, "a bit of the bell each");
 const _: () = assert!(COLD_ALERT < COLD_CRITICAL);
 const _: () = assert!(DOOR_BATCH < DOOR_SLOTS);
+const _: () = assert!(OUTBOX_SHOWN_MAX < LANE_SLOTS);
+const _: () = assert!(PARTITIONS as u32 == u16::BITS);
 const _: () = assert!(BODY_RECORD_BYTES <= lotbook_wal::MAX_PAYLOAD_BYTES);
 const _: () = assert!(lotbook_core::codec::PAYLOAD_BYTES_MAX <= lotbook_wal::MAX_PAYLOAD_BYTES);

@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use lotbook_core::Date;
-use lotbook_core::amend::AmendKind;
+use lotbook_core::amend::{AmendInput, AmendKind};
 use lotbook_core::amount::Money;
 use lotbook_core::book::Instrument;
 use lotbook_core::closed::Adjusted;
 use lotbook_core::command::InstrumentTerms;
 use lotbook_core::event::Reason;
-use lotbook_core::id::NameId;
+use lotbook_core::id::{NameId, TradeId};
+use lotbook_core::legs::Due;
 use lotbook_core::mark::{Flash, Marked, flash};
 use lotbook_core::position::Reconciliation;
 use parking_lot::RwLock;
@@ -145,6 +146,34 @@ pub struct HeldView {
     pub correlation: Box<str>,
     /// Log sequence of the event that held it.
     pub sequence: u64,
+    /// As it was accepted.
+    pub input: AmendInput,
+}
+
+/// A leg on its way to another shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutLeg {
+    /// Its number among all that this shard sent to others.
+    pub number: u64,
+    /// Partition of its target.
+    pub partition: u16,
+    /// Account and instrument of the position that sent it.
+    pub from: (NameId, NameId),
+    /// Id of the trade that opened the lot; empty where it is not known.
+    pub lot_id: TradeId,
+    /// The leg.
+    pub due: Due,
+}
+
+/// What is on its way to other shards, as of one log sequence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// Log sequence as of which it is so.
+    pub sequence: u64,
+    /// The oldest ones, in order; at most [`OUTBOX_SHOWN_MAX`](crate::limits::OUTBOX_SHOWN_MAX).
+    pub first: Vec<OutLeg>,
+    /// Account and instrument of all targets, ascending, each once.
+    pub targets: Vec<(NameId, NameId)>,
 }
 
 /// An instrument as people read it.
@@ -156,6 +185,9 @@ pub struct InstrumentView {
     pub mark: Option<Marked>,
 }
 
+/// Interned account and instrument of a position.
+type Key = (NameId, NameId);
+
 /// Published positions and instruments, and how far they have come.
 #[derive(Debug)]
 pub struct ReadModel {
@@ -163,6 +195,9 @@ pub struct ReadModel {
     instruments: DashMap<NameId, InstrumentView>,
     currencies: DashMap<NameId, Arc<str>>,
     held: RwLock<Arc<[HeldView]>>,
+    outbox: RwLock<Arc<Outbox>>,
+    /// Positions of any shard that one has lots from, directly; kept where there are other shards.
+    sources: DashMap<Key, Arc<[Key]>>,
     sequence: AtomicU64,
     published_sequence: AtomicU64,
     provisional: AtomicU64,
@@ -181,6 +216,8 @@ impl Default for ReadModel {
             instruments: DashMap::new(),
             currencies: DashMap::new(),
             held: RwLock::new(Arc::new([])),
+            outbox: RwLock::default(),
+            sources: DashMap::new(),
             sequence: AtomicU64::new(0),
             published_sequence: AtomicU64::new(0),
             provisional: AtomicU64::new(0),
@@ -237,6 +274,26 @@ impl ReadModel {
     #[must_use]
     pub fn held(&self) -> Arc<[HeldView]> {
         self.held.read().clone()
+    }
+
+    /// What is on its way to other shards.
+    #[must_use]
+    pub fn outbox(&self) -> Arc<Outbox> {
+        self.outbox.read().clone()
+    }
+
+    /// Positions of any shard that this one has lots from, directly; empty where there are no other shards.
+    #[must_use]
+    pub fn sources(&self, account: NameId, instrument: NameId) -> Arc<[(NameId, NameId)]> {
+        self.sources.get(&(account, instrument)).map_or_else(|| Arc::new([]) as _, |found| found.clone())
+    }
+
+    pub(crate) fn publish_outbox(&self, outbox: Outbox) {
+        *self.outbox.write() = Arc::new(outbox);
+    }
+
+    pub(crate) fn publish_sources(&self, position: (NameId, NameId), sources: &[(NameId, NameId)]) {
+        self.sources.insert(position, sources.into());
     }
 
     /// Sequence of the last event that the follower has applied.

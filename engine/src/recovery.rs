@@ -87,6 +87,7 @@ pub fn apply(
     state.book.apply(event, place, outcome).map_err(|misfit| Unapplied { sequence, what: misfit.to_string() })?;
     if is_fact(event) {
         state.book.set_last_fact(header.address);
+        state.facts += 1;
     }
     match event {
         Event::Trade(trade) => {
@@ -149,6 +150,14 @@ pub fn apply(
                 state.late.entry(arrived.position).or_default().push(key.trade_id.as_str().into());
             }
         }
+        Event::Received(received) => {
+            let key = &received.due.leg.key;
+            for (hash, id) in [(received.due.leg.lot.origin, &received.lot_id), (key.hash, &key.trade_id)] {
+                if !id.is_empty() {
+                    state.foreign_ids.insert(hash, id.as_str().into());
+                }
+            }
+        }
         Event::Corrected(corrected) => {
             state.book.set_last_address(corrected.position, header.address);
             state.late.remove(&corrected.position);
@@ -173,12 +182,13 @@ fn forget_resolution(state: &mut State, position: u32) {
     }
 }
 
-/// Recovers both states.
+/// Recovers both states. `partitions`: those whose positions are here, a bit each.
 ///
 /// # Errors
 /// [`StartError`]; nothing was changed on disk.
 pub fn recover(
     config: &EngineConfig,
+    partitions: u16,
     log_dir: &Path,
     checkpoints: &Path,
     log: &Arc<Log>,
@@ -186,6 +196,8 @@ pub fn recover(
 ) -> Result<Recovered, StartError> {
     let mut notes = Vec::new();
     let (mut shard, mut follower) = start_states(config, checkpoints, log, &mut notes)?;
+    shard.book.set_home(partitions);
+    follower.book.set_home(partitions);
     let checkpoint_sequence = shard.sequence;
     let read_error = |source: ReadError| StartError::Read { dir: log_dir.into(), source };
     let mut reader = log.reader(From::Sequence(checkpoint_sequence + 1)).map_err(read_error)?;

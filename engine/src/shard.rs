@@ -4,13 +4,11 @@
 //! steps is the promise: an answer leaves after the record is in the mapped tail, never before.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::queue::ArrayQueue;
-use crossbeam::utils::CachePadded;
 use lotbook_core::action_input::ActionInput;
-use lotbook_core::amend_event::AmendEvent;
 use lotbook_core::apply::Place;
 use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
@@ -23,9 +21,11 @@ use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, Recor
 use crate::amendments::Matching;
 use crate::coldpath::desk::Desks;
 use crate::coldpath::{Paper, Proposal, Verdict};
+pub use crate::counters::Counters;
 use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
 use crate::idempotency::{First, Lookup, TradeIds};
+use crate::lanes::LaneEnd;
 use crate::limits::{DIGEST_EVERY, DOOR_BATCH};
 use crate::past::fact::log_chained;
 use crate::phase::{Phase, Phases};
@@ -41,121 +41,6 @@ pub(crate) enum Stop {
     Clean = 1,
     /// Stop at once and leave everything as it is, as a killed process does.
     Crash = 2,
-}
-
-/// Counters of a shard. One writer; readers see each number whole, and all of them soon.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// By class, see [`Class`]; index 0 is every command that is not a trade.
-    classes: [CachePadded<AtomicU64>; 9],
-    /// Amendments by class, as above.
-    amendments: [CachePadded<AtomicU64>; 9],
-    /// Amendments that are held now.
-    held: CachePadded<AtomicU64>,
-    /// Held amendments whose target came, and those whose time ran out.
-    matched: CachePadded<AtomicU64>,
-    expired: CachePadded<AtomicU64>,
-    /// Proposals of the coldpath that were accepted.
-    corrected: CachePadded<AtomicU64>,
-    /// Proposals that came too late: the position had moved on.
-    stale: CachePadded<AtomicU64>,
-    /// Commands that were not taken in for want of space.
-    shed: CachePadded<AtomicU64>,
-    /// Times that the log's tail was full.
-    tail_full: CachePadded<AtomicU64>,
-    /// Changes of history that positions took.
-    taken: CachePadded<AtomicU64>,
-}
-
-#[inline]
-fn bump(counter: &AtomicU64) {
-    // A single writer needs no read-modify-write. ORDERING: relaxed, a statistic.
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
-impl Counters {
-    /// Trades of a class.
-    #[must_use]
-    pub fn trades(&self, class: Class) -> u64 {
-        self.classes[class as usize].load(Ordering::Relaxed)
-    }
-
-    /// Amendments of a class: accepted ones are [`Class::Provisional`].
-    #[must_use]
-    pub fn amendments(&self, class: Class) -> u64 {
-        self.amendments[class as usize].load(Ordering::Relaxed)
-    }
-
-    /// Amendments that are held for their target.
-    #[must_use]
-    pub fn held(&self) -> u64 {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Amendments that were held and whose target came in time, since the start.
-    #[must_use]
-    pub fn matched(&self) -> u64 {
-        self.matched.load(Ordering::Relaxed)
-    }
-
-    /// Held amendments whose time ran out, since the start.
-    #[must_use]
-    pub fn expired(&self) -> u64 {
-        self.expired.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn count_amendment(&self, event: &AmendEvent<'_>, held: usize) {
-        bump(&self.amendments[event.class as usize]);
-        match event.class {
-            Class::Provisional if event.first_sequence != 0 => bump(&self.matched),
-            Class::Lapsed if event.reason == Reason::HeldExpired => bump(&self.expired),
-            _ => {}
-        }
-        self.set_held(held);
-    }
-
-    pub(crate) fn set_held(&self, held: usize) {
-        // ORDERING: relaxed, a statistic.
-        self.held.store(held as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count_other(&self) {
-        bump(&self.classes[0]);
-    }
-
-    /// Commands that are not trades.
-    #[must_use]
-    pub fn others(&self) -> u64 {
-        self.classes[0].load(Ordering::Relaxed)
-    }
-
-    /// Accepted and stale proposals.
-    #[must_use]
-    pub fn corrections(&self) -> (u64, u64) {
-        (self.corrected.load(Ordering::Relaxed), self.stale.load(Ordering::Relaxed))
-    }
-
-    /// Changes of history that positions took, counted by position.
-    #[must_use]
-    pub fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn note_taken(&self) {
-        bump(&self.taken);
-    }
-
-    /// Commands refused for want of disk space.
-    #[must_use]
-    pub fn shed(&self) -> u64 {
-        self.shed.load(Ordering::Relaxed)
-    }
-
-    /// Times that the log's tail was full.
-    #[must_use]
-    pub fn tail_full(&self) -> u64 {
-        self.tail_full.load(Ordering::Relaxed)
-    }
 }
 
 /// Why the shard cannot log.
@@ -197,7 +82,7 @@ impl Journal {
 
     #[cold]
     fn wait_for_tail(&self) -> Result<(), NotLogged> {
-        bump(&self.counters.tail_full);
+        self.counters.note_tail_full();
         // The log thread may need this core to make room.
         std::thread::yield_now();
         let crashed = self.stop.load(Ordering::Acquire) == Stop::Crash as u8;
@@ -225,6 +110,10 @@ pub(crate) struct Shard {
     /// Sequence from which the next digests are due.
     pub digest_due: u64,
     pub matching: Matching,
+    /// Where this shard stands among those of a house; `None`: it is alone.
+    pub seat: Option<u16>,
+    /// Requests of the house's own threads.
+    pub lanes: Vec<LaneEnd>,
     pub planted: Option<Planted>,
 }
 
@@ -249,7 +138,7 @@ impl Shard {
 
     /// One round over all rings, in the order of their priority. Says whether there was work.
     fn turn(&mut self) -> bool {
-        let mut worked = false;
+        let mut worked = self.serve_lanes();
         for index in 0..self.doors.len() {
             worked |= self.serve(index);
         }
@@ -297,7 +186,7 @@ impl Shard {
         true
     }
 
-    fn answer(&mut self, mut request: Request) -> Answer {
+    pub(crate) fn answer(&mut self, mut request: Request) -> Answer {
         request.origin.occurred_at_ns = self.now_ns;
         let answered = match &request.command {
             Command::Trade(input) if self.planted.is_none() => self.trade(request.token, input, &request.origin),
@@ -310,14 +199,14 @@ impl Shard {
         match answered {
             Ok(answer) => answer,
             Err(NotLogged::OutOfSpace) => {
-                bump(&self.journal.counters.shed);
+                self.journal.counters.note_shed();
                 Answer::bare(request.token, Status::OutOfSpace)
             }
             Err(NotLogged::Latched) => Answer::bare(request.token, Status::Unknown),
         }
     }
 
-    fn other(&mut self, token: u64, command: &Command, origin: &Origin) -> Result<Answer, NotLogged> {
+    pub(crate) fn other(&mut self, token: u64, command: &Command, origin: &Origin) -> Result<Answer, NotLogged> {
         let event = self.book.decide(command, origin, &mut self.scratch);
         let (reason, name) = match &event {
             Event::Defined { reason, id, .. } => (*reason, *id),
@@ -329,7 +218,7 @@ impl Shard {
             _ => (Reason::None, NO_NAME),
         };
         let place = log_chained(&mut self.journal, &mut self.book, &event)?;
-        bump(&self.journal.counters.classes[0]);
+        self.journal.counters.count_other();
         self.log_digests_if_due(place);
         let status = if reason == Reason::None { Status::Done } else { Status::Refused };
         Ok(Answer { reason, sequence: place.sequence, name, ..Answer::bare(token, status) })
@@ -337,7 +226,7 @@ impl Shard {
 
     /// An action or a reset: one event, acknowledged at once; positions take it in slices.
     #[cold]
-    fn action(&mut self, token: u64, input: &ActionInput, origin: &Origin) -> Result<Answer, NotLogged> {
+    pub(crate) fn action(&mut self, token: u64, input: &ActionInput, origin: &Origin) -> Result<Answer, NotLogged> {
         self.lapse_if_overdue(input.hash)?;
         let id = input.action_id.as_bytes();
         let mut event = self.book.decide_action(input, origin);
@@ -352,9 +241,10 @@ impl Shard {
         }
         let place = log_chained(&mut self.journal, &mut self.book, &Event::Action(event))?;
         self.ids.note_action(&event, place.sequence, place.address);
-        bump(&self.journal.counters.classes[0]);
+        self.journal.counters.count_other();
         self.log_digests_if_due(place);
-        if event.class.is_accepted() {
+        // Amendments of actions are a matter of all shards, and wait for the house.
+        if event.class.is_accepted() && self.seat.is_none() {
             self.match_held(input.hash);
         }
         Ok(Answer {
@@ -370,6 +260,10 @@ impl Shard {
     fn trade(&mut self, token: u64, input: &TradeInput, origin: &Origin) -> Result<Answer, NotLogged> {
         self.lapse_if_overdue(input.hash)?;
         match self.ids.lookup(input) {
+            // Its id was held here for another shard's position, and has just run out of time.
+            Lookup::New if self.is_away(input.account, input.instrument) => {
+                Ok(Answer { reason: Reason::HeldExpired, ..Answer::bare(token, Status::OutOfSpace) })
+            }
             Lookup::New => self.new_trade(token, input, origin),
             Lookup::Same(first) => self.known_trade(token, input, origin, Class::Duplicate, Reason::None, &first),
             Lookup::Conflict(first) => {
@@ -478,7 +372,7 @@ impl Shard {
                 accepted = true;
             }
         }
-        bump(if accepted { &self.journal.counters.corrected } else { &self.journal.counters.stale });
+        self.journal.counters.note_proposal(accepted);
         // The outcome goes back with the verdict: its memory is freed by who made it.
         Verdict { position: proposal.position, accepted, fits, version, outcome: proposal.outcome }
     }
@@ -518,7 +412,7 @@ pub(crate) fn log_trade(journal: &mut Journal, book: &mut Book, event: &Event<'_
     if moves {
         book.set_last_address(trade.position, place.address);
     }
-    bump(&journal.counters.classes[trade.class as usize]);
+    journal.counters.count_trade(trade.class);
     Ok(place)
 }
 

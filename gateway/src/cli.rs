@@ -486,7 +486,7 @@ pub struct WalRepairArgs {
 }
 
 /// Kinds of events, as `wal dump --kind` names them.
-pub const EVENT_KINDS: [&str; 15] = [
+pub const EVENT_KINDS: [&str; 17] = [
     "defined",
     "instrument",
     "contract",
@@ -497,6 +497,8 @@ pub const EVENT_KINDS: [&str; 15] = [
     "action",
     "taken",
     "arrived",
+    "received",
+    "delivered",
     "settled",
     "period_lock",
     "corrected",

@@ -19,7 +19,8 @@ pub fn exit_code_of(error: &StartError) -> ExitCode {
         // Nothing is damaged: what is needed lies elsewhere.
         StartError::Missing { .. } => ExitCode::Io,
         StartError::Cursor(error) => of_cursor(error),
-        StartError::Checkpoint { .. } => ExitCode::BadConfig,
+        StartError::Checkpoint { .. } | StartError::Layout { .. } => ExitCode::BadConfig,
+        StartError::Shard { .. } => ExitCode::Internal,
         StartError::Io { source, .. } => of_io(source),
     }
 }
@@ -39,7 +40,7 @@ pub fn of_cursor(error: &CursorError) -> ExitCode {
 pub fn of_host(error: &HostError) -> ExitCode {
     match error {
         HostError::Latched(_) => ExitCode::Latched,
-        HostError::Diverged { .. } | HostError::Panicked(_) => ExitCode::Internal,
+        HostError::Diverged { .. } | HostError::Panicked(_) | HostError::Disagree(_) => ExitCode::Internal,
         HostError::Checkpoint(error) => of_io(error),
     }
 }

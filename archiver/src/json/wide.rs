@@ -2,6 +2,7 @@
 
 use lotbook_core::action_input::ActionKind;
 use lotbook_core::arrival::ArrivedEvent;
+use lotbook_core::carried::ReceivedEvent;
 use lotbook_core::closed::Adjusted;
 use lotbook_core::command::{NO_PRICE, NameClass};
 use lotbook_core::date::Date;
@@ -111,6 +112,30 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("realized_base", &E16(booked.realized_base_e16))?;
         map.serialize_entry("lot_method", booked.method.as_str())?;
         map.serialize_entry("allocation_runs", &event.runs.iter().map(RunRow::from).collect::<Vec<_>>())
+    }
+
+    pub(super) fn received<M: SerializeMap>(&self, map: &mut M, event: &ReceivedEvent) -> Result<(), M::Error> {
+        let leg = &event.due.leg;
+        let lot = &leg.lot;
+        map.serialize_entry("account", &self.name(NameClass::Account, leg.account))?;
+        map.serialize_entry("instrument", &self.name(NameClass::Instrument, leg.instrument))?;
+        map.serialize_entry("shard", &event.shard)?;
+        map.serialize_entry("number", &event.number)?;
+        map.serialize_entry("from_account", &self.name(NameClass::Account, event.from.0))?;
+        map.serialize_entry("from_instrument", &self.name(NameClass::Instrument, event.from.1))?;
+        map.serialize_entry("cause_id", &some_text(leg.key.trade_id.as_str()))?;
+        map.serialize_entry("identity", &hash(leg.key.hash))?;
+        map.serialize_entry("sending", event.due.sending.as_str())?;
+        map.serialize_entry("effective_date", &day(leg.key.date))?;
+        map.serialize_entry("side", if leg.is_long { "long" } else { "short" })?;
+        map.serialize_entry("lot", &hash(lot.origin))?;
+        map.serialize_entry("lot_id", &some_text(event.lot_id.as_str()))?;
+        map.serialize_entry("quantity", &E8(lot.quantity_e8))?;
+        map.serialize_entry("cost", &E16(lot.cost_e16))?;
+        map.serialize_entry("base_cost", &E16(lot.base_cost_e16))?;
+        map.serialize_entry("price", &(lot.price_e8 != NO_PRICE).then_some(E8(lot.price_e8)))?;
+        map.serialize_entry("acquired", &day(lot.acquired))?;
+        map.serialize_entry("sub_account", &self.name(NameClass::SubAccount, lot.sub_account))
     }
 }
 

@@ -1,7 +1,10 @@
-//! A lot that leaves, the event by which it arrives, and what a correction changes in closed days.
+//! A lot that leaves, the events of its way to another shard, the event by which it arrives, and what a correction changes
+//! in closed days.
 
 use lotbook_core::amount::ONE_E16;
 use lotbook_core::arrival::ArrivedEvent;
+use lotbook_core::book::NO_POSITION;
+use lotbook_core::carried::{DeliveredEvent, ReceivedEvent};
 use lotbook_core::closed::{Adjusted, Days, PeriodFigures};
 use lotbook_core::command::{NO_PRICE, Origin};
 use lotbook_core::date::Date;
@@ -76,4 +79,21 @@ pub(super) fn adjusted() -> Adjusted {
 
 pub(super) fn days() -> Days {
     Days(vec![(Date(18_300), adjusted().figures)])
+}
+
+pub(super) fn received() -> Event<'static> {
+    let trade = Some(super::input());
+    let leg = Leg { key: key(), source: NO_POSITION, account: 0, instrument: 0, is_long: false, lot: lot(), trade };
+    Event::Received(ReceivedEvent {
+        origin: Origin::INTERNAL,
+        shard: 3,
+        number: 77,
+        from: (0, 0),
+        lot_id: TradeId::new(b"t-1000").expect("short"),
+        due: Due { sending: Sending::Instead, leg },
+    })
+}
+
+pub(super) fn delivered() -> Event<'static> {
+    Event::Delivered(DeliveredEvent { origin: Origin::INTERNAL, through: 77 })
 }

@@ -57,6 +57,8 @@ impl Book {
             Event::Trade(trade) => self.apply_trade(trade, place),
             Event::Taken(taken) => self.apply_taken(taken),
             Event::Arrived(arrived) => self.apply_arrived(arrived),
+            Event::Received(received) => self.apply_received(received),
+            Event::Delivered(delivered) => self.apply_delivered(delivered),
             Event::Action(action) => self.apply_action(action, place),
             Event::Settled(settled) => self.apply_settled(settled),
             Event::PeriodLock(lock) => self.apply_lock(lock),

@@ -87,6 +87,8 @@ pub struct Book {
     pub(crate) legs: Legs,
     pub(crate) adjustments: Adjustments,
     pub(crate) sums: Sums,
+    /// What is decided now was decided for all shards of the house before: no state, and false between decisions.
+    pub(crate) is_settled: bool,
 }
 
 #[inline]
@@ -120,7 +122,14 @@ impl Book {
             legs: Legs::default(),
             adjustments: Adjustments::default(),
             sums: Sums::new(limits.names_max),
+            is_settled: false,
         }
+    }
+
+    /// While it is on, nothing that only positions of this book speak against is refused: all shards of a house were
+    /// asked before, and each is to accept what all of them accept.
+    pub fn settle_for_all(&mut self, on: bool) {
+        self.is_settled = on;
     }
 
     /// The sizes it was made with.
@@ -286,7 +295,8 @@ impl Book {
         let wide = digest::mix(digest::mix(hash, self.actions.digest()), self.locks.digest(account));
         // A book in which nothing ever left a position has the digest that it would have without legs; adjustments alike.
         let with = |hash, part| if part == 0 { hash } else { digest::mix(hash, part) };
-        with(with(wide, self.legs.digest()), self.adjustments.digest())
+        let wide = with(with(wide, self.legs.digest()), self.adjustments.digest());
+        with(wide, self.legs.channels().digest())
     }
 
     /// Where the last event lies that says something to all positions ([`crate::past::is_fact`]); `u64::MAX` before the first.
@@ -331,6 +341,6 @@ impl Book {
     #[inline]
     #[must_use]
     pub fn partition(&self, account: NameId, instrument: NameId) -> u16 {
-        self.key_hash(account, instrument).map_or(0, |hash| (hash >> 60) as u16)
+        self.key_hash(account, instrument).map_or(0, digest::partition)
     }
 }

@@ -8,6 +8,7 @@
 
 mod amend;
 mod arrived;
+mod carried;
 pub mod kind;
 mod layout;
 mod parts;
@@ -42,6 +43,7 @@ pub const PAYLOAD_BYTES_MAX: usize = size_of::<ArchivedTradeV1>()
     + RUNS_PER_TRADE_MAX * RUN_BYTES;
 const _: () = assert!(wide::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 const _: () = assert!(arrived::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
+const _: () = assert!(carried::PAYLOAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
 const FLAG_ON_PROVISIONAL: u8 = 1;
 const FLAG_BACKDATED: u8 = 2;
@@ -92,6 +94,8 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
         Event::Action(_) => kind::ACTION,
         Event::Taken(_) => kind::TAKEN,
         Event::Arrived(_) => kind::ARRIVED,
+        Event::Received(_) => kind::RECEIVED,
+        Event::Delivered(_) => kind::DELIVERED,
         Event::Settled(_) => kind::SETTLED,
         Event::PeriodLock(_) => kind::PERIOD_LOCK,
         Event::Corrected(_) => kind::CORRECTED,
@@ -125,6 +129,8 @@ pub fn payload_bytes(event: &Event<'_>) -> usize {
         Event::Action(event) => wide::action_bytes(event),
         Event::Taken(event) => wide::taken_bytes(event),
         Event::Arrived(event) => arrived::arrived_bytes(event),
+        Event::Received(event) => carried::received_bytes(event),
+        Event::Delivered(_) => carried::DELIVERED_BYTES,
         Event::Settled(_) => wide::SETTLED_BYTES,
         Event::PeriodLock(_) => wide::LOCK_BYTES,
         Event::Corrected(_) => size_of::<ArchivedCorrectedV1>(),
@@ -168,6 +174,8 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
         Event::Action(event) => wide::encode_action(event, out),
         Event::Taken(event) => wide::encode_taken(event, out),
         Event::Arrived(event) => arrived::encode_arrived(event, out),
+        Event::Received(event) => carried::encode_received(event, out),
+        Event::Delivered(event) => carried::encode_delivered(event, out),
         Event::Settled(event) => wide::encode_settled(event, out),
         Event::PeriodLock(event) => wide::encode_lock(event, out),
         Event::Defined { origin, class, id, reason, text } => {
@@ -460,6 +468,8 @@ impl Decoder {
             kind::ACTION => wide::decode_action(payload),
             kind::TAKEN => wide::decode_taken(payload, &mut self.runs),
             kind::ARRIVED => arrived::decode_arrived(payload, &mut self.runs),
+            kind::RECEIVED => carried::decode_received(payload),
+            kind::DELIVERED => carried::decode_delivered(payload),
             kind::SETTLED => wide::decode_settled(payload),
             kind::PERIOD_LOCK => wide::decode_lock(payload),
             kind::CORRECTED => exact::<CorrectedV1>(payload).map(|v| Event::Corrected(corrected(v))),

@@ -382,7 +382,7 @@ impl Book {
         }
         // The multiplier is in the cost of every open lot and in every replay of the past.
         let traded = || self.positions.iter().any(|p| p.instrument == terms.instrument);
-        if held.terms.multiplier_e8 != terms.multiplier_e8 && traded() {
+        if held.terms.multiplier_e8 != terms.multiplier_e8 && !self.is_settled && traded() {
             return Reason::BadTerms;
         }
         Reason::None

@@ -85,7 +85,7 @@ impl Book {
     #[must_use]
     pub fn is_action_locked(&self, input: &ActionInput) -> bool {
         let date = input.date();
-        if date > self.locks.latest() {
+        if date > self.locks.latest() || self.is_settled {
             return false;
         }
         let refuses = |position: &Position| {
@@ -99,7 +99,7 @@ impl Book {
     /// something on or after its date.
     pub(crate) fn is_contract_locked(&self, terms: &ContractTerms) -> bool {
         let date = terms.effective_date;
-        if date > self.locks.latest() {
+        if date > self.locks.latest() || self.is_settled {
             return false;
         }
         let refuses = |position: &Position| {
@@ -232,6 +232,9 @@ impl Book {
             return Reason::LockBack;
         }
         let waits = self.business_date.is_some_and(|today| self.forwards.first_due(today).is_some());
+        if self.is_settled {
+            return Reason::None;
+        }
         if self.sums.unreconciled(account) > 0 || !self.actions.pending().is_empty() || waits {
             return Reason::NotReconciled;
         }

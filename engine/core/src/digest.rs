@@ -39,6 +39,13 @@ pub fn bytes(text: &[u8]) -> u64 {
     hash
 }
 
+/// One of the sixteen partitions, from the hash of a position's names.
+#[inline]
+#[must_use]
+pub fn partition(key_hash: u64) -> u16 {
+    (key_hash >> 60) as u16
+}
+
 /// Digest of what stays the same in an open lot of the position with this key hash, and of its price. `names`: where
 /// sub-accounts are defined.
 #[inline]

@@ -3,6 +3,7 @@
 use crate::amend_event::{AmendEvent, ResolvedEvent};
 use crate::amount::Money;
 use crate::arrival::ArrivedEvent;
+use crate::carried::{DeliveredEvent, ReceivedEvent};
 use crate::closed::Adjusted;
 use crate::command::{InstrumentTerms, Mark, NameClass, Origin, TradeInput};
 use crate::date::Date;
@@ -308,6 +309,10 @@ pub enum Event<'a> {
     Taken(TakenEvent<'a>),
     /// A lot arrived from another position.
     Arrived(ArrivedEvent<'a>),
+    /// A leg came from another shard.
+    Received(ReceivedEvent),
+    /// Legs that were sent to other shards are durable there.
+    Delivered(DeliveredEvent),
     /// Every position has been looked at for a change.
     Settled(SettledEvent),
     /// A period lock, granted or refused.
@@ -342,6 +347,8 @@ impl Event<'_> {
             Self::Action(event) => &event.origin,
             Self::Taken(event) => &event.origin,
             Self::Arrived(event) => &event.origin,
+            Self::Received(event) => &event.origin,
+            Self::Delivered(event) => &event.origin,
             Self::Settled(event) => &event.origin,
             Self::PeriodLock(event) => &event.origin,
             Self::Corrected(event) => &event.origin,

@@ -6,8 +6,12 @@
 //!
 //! These lists grow by transfers and by actions that lead to another instrument, never by trades.
 
+mod channels;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
+
+pub use channels::{ALL_PARTITIONS, Channels};
 
 use crate::action_input::ActionInput;
 use crate::book::Book;
@@ -165,13 +169,26 @@ impl Book {
                 return true;
             }
             for source in self.legs.sources_of(at) {
-                if !seen.contains(source) {
+                // What is provisional on another shard is asked there.
+                if !channels::is_foreign(*source) && !seen.contains(source) {
                     seen.push(*source);
                 }
             }
             next += 1;
         }
         false
+    }
+
+    /// Account and instrument of the positions that ever sent something to this one, of any shard.
+    #[must_use]
+    pub fn sources_of(&self, number: u32) -> Vec<(NameId, NameId)> {
+        let of = |source: &u32| {
+            self.legs.channels.foreign_source(*source).or_else(|| {
+                let position = self.positions.get(*source as usize)?;
+                Some((position.account, position.instrument))
+            })
+        };
+        self.legs.sources_of(number).iter().filter_map(of).collect()
     }
 
     /// Positions that have lots from this one, or ever had, directly or through others, each once: those whose status
@@ -290,6 +307,8 @@ pub struct Legs {
     sources: BTreeMap<u32, Vec<u32>>,
     /// The same the other way round.
     targets: BTreeMap<u32, Vec<u32>>,
+    /// Between this book and those of other shards.
+    channels: Channels,
     digest: u64,
 }
 
@@ -320,7 +339,7 @@ impl Legs {
     /// Whether nothing ever left a position.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.sent.is_empty() && self.due.is_empty() && self.sources.is_empty()
+        self.sent.is_empty() && self.due.is_empty() && self.sources.is_empty() && self.channels.is_empty()
     }
 
     /// Id of what sent the lot with this identity. Looks at everything that was sent.
@@ -361,7 +380,7 @@ impl Legs {
         let sent = self.sent.entry(leg.source).or_default();
         let at = sent.partition_point(|held| held.key < leg.key);
         sent.insert(at, leg);
-        self.due.push_back(due);
+        self.queue(due, names);
         // Once as sent, once as due.
         self.digest = self.digest.wrapping_add(digest).wrapping_add(digest.rotate_left(1));
     }
@@ -405,7 +424,24 @@ impl Legs {
     fn push(&mut self, sending: Sending, leg: Leg, names: &Names) {
         let due = Due { sending, leg };
         self.digest = self.digest.wrapping_add(due.digest(names).rotate_left(1));
-        self.due.push_back(due);
+        self.queue(due, names);
+    }
+
+    /// To its target, in this book or in another one.
+    fn queue(&mut self, due: Due, names: &Names) {
+        let hash = |class, id| names.hash(class, id).unwrap_or(0);
+        let (account, instrument) = (due.leg.account, due.leg.instrument);
+        let key = digest::mix(hash(NameClass::Account, account), hash(NameClass::Instrument, instrument));
+        if self.is_home(digest::partition(key)) {
+            self.due.push_back(due);
+        } else {
+            self.channels.send(due);
+        }
+    }
+
+    /// Sets which partitions are in this book, a bit each.
+    pub(crate) fn set_home(&mut self, partitions: u16) {
+        self.channels.home = partitions;
     }
 
     /// The first that is due for its target has arrived there. `false`: it is not this one.
@@ -448,6 +484,7 @@ impl Legs {
             out.u32(sources.len() as u32);
             sources.iter().for_each(|source| out.u32(*source));
         }
+        self.channels.write(out);
     }
 
     pub(crate) fn read(read: &mut Reader<'_>, names: &Names) -> Result<Self, BadInput> {
@@ -459,8 +496,9 @@ impl Legs {
             legs.sent.entry(leg.source).or_default().push(leg);
         }
         for _ in 0..read.u32()? {
-            let sending = u8::try_from(read.u32()?).ok().and_then(Sending::from_u8).ok_or(BadInput)?;
-            legs.push(sending, read.leg()?, names);
+            let due = read.due()?;
+            legs.digest = legs.digest.wrapping_add(due.digest(names).rotate_left(1));
+            legs.due.push_back(due);
         }
         for _ in 0..read.u32()? {
             let target = read.u32()?;
@@ -469,6 +507,7 @@ impl Legs {
                 legs.note_source(target, source);
             }
         }
+        legs.read_channels(read, names)?;
         Ok(legs)
     }
 }
@@ -501,6 +540,11 @@ impl Writer {
 }
 
 impl Reader<'_> {
+    pub(crate) fn due(&mut self) -> Result<Due, BadInput> {
+        let sending = u8::try_from(self.u32()?).ok().and_then(Sending::from_u8).ok_or(BadInput)?;
+        Ok(Due { sending, leg: self.leg()? })
+    }
+
     pub(crate) fn leg(&mut self) -> Result<Leg, BadInput> {
         let key = self.key()?;
         let [source, account, instrument, is_long] = [self.u32()?, self.u32()?, self.u32()?, self.u32()?];

@@ -43,7 +43,9 @@ fn same_after_an_image(legs: &Legs, names: &Names) {
     let again = Legs::read(&mut read, names).expect("an image");
     assert!(read.is_empty());
     assert_eq!((again.digest, &again.due, &again.sent), (legs.digest, &legs.due, &legs.sent));
-    assert_eq!((again.sources, again.targets), (legs.sources.clone(), legs.targets.clone()));
+    assert_eq!((&again.sources, &again.targets), (&legs.sources, &legs.targets));
+    assert_eq!(again.channels.digest(), legs.channels.digest());
+    assert!(again.channels.out().eq(legs.channels.out()));
     for cut in 0..bytes.len() {
         let cut = Legs::read(&mut Reader::new(&bytes[..cut]), names);
         assert!(cut.is_err(), "what is cut short is no image");
@@ -126,4 +128,59 @@ fn who_ever_sent_something_has_a_target_for_good() {
     assert!(legs.sent_by(3).is_empty());
     assert_eq!((legs.sources_of(8), legs.targets_of(3)), (&[3][..], &[8][..]));
     same_after_an_image(&legs, &names);
+}
+
+/// The partition of the position that these legs go to.
+fn partition(names: &Names) -> u16 {
+    let hash = |class, id| names.hash(class, id).expect("defined");
+    digest::partition(digest::mix(hash(NameClass::Account, 0), hash(NameClass::Instrument, 1)))
+}
+
+/// What is sent to another shard goes out with a number, is taken there once, and is forgotten here when it is told to be there.
+#[test]
+fn legs_between_shards_are_taken_once() {
+    let names = names();
+    let (mut source, mut target) = (Legs::default(), Legs::default());
+    source.set_home(ALL_PARTITIONS & !(1 << partition(&names)));
+    for sent in [leg(5, 0, 10), leg(5, 1, 20), leg(9, 0, 30)] {
+        source.send(sent, &names);
+        same_after_an_image(&source, &names);
+    }
+    assert_eq!((source.due_len(), source.channels().out_len(), source.channels().last_sent()), (0, 3, 3));
+    source.resend(3, vec![leg(5, 0, 10), leg(5, 1, 21)], &names);
+    let out: Vec<(u64, Due)> = source.channels().out().map(|(number, due)| (number, *due)).collect();
+    let want =
+        [(1, Sending::New), (2, Sending::New), (3, Sending::New), (4, Sending::Withdrawn), (5, Sending::Instead)];
+    assert_eq!(out.iter().map(|(number, due)| (*number, due.sending)).collect::<Vec<_>>(), want);
+    // A courier that does everything twice, and begins again in the middle.
+    for (number, due) in out.iter().chain(&out[2..]).chain(&out[1..4]) {
+        let last = target.channels().last_received(7);
+        let is_new = target.receive((7, *number), (1, 0), due, &names);
+        assert_eq!(is_new, *number > last);
+        same_after_an_image(&target, &names);
+    }
+    assert_eq!((target.due_len(), target.channels().last_received(7), target.channels().last_received(6)), (5, 5, 0));
+    // Only those from another shard have a number of their own kind.
+    let first = target.first_due().expect("due");
+    assert_eq!(target.channels().foreign_source(first.leg.source), Some((1, 0)));
+    assert_eq!(target.channels().foreign_source(3), None);
+    assert_eq!(first.leg.lot, out[0].1.leg.lot);
+    assert!(source.delivered(2, &names));
+    same_after_an_image(&source, &names);
+    assert_eq!(source.channels().out().next().map(|(number, _)| number), Some(3));
+    assert!(!source.delivered(2, &names), "those are gone");
+    assert!(source.delivered(5, &names));
+    assert_eq!(source.channels().out_len(), 0);
+    source.resend(3, vec![], &names);
+    assert_eq!(source.channels().out().map(|(number, _)| number).collect::<Vec<_>>(), [6, 7]);
+    assert!(source.delivered(7, &names));
+    assert_eq!(source.digest(), 0, "nothing was sent, and nothing is on its way");
+    for due in target.due().copied().collect::<Vec<_>>() {
+        assert!(target.arrive(&due, 8, &names));
+    }
+    assert_eq!(target.digest(), 0);
+    assert_eq!(
+        target.sources_of(8).iter().map(|s| target.channels().foreign_source(*s)).collect::<Vec<_>>(),
+        [Some((1, 0))]
+    );
 }

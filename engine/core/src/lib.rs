@@ -25,6 +25,7 @@ mod apply_wide;
 pub mod arrival;
 pub mod book;
 mod bytes;
+pub mod carried;
 pub mod closed;
 pub mod codec;
 pub mod command;

@@ -38,6 +38,10 @@ pub const ACTION: u16 = 40;
 pub const TAKEN: u16 = 41;
 /// A lot arrived from another position.
 pub const ARRIVED: u16 = 44;
+/// A leg came from another shard.
+pub const RECEIVED: u16 = 45;
+/// Legs that were sent to other shards are durable there.
+pub const DELIVERED: u16 = 46;
 /// Every position has been looked at for a change.
 pub const SETTLED: u16 = 42;
 /// A period lock.
@@ -50,7 +54,7 @@ pub const RESOLVED: u16 = 33;
 pub const DIGESTS: u16 = 48;
 
 /// All kinds with their names, for tools.
-pub const ALL: [(u16, &str); 24] = [
+pub const ALL: [(u16, &str); 26] = [
     (DEFINED, "Defined"),
     (INSTRUMENT, "Instrument"),
     (CONTRACT, "ContractRulesChanged"),
@@ -72,6 +76,8 @@ pub const ALL: [(u16, &str); 24] = [
     (ACTION, "CorporateAction"),
     (TAKEN, "ChangeTaken"),
     (ARRIVED, "LotArrived"),
+    (RECEIVED, "LegReceived"),
+    (DELIVERED, "LegsDelivered"),
     (SETTLED, "ChangeSettled"),
     (PERIOD_LOCK, "PeriodLock"),
     (DIGESTS, "Digests"),
