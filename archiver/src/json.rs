@@ -165,6 +165,7 @@ fn trade_class(class: Class) -> &'static str {
     match class {
         Class::Matured => "matured",
         Class::Lapsed => "lapsed",
+        Class::Rebooked => "rebooked",
         other => other.as_str(),
     }
 }
@@ -354,6 +355,8 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("cause", &hash(event.cause))?;
         map.serialize_entry("cause_sequence", &event.cause_sequence)?;
         map.serialize_entry("late_trades", &event.late_trades)?;
+        map.serialize_entry("tail", &event.tail)?;
+        map.serialize_entry("left", &event.left)?;
         map.serialize_entry("breaks", &event.breaks)?;
         map.serialize_entry("seen", &event.seen)?;
         map.serialize_entry("before", &FiguresRow::from(&event.before))?;

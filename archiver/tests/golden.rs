@@ -260,6 +260,8 @@ fn events() -> Vec<Event<'static>> {
         cause: TradeHash::new(b"desk", b"t-1001"),
         cause_sequence: 12,
         late_trades: 2,
+        tail: 3,
+        left: 1,
         breaks: 1,
         seen: 7,
         before,

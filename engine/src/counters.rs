@@ -10,14 +10,16 @@ use lotbook_core::event::{Class, Reason};
 #[derive(Debug, Default)]
 pub struct Counters {
     /// By class, see [`Class`]; index 0 is every command that is not a trade.
-    classes: [CachePadded<AtomicU64>; 9],
+    classes: [CachePadded<AtomicU64>; 10],
     /// Amendments by class, as above.
-    amendments: [CachePadded<AtomicU64>; 9],
+    amendments: [CachePadded<AtomicU64>; 10],
     /// Amendments that are held now.
     held: CachePadded<AtomicU64>,
     /// Held amendments whose target came, and those whose time ran out.
     matched: CachePadded<AtomicU64>,
     expired: CachePadded<AtomicU64>,
+    /// Trades booked again behind corrections.
+    rebooked: CachePadded<AtomicU64>,
     /// Proposals of the coldpath that were accepted.
     corrected: CachePadded<AtomicU64>,
     /// Proposals that came too late: the position had moved on.
@@ -123,6 +125,17 @@ impl Counters {
     #[inline]
     pub(crate) fn count_trade(&self, class: Class) {
         bump(&self.classes[class as usize]);
+    }
+
+    /// Trades that were booked again behind corrections.
+    #[must_use]
+    pub fn rebooked(&self) -> u64 {
+        self.rebooked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_rebooked(&self, trades: u64) {
+        // ORDERING: relaxed, a statistic of one writer.
+        self.rebooked.store(self.rebooked.load(Ordering::Relaxed) + trades, Ordering::Relaxed);
     }
 
     pub(crate) fn note_proposal(&self, accepted: bool) {

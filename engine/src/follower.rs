@@ -208,7 +208,9 @@ impl Follower {
     fn batch(&mut self) -> Result<usize, HostError> {
         let mut decoder = Decoder::new();
         let mut count = 0;
-        while count < FOLLOWER_BATCH {
+        // What is published between batches holds whole groups.
+        let mut is_in_group = false;
+        while count < FOLLOWER_BATCH || is_in_group {
             let sequence = self.state.sequence;
             let diverged = |what: String| HostError::Diverged { sequence: sequence + 1, what };
             let Some(record) = self.reader.next(Limit::Applied).map_err(|error| diverged(error.to_string()))? else {
@@ -216,6 +218,7 @@ impl Follower {
             };
             count += 1;
             let header = record.header;
+            is_in_group = header.group().continues();
             if is_log_record(&header) {
                 (self.state.sequence, self.state.checksum) = (header.sequence, header.checksum);
                 continue;
@@ -385,10 +388,10 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
     }
     dirty.out(state.book.legs().channels().generation());
     match event {
-        Event::Trade(trade) if trade.class.is_accepted() => {
+        Event::Trade(trade) if trade.class.is_a_version() => {
             dirty.position(trade.position);
             dirty.instrument(trade.input.instrument);
-            dirty.breaks |= trade.class == Class::Matured && trade.reason != Reason::None;
+            dirty.breaks |= matches!(trade.class, Class::Matured | Class::Rebooked) && trade.reason != Reason::None;
             feed(queue, state, trade.position);
         }
         Event::Corrected(corrected) => {

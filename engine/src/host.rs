@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::amendments::Matching;
 use crate::coldpath::desk::desks;
 use crate::coldpath::group::Group;
+use crate::coldpath::watch::Watches;
 use crate::coldpath::worker::Common;
 use crate::coldpath::{ColdQueue, DeadLetter};
 use crate::config::{EngineConfig, Role};
@@ -240,6 +241,7 @@ impl Host {
             },
             new_doors: new_doors.clone(),
             desks,
+            watches: Watches::new(COLD_DESKS),
             phases: phases.clone(),
             wait: config.wait,
             now_ns: 0,

@@ -15,6 +15,7 @@ mod changes;
 pub mod checkpoint;
 pub mod coldpath;
 pub mod config;
+mod correcting;
 mod counters;
 pub mod directory;
 pub mod door;

@@ -11,6 +11,11 @@ pub const DOOR_BATCH: usize = 64;
 pub const COLD_WORKERS_MAX: usize = 16;
 /// Desks at the shard: one for each worker, and for as many that hang.
 pub const COLD_DESKS: usize = 2 * COLD_WORKERS_MAX;
+/// Trades that the shard books again behind one correction: the ceiling of what a correction costs the hot thread beside the swap
+/// of its lots.
+pub const CATCH_UP_MOST: usize = 512;
+/// Bytes that a rebooked trade's record is taken for when room for all of them is asked for.
+pub const REBOOKED_BYTES: usize = 2_048;
 /// PROVISIONAL positions from which on an operator is to look, ...
 pub const COLD_ALERT: usize = 5_000;
 /// ... and from which on more workers are wanted.

@@ -92,14 +92,14 @@ pub fn apply(
     match event {
         Event::Trade(trade) => {
             state.ids.insert(trade, sequence, header.address);
-            if trade.class.is_accepted() {
+            if trade.class.is_a_version() {
                 state.book.set_last_address(trade.position, header.address);
             }
-            if trade.class == Class::Matured && trade.reason != Reason::None {
+            if matches!(trade.class, Class::Matured | Class::Rebooked) && trade.reason != Reason::None {
                 state.breaks.entry(trade.position).or_default().push((trade.input.hash, trade.reason));
                 forget_resolution(state, trade.position);
             }
-            if trade.late {
+            if trade.late && trade.class != Class::Rebooked {
                 state.late.entry(trade.position).or_default().push(trade.input.trade_id.as_str().into());
             }
             let offset = state.sources.entry(trade.origin.source).or_default();
@@ -160,7 +160,13 @@ pub fn apply(
         }
         Event::Corrected(corrected) => {
             state.book.set_last_address(corrected.position, header.address);
-            state.late.remove(&corrected.position);
+            // Those that came behind what was replayed wait for the next correction.
+            if let Some(late) = state.late.get_mut(&corrected.position) {
+                late.drain(..late.len().saturating_sub(corrected.left as usize));
+            }
+            if corrected.left == 0 {
+                state.late.remove(&corrected.position);
+            }
             let found = outcome.map(|outcome| outcome.breaks.clone()).filter(|breaks| !breaks.is_empty());
             match found {
                 Some(breaks) => state.breaks.insert(corrected.position, breaks),

@@ -12,15 +12,16 @@ use lotbook_core::action_input::ActionInput;
 use lotbook_core::apply::Place;
 use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
-use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
+use lotbook_core::event::{Class, Event, Reason, TradeEvent};
 use lotbook_core::id::NO_NAME;
 use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
 
 use crate::amendments::Matching;
+use crate::coldpath::Paper;
 use crate::coldpath::desk::Desks;
-use crate::coldpath::{Paper, Proposal, Verdict};
+use crate::coldpath::watch::Watches;
 pub use crate::counters::Counters;
 use crate::door::{Answer, DoorEnd, Request, Status};
 use crate::fault::{Fault, PLANT_EVERY};
@@ -63,19 +64,42 @@ impl Journal {
     /// the shard waits: no request is taken, so the rings fill and the doors hold their senders back.
     #[inline]
     pub(crate) fn append(&mut self, event: &Event<'_>, partition: u16, previous: u64) -> Result<Place, NotLogged> {
-        let meta = RecordMeta {
-            kind: codec::kind_of(event),
-            version: codec::SCHEMA_VERSION,
-            partition,
-            previous,
-            group: Group::Single,
-        };
+        self.append_in(event, partition, previous, Group::Single)
+    }
+
+    /// As [`Self::append`], as a record of a group.
+    #[inline]
+    pub(crate) fn append_in(
+        &mut self,
+        event: &Event<'_>,
+        partition: u16,
+        previous: u64,
+        group: Group,
+    ) -> Result<Place, NotLogged> {
+        let meta =
+            RecordMeta { kind: codec::kind_of(event), version: codec::SCHEMA_VERSION, partition, previous, group };
         loop {
             match self.appender.append(&meta, codec::payload_bytes(event), |payload| codec::encode(event, payload)) {
                 Ok(Appended { sequence, address }) => return Ok(Place { sequence, address }),
                 Err(AppendError::TailFull) => self.wait_for_tail()?,
                 Err(AppendError::OutOfSpace) => return Err(NotLogged::OutOfSpace),
                 Err(_) => return Err(NotLogged::Latched),
+            }
+        }
+    }
+
+    /// As [`Self::append_in`], for what a group goes on with: room was asked for, so space that is short now comes back.
+    pub(crate) fn append_rest(
+        &mut self,
+        event: &Event<'_>,
+        partition: u16,
+        previous: u64,
+        group: Group,
+    ) -> Result<Place, NotLogged> {
+        loop {
+            match self.append_in(event, partition, previous, group) {
+                Err(NotLogged::OutOfSpace) => self.wait_for_tail()?,
+                other => return other,
             }
         }
     }
@@ -103,6 +127,7 @@ pub(crate) struct Shard {
     pub doors: Vec<DoorEnd>,
     pub new_doors: Arc<ArrayQueue<DoorEnd>>,
     pub desks: Desks<Paper>,
+    pub watches: Watches,
     pub phases: Phases,
     pub wait: WaitKind,
     /// Wall clock of the current batch, UTC nanoseconds.
@@ -142,15 +167,7 @@ impl Shard {
         for index in 0..self.doors.len() {
             worked |= self.serve(index);
         }
-        if let Some((desk, paper)) = self.desks.next() {
-            self.stamp();
-            let answer = match paper {
-                Paper::Proposal(proposal) => Paper::Verdict(self.consider(proposal)),
-                verdict @ Paper::Verdict(_) => verdict,
-            };
-            self.desks.answer(desk, answer);
-            worked = true;
-        }
+        worked |= self.serve_desk();
         worked |= self.mature_slice();
         worked |= self.take_slice();
         worked |= self.deliver_slice();
@@ -288,6 +305,9 @@ impl Shard {
         let place = log_trade(&mut self.journal, &mut self.book, &event)?;
         if let Event::Trade(trade) = &event {
             self.ids.insert(trade, place.sequence, place.address);
+            if self.watches.any() {
+                self.watches.note(trade, place);
+            }
         }
         self.log_digests_if_due(place);
         if decision.class.is_accepted() {
@@ -331,50 +351,6 @@ impl Shard {
             position: first.position,
             ..Answer::bare(token, Status::Trade(class))
         })
-    }
-
-    /// The coldpath proposes: accepted when the position is still at the version that was replayed.
-    fn consider(&mut self, proposal: Proposal) -> Verdict {
-        let position = &self.book.positions()[proposal.position as usize];
-        let fits = self.book.lots().can_hold(&position.block, proposal.outcome.lots.len())
-            && self.book.forwards().has_room_for(proposal.outcome.waiting.len());
-        let version = position.version;
-        let mut accepted = false;
-        let adjusted = proposal.outcome.adjusted;
-        let closed = adjusted.through == self.book.locks().through(position.account);
-        if version == proposal.base_version && proposal.seen >= position.seen && closed && fits {
-            let event = Event::Corrected(CorrectedEvent {
-                origin: Origin { occurred_at_ns: self.now_ns, causation: proposal.cause_sequence, ..Origin::INTERNAL },
-                position: proposal.position,
-                account: position.account,
-                instrument: position.instrument,
-                version: version + 1,
-                base_version: version,
-                cause: proposal.cause,
-                cause_sequence: proposal.cause_sequence,
-                late_trades: position.provisional,
-                breaks: proposal.outcome.breaks.len() as u32,
-                seen: proposal.seen,
-                before: position.figures(),
-                after: proposal.outcome.after,
-                body_log_id: proposal.body.log_id,
-                body_address: proposal.body.address,
-                body_sequence: proposal.body.sequence,
-                body_bytes: proposal.body.bytes,
-                body_digest: proposal.body.digest,
-                adjusted,
-            });
-            let partition = self.book.partition(position.account, position.instrument);
-            if let Ok(place) = self.journal.append(&event, partition, position.last_address) {
-                apply(&mut self.book, &event, place, Some(&proposal.outcome));
-                self.book.set_last_address(proposal.position, place.address);
-                self.log_digests_if_due(place);
-                accepted = true;
-            }
-        }
-        self.journal.counters.note_proposal(accepted);
-        // The outcome goes back with the verdict: its memory is freed by who made it.
-        Verdict { position: proposal.position, accepted, fits, version, outcome: proposal.outcome }
     }
 
     #[inline]

@@ -278,7 +278,7 @@ fn verdict(
                     Class::Duplicate => LoggedOutcome::Duplicate,
                     Class::Rejected => LoggedOutcome::Rejected,
                     // The same trade was seen when it was accepted.
-                    Class::Matured | Class::Held | Class::Lapsed => continue,
+                    Class::Matured | Class::Rebooked | Class::Held | Class::Lapsed => continue,
                 };
                 let account = book.names().str(NameClass::Account, trade.input.account);
                 let instrument = book.names().str(NameClass::Instrument, trade.input.instrument);

@@ -2,6 +2,7 @@
 //! crashes between, the reconciled positions are the oracle's over the accepted set, and the corrections
 //! are exactly the difference.
 
+mod hot;
 mod workers;
 
 use std::collections::{BTreeMap, HashMap};
@@ -108,6 +109,10 @@ fn send_all(door: &mut Door, inputs: &[TradeInput], source: u32, ahead: usize) -
 #[derive(Debug, Default)]
 struct Told {
     figures: HashMap<u32, Figures>,
+    /// As they were at each version.
+    versions: HashMap<(u32, u64), Figures>,
+    rebooked: u64,
+    left: u64,
     estimated_e16: i128,
     corrected_e16: i128,
     late: u64,
@@ -118,20 +123,28 @@ struct Told {
 
 impl Told {
     fn trade(&mut self, event: &TradeEvent<'_>) {
-        if !matches!(event.class, Class::Applied | Class::Provisional | Class::Matured) {
+        if !matches!(event.class, Class::Applied | Class::Provisional | Class::Matured | Class::Rebooked) {
             return;
         }
+        self.rebooked += u64::from(event.class == Class::Rebooked);
         self.late += u64::from(event.class == Class::Provisional);
         let figures = self.figures.entry(event.position).or_default();
         figures.quantity_e8 += event.input.signed_quantity_e8();
         figures.realized_e16 += event.realized_e16;
         figures.cost_e16 += event.opened_cost_e16 - event.closed_cost_e16;
+        self.versions.insert((event.position, event.version), *figures);
         self.estimated_e16 += event.realized_e16;
     }
 
     fn corrected(&mut self, event: &CorrectedEvent) {
         let known = self.figures.entry(event.position).or_default();
         let before = event.before;
+        // What came behind the version that was replayed is taken back, and booked again by the events that follow.
+        let now = *known;
+        if event.tail > 0 {
+            *known = self.versions[&(event.position, event.base_version)];
+            self.estimated_e16 -= now.realized_e16 - known.realized_e16;
+        }
         if (before.quantity_e8, before.realized_e16, before.cost_e16)
             != (known.quantity_e8, known.realized_e16, known.cost_e16)
         {
@@ -140,7 +153,12 @@ impl Told {
         if before.quantity_e8 != event.after.quantity_e8 {
             self.wrong.push(format!("position {}: a correction moved the quantity", event.position));
         }
+        if event.version != event.base_version + u64::from(event.tail) + 1 {
+            self.wrong.push(format!("position {}: versions {event:?}", event.position));
+        }
         *known = event.after;
+        self.versions.insert((event.position, event.version), event.after);
+        self.left += u64::from(event.left);
         self.corrected_e16 += event.after.realized_e16 - before.realized_e16;
         self.corrections += 1;
         self.reconciles += u64::from(event.late_trades);
@@ -198,7 +216,7 @@ impl Observer for Listener {
     fn corrected(&mut self, before: &Book, _: &RecordHeader, event: &CorrectedEvent, outcome: &Outcome) {
         let mut told = self.0.lock().expect("not poisoned");
         let position = &before.positions()[event.position as usize];
-        if position.figures() != event.before || outcome.after != event.after {
+        if (event.tail == 0 && position.figures() != event.before) || outcome.after != event.after {
             told.wrong.push(format!("position {}: the book and the correction disagree", event.position));
         }
         let sum: i128 = outcome.trades.iter().map(|trade| trade.realized_e16).sum();

@@ -141,6 +141,7 @@ impl Book {
         match event.class {
             Class::Rejected | Class::Duplicate => return Ok(()),
             Class::Held | Class::Lapsed => return Err(Misfit("a trade of an amendment's class")),
+            Class::Rebooked => return self.apply_rebooked(event),
             Class::Applied | Class::Provisional | Class::Forward | Class::Matured => {}
         }
         let number = self.position_for(event.input.account, event.input.instrument, event.position)?;

@@ -107,8 +107,9 @@ impl Book {
     pub(crate) fn apply_corrected(&mut self, event: &CorrectedEvent, outcome: &Outcome) -> Result<(), Misfit> {
         let position =
             self.positions.get_mut(event.position as usize).ok_or(Misfit("correction of an unknown position"))?;
-        fits!(position.version == event.base_version, "correction of another version");
-        fits!(event.version == event.base_version + 1, "version is not the next one");
+        fits!(position.version == event.base_version + u64::from(event.tail), "correction of another version");
+        fits!(event.version == position.version + 1, "version is not the next one");
+        fits!(event.left <= event.tail, "more late trades are left than came");
         fits!(event.seen >= position.seen, "a correction that forgets what the position has seen");
         fits!(outcome.after == event.after, "the body gives other figures than the event");
         fits!(outcome.breaks.len() == event.breaks as usize, "the body gives other breaks than the event");
@@ -118,7 +119,7 @@ impl Book {
         fits!(self.lots.can_apply_replace(&position.block, outcome.lots.len()), "more lots than the book holds");
         let after = &outcome.after;
         position.version = event.version;
-        position.provisional = 0;
+        position.provisional = event.left;
         position.breaks = event.breaks;
         position.found_breaks(break_set(&outcome.breaks));
         position.quantity_e8 = after.quantity_e8;

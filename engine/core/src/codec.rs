@@ -88,7 +88,7 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
         Event::Contract { .. } => kind::CONTRACT,
         Event::BusinessDate { .. } => kind::BUSINESS_DATE,
         Event::Mark { .. } => kind::MARK,
-        Event::Trade(trade) => kind::TRADE_APPLIED - 1 + trade.class as u16,
+        Event::Trade(trade) => trade_kind(trade.class),
         Event::Amended(amend) => amend_kind(amend.class),
         Event::Resolved(_) => kind::RESOLVED,
         Event::Action(_) => kind::ACTION,
@@ -103,6 +103,12 @@ pub fn kind_of(event: &Event<'_>) -> u16 {
     }
 }
 
+/// Kind of a trade's event, by what became of it.
+#[inline]
+fn trade_kind(class: Class) -> u16 {
+    if class == Class::Rebooked { kind::TRADE_REBOOKED } else { kind::TRADE_APPLIED - 1 + class as u16 }
+}
+
 /// Kind of an amendment's event, by what became of it.
 fn amend_kind(class: Class) -> u16 {
     match class {
@@ -110,7 +116,7 @@ fn amend_kind(class: Class) -> u16 {
         Class::Lapsed => kind::AMEND_LAPSED,
         Class::Rejected => kind::AMEND_REJECTED,
         Class::Duplicate => kind::AMEND_DUPLICATE,
-        Class::Applied | Class::Provisional | Class::Forward | Class::Matured => kind::AMEND_APPLIED,
+        Class::Applied | Class::Provisional | Class::Forward | Class::Matured | Class::Rebooked => kind::AMEND_APPLIED,
     }
 }
 
@@ -267,6 +273,9 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
                 seen: event.seen,
                 closed_through: event.adjusted.through.0,
                 adjusted: (&event.adjusted.figures).into(),
+                tail: event.tail,
+                left: event.left,
+                reserved: [0; 2],
             },
             out,
         ),
@@ -397,9 +406,9 @@ impl Decoder {
 
     fn decode_v1<'a>(&'a mut self, kind: u16, payload: &'a [u8]) -> Option<Event<'a>> {
         match kind {
-            kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE => {
+            kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE | kind::TRADE_REBOOKED => {
                 let trade = self.decode_trade(payload)?;
-                (kind::TRADE_APPLIED - 1 + trade.class as u16 == kind).then_some(Event::Trade(trade))
+                (trade_kind(trade.class) == kind).then_some(Event::Trade(trade))
             }
             kind::DEFINED => {
                 let (v, rest) = fixed::<DefinedV1>(payload)?;

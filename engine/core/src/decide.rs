@@ -58,7 +58,7 @@ impl Decision {
     /// The event of this decision.
     #[must_use]
     pub fn event<'a>(&self, input: &TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
-        let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured);
+        let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured | Class::Rebooked);
         self.event_with(input, origin, if moved { &scratch.runs } else { &[] })
     }
 

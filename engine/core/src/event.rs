@@ -32,11 +32,14 @@ pub enum Class {
     Held = 7,
     /// A held amendment that came to nothing: its time ran out, or its target is none for it. Frees its id.
     Lapsed = 8,
+    /// A trade that came behind what a correction has replayed, booked again on the corrected lots. It follows the correction in
+    /// the same group of records.
+    Rebooked = 9,
 }
 
 impl Class {
     /// All classes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Applied,
         Self::Provisional,
         Self::Forward,
@@ -45,13 +48,14 @@ impl Class {
         Self::Duplicate,
         Self::Held,
         Self::Lapsed,
+        Self::Rebooked,
     ];
 
     /// The outcome's name on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Applied | Self::Matured => "applied",
+            Self::Applied | Self::Matured | Self::Rebooked => "applied",
             Self::Provisional => "provisional",
             Self::Forward => "forward",
             Self::Held => "held",
@@ -64,6 +68,12 @@ impl Class {
     #[must_use]
     pub fn is_accepted(self) -> bool {
         matches!(self, Self::Applied | Self::Provisional | Self::Forward | Self::Matured)
+    }
+
+    /// Whether a trade's event of this class is a version of its position.
+    #[must_use]
+    pub fn is_a_version(self) -> bool {
+        self.is_accepted() || self == Self::Rebooked
     }
 
     /// From the number in records and checkpoints.
@@ -126,7 +136,7 @@ pub struct TradeEvent<'a> {
     pub origin: Origin,
     /// What became of it.
     pub class: Class,
-    /// Why it was refused; for [`Class::Matured`] the break, where booking it broke a rule.
+    /// Why it was refused; for [`Class::Matured`] and [`Class::Rebooked`] the break, where booking it broke a rule.
     pub reason: Reason,
     /// The position's number in this book; for a refusal without a position `u32::MAX`.
     pub position: u32,
@@ -168,9 +178,9 @@ pub struct TradeEvent<'a> {
     pub realized_base_e16: Money,
     /// For a duplicate: class of the first result, else the event's own class.
     pub first_class: Class,
-    /// For a duplicate or a matured trade: sequence of the first event, else 0.
+    /// For a duplicate, a matured or a rebooked trade: sequence of the first event, else 0.
     pub first_sequence: u64,
-    /// For a duplicate or a matured trade: log address of the first event, else `u64::MAX`.
+    /// For a duplicate, a matured or a rebooked trade: log address of the first event, else `u64::MAX`.
     pub first_address: u64,
     /// Which lots, how much, at what cost.
     pub runs: &'a [Run],
@@ -201,7 +211,8 @@ pub struct Figures {
 
 /// The coldpath's outcome was accepted: HistoricalPositionCorrected.
 ///
-/// Fixed size: the lots are in a body in the side log, named by address, length and digest.
+/// Fixed size: the lots are in a body in the side log, named by address, length and digest. It speaks of the position as it stood at
+/// `base_version`. Trades that came since, `tail` of them, are booked again by the events that follow it in the same group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CorrectedEvent {
     /// Where it came from.
@@ -214,7 +225,7 @@ pub struct CorrectedEvent {
     pub instrument: NameId,
     /// The position's version after this event.
     pub version: u64,
-    /// The version that the replay started from, equal to `version - 1`.
+    /// The version that was replayed, equal to `version - 1 - tail`.
     pub base_version: u64,
     /// The first late trade that caused it.
     pub cause: TradeHash,
@@ -222,13 +233,17 @@ pub struct CorrectedEvent {
     pub cause_sequence: u64,
     /// How many late trades it reconciles.
     pub late_trades: u32,
+    /// Events since the base version: trades, which are booked again.
+    pub tail: u32,
+    /// Late ones among them: with any the position stays PROVISIONAL.
+    pub left: u32,
     /// Trades that became illegal by it; with any the position is PENDING.
     pub breaks: u32,
     /// Changes of history that are in it, as an ordinal.
     pub seen: u32,
-    /// Before.
+    /// Before: at the base version, as it was estimated.
     pub before: Figures,
-    /// After.
+    /// After: at the base version, as it was replayed.
     pub after: Figures,
     /// Log id of the side log.
     pub body_log_id: u64,

@@ -102,10 +102,21 @@ pub enum Addition {
         /// As for [`Self::Trade`].
         figures: PeriodFigures,
     },
-    /// A replay was accepted; what was late before it is reconciled.
+    /// A replay was accepted; what was late up to its base version is reconciled.
     Corrected {
+        /// The version that was replayed.
+        base_version: u64,
         /// Where its outcome lies.
         body: BodyPlace,
+    },
+    /// A trade behind a correction was booked again: its figures are others, and the history has it already.
+    Rebooked {
+        /// Its effective date.
+        date: Date,
+        /// It awaits the next replay.
+        late: bool,
+        /// As for [`Self::Trade`].
+        figures: PeriodFigures,
     },
     /// An event of the position that adds nothing.
     Nothing,
@@ -126,6 +137,8 @@ impl Addition {
                         Self::Trade { input, place, waits: true, late: false, figures: PeriodFigures::default() }
                     }
                     Class::Matured => Self::Matured { hash: input.hash, late, date: input.effective_date, figures },
+                    // The history has it already.
+                    Class::Rebooked => Self::Rebooked { date: input.effective_date, late, figures },
                     Class::Rejected | Class::Duplicate | Class::Held | Class::Lapsed => return None,
                 };
                 Some((trade.position, trade.version, addition))
@@ -144,8 +157,8 @@ impl Addition {
                 Some((arrived.position, arrived.version, addition))
             }
             Event::Corrected(corrected) => {
-                let body = BodyPlace::of(corrected);
-                Some((corrected.position, corrected.version, Self::Corrected { body }))
+                let (base_version, body) = (corrected.base_version, BodyPlace::of(corrected));
+                Some((corrected.position, corrected.version, Self::Corrected { base_version, body }))
             }
             Event::Resolved(resolved) => Some((resolved.position, resolved.version, Self::Nothing)),
             _ => None,
@@ -271,7 +284,7 @@ impl History {
                     self.arrivals.remove(&due.leg.key.hash);
                 }
             },
-            Addition::Taken { .. } | Addition::Corrected { .. } | Addition::Nothing => {}
+            Addition::Taken { .. } | Addition::Corrected { .. } | Addition::Rebooked { .. } | Addition::Nothing => {}
         }
     }
 
@@ -286,7 +299,9 @@ impl History {
             Addition::Matured { date, figures, .. } => self.reported.booked(*date, figures),
             Addition::Taken { date, figures, .. } => self.reported.booked(*date, figures),
             Addition::Arrived { due, figures, .. } => self.reported.booked(due.leg.key.date, figures),
-            Addition::Corrected { body } => self.reported.corrected(*body),
+            Addition::Rebooked { late: true, .. } => self.reported.waits(),
+            Addition::Rebooked { date, figures, .. } => self.reported.booked(*date, figures),
+            Addition::Corrected { body, .. } => self.reported.corrected(*body),
         }
     }
 

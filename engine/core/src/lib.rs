@@ -55,6 +55,7 @@ pub mod outcome;
 pub mod past;
 pub mod position;
 pub mod reason;
+pub mod rebook;
 pub mod replay;
 pub mod rules;
 pub mod select;

@@ -10,7 +10,8 @@
 //! The set of PROVISIONAL positions is state; the queue is only its shadow, fed by the follower and rebuilt at every start.
 //! For a position a worker walks the back-links of its events, replays the items of its history in chronological order, makes the
 //! outcome durable in the side log, and proposes. The shard accepts when the position is still at the version that was
-//! replayed; otherwise the worker reads what came meanwhile and proposes again. Workers can be paused, resumed,
+//! replayed. A position that trades on is watched by the shard while the worker replays, and a few trades are booked again behind its
+//! correction; see [`watch`]. Workers can be paused, resumed,
 //! made more or fewer, and lost, while trading goes on: nothing but the log says what is reconciled.
 
 pub(crate) mod desk;
@@ -19,6 +20,7 @@ pub mod queue;
 #[cfg(test)]
 mod queue_tests;
 pub(crate) mod stream;
+pub(crate) mod watch;
 pub(crate) mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -136,7 +138,7 @@ pub struct Verdict {
     pub accepted: bool,
     /// Whether its lots would have found room.
     pub fits: bool,
-    /// Version of the position before.
+    /// Version of the position, after the correction and what was booked again behind it where it was accepted.
     pub version: u64,
     /// The outcome, back to be freed.
     pub outcome: Box<Outcome>,
@@ -147,6 +149,21 @@ pub struct Verdict {
 pub(crate) enum Paper {
     Proposal(Proposal),
     Verdict(Verdict),
+    /// Watch this position.
+    Watch(u32),
+    Watched(Watched),
+    /// Watch nothing any more; the answer is the same.
+    Unwatch,
+}
+
+/// Where a position stands that is watched from here on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watched {
+    pub version: u64,
+    /// Address of the event of that version.
+    pub address: u64,
+    /// Ordinal of the newest change of history that the position has seen.
+    pub seen: u32,
 }
 
 /// Where a PROVISIONAL position stands, as the follower has seen it.

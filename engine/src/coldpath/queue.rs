@@ -157,7 +157,8 @@ impl Queue {
         };
         let is_change = head.late > entry.head.late;
         let is_beyond = match entry.state {
-            State::Settling { version } => head.version > version,
+            // Still PROVISIONAL at the version of its correction: late trades came behind what was replayed.
+            State::Settling { version } => head.version >= version,
             // What came meanwhile may heal a position that could not be reconciled.
             State::Dead => head.version > entry.head.version,
             _ => false,
@@ -249,7 +250,7 @@ impl Queue {
             self.change(lease.position, |entry| {
                 (entry.state, entry.failures) = (State::Settling { version }, [0; Stage::COUNT]);
             });
-            if self.entries[&lease.position].head.version > version {
+            if self.entries[&lease.position].head.version >= version {
                 self.wake(lease.position, now_us);
             }
         }

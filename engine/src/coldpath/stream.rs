@@ -1,6 +1,6 @@
 //! Streams: a position's history, read along the back-links from tail, segment or archive, and kept for the next time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{CodecError, Decoder};
@@ -17,8 +17,22 @@ pub(crate) struct Stream {
     /// The newest record of it.
     pub read_sequence: u64,
     pub history: History,
-    /// What made the position wait since the last correction: the first by arrival.
-    pub cause: Option<(TradeHash, u64)>,
+    /// What makes the position wait, by arrival: version, hash, and sequence of its event.
+    causes: VecDeque<(u64, TradeHash, u64)>,
+}
+
+impl Stream {
+    /// The first by arrival of what makes the position wait, with the sequence of its event.
+    pub(crate) fn cause(&self) -> Option<(TradeHash, u64)> {
+        self.causes.front().map(|(_, hash, sequence)| (*hash, *sequence))
+    }
+
+    /// A correction of this version was accepted: what came up to it waits no more.
+    pub(crate) fn corrected(&mut self, base_version: u64) {
+        while self.causes.front().is_some_and(|(version, ..)| *version <= base_version) {
+            self.causes.pop_front();
+        }
+    }
 }
 
 /// Why a history cannot be read.
@@ -44,7 +58,7 @@ impl StreamError {
 pub(crate) struct Loader {
     decoder: Decoder,
     buffer: RecordBuffer,
-    fresh: Vec<(u64, Addition)>,
+    fresh: Vec<(u64, u64, Addition)>,
 }
 
 impl Loader {
@@ -76,14 +90,14 @@ impl Loader {
             if version <= stream.version {
                 break;
             }
-            self.fresh.push((header.sequence, addition));
+            self.fresh.push((version, header.sequence, addition));
         }
-        for (sequence, addition) in self.fresh.drain(..).rev() {
+        for (version, sequence, addition) in self.fresh.drain(..).rev() {
             stream.read_sequence = stream.read_sequence.max(sequence);
-            match addition {
-                Addition::Corrected { .. } => stream.cause = None,
-                _ => stream.cause = stream.cause.or(addition.cause().map(|hash| (hash, sequence))),
+            if let Addition::Corrected { base_version, .. } = addition {
+                stream.corrected(base_version);
             }
+            stream.causes.extend(addition.cause().map(|hash| (version, hash, sequence)));
             stream.history.add(&addition);
         }
         stream.version = stream.version.max(head.version);

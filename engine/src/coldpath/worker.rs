@@ -18,7 +18,7 @@ use lotbook_wal::Log;
 use super::desk::Asker;
 use super::queue::Lease;
 use super::stream::{Loader, Stream};
-use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict};
+use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict, Watched};
 use crate::limits::RECONCILE_TRIES;
 use crate::phase::Phases;
 use crate::side_log::{BodyError, SideWriter};
@@ -79,14 +79,19 @@ pub(crate) struct Worker {
     /// The position that it has, for the group; `u32::MAX` for none.
     pub has: Arc<AtomicU32>,
     stage: Stage,
+    /// The shard watches a position for this desk.
+    is_watching: bool,
 }
+
+/// Looks, 50 us apart, at whether the follower has seen the changes that a position has; then the proposal is refused and made again.
+const CHANGES_LOOKS: u32 = 200;
 
 /// No position.
 pub(crate) const IDLE: u32 = u32::MAX;
 
 impl Worker {
     pub(crate) fn new(common: Arc<Common>, desk: Asker<Paper>, retired: Arc<AtomicBool>, has: Arc<AtomicU32>) -> Self {
-        Self { common, desk, retired, has, stage: Stage::Load }
+        Self { common, desk, retired, has, stage: Stage::Load, is_watching: false }
     }
 
     /// Serves positions until told to end; gives the desk back.
@@ -106,6 +111,7 @@ impl Worker {
                     queue.counters().note_panic();
                     tools = Tools::new();
                     self.clear_desk();
+                    self.end_watch();
                     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
                     let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
                     let position = lease.position;
@@ -128,6 +134,7 @@ impl Worker {
     fn reconcile(&mut self, lease: Lease, tools: &mut Tools) -> Result<Turn, Failure> {
         let mut stream = self.common.queue.streams.lock().take(lease.position);
         let turn = self.tries(lease, &mut stream, tools);
+        self.end_watch();
         self.common.queue.streams.lock().keep(lease.position, stream);
         turn
     }
@@ -135,14 +142,21 @@ impl Worker {
     fn tries(&mut self, lease: Lease, stream: &mut Stream, tools: &mut Tools) -> Result<Turn, Failure> {
         let common = self.common.clone();
         let (queue, position) = (&common.queue, lease.position);
+        // A position that trades on is watched, so that a few trades since do not matter.
+        let mut is_busy = false;
         for _ in 0..RECONCILE_TRIES {
-            let Some(head) = queue.head(lease) else { return Ok(Turn::Gone) };
+            let Some(mut head) = queue.head(lease) else { return Ok(Turn::Gone) };
+            if is_busy {
+                let Some(watched) = self.watch(position) else { return Ok(Turn::Gone) };
+                (head.version, head.address) = (watched.version, watched.address);
+                self.await_changes(&head, watched.seen);
+            }
             self.enter(Stage::Load, position);
             tools
                 .loader
                 .catch_up(&common.log, position, stream, &head)
                 .map_err(|error| Failure { is_unread: error.is_unread(), ..Failure::at(Stage::Load, error) })?;
-            let Some((cause, cause_sequence)) = stream.cause else {
+            let Some((cause, cause_sequence)) = stream.cause() else {
                 // Reconciled a moment ago, and the follower has not seen it yet.
                 return Ok(Turn::Accepted(stream.version));
             };
@@ -156,33 +170,42 @@ impl Worker {
             outcome.adjusted = self
                 .adjusted(stream, &head, &outcome)
                 .map_err(|error| Failure { is_unread: true, ..Failure::at(Stage::Load, error) })?;
+            match queue.head(lease) {
+                None => return Ok(Turn::Gone),
+                // It has moved on while it was replayed, so it would again while the body is written.
+                Some(now) if now.version > stream.version && !is_busy => {
+                    is_busy = true;
+                    continue;
+                }
+                Some(_) => {}
+            }
             self.enter(Stage::Publish, position);
             let body = common.side.write(&outcome).map_err(|error| match error {
                 BodyError::TooLarge(_) => Failure::at(Stage::Replay, error),
                 error => Failure::at(Stage::Publish, error),
             })?;
-            if !self.await_durable(stream.read_sequence.max(rules.sequence)) {
+            if !self.await_durable(stream.read_sequence.max(rules.sequence)) || queue.head(lease).is_none() {
+                // Stopped, or taken away meanwhile: whoever has it now does the work.
                 return Ok(Turn::Gone);
             }
-            if queue.head(lease).is_none() {
-                // Taken away meanwhile, or reconciled: whoever has it now does the work.
-                return Ok(Turn::Gone);
-            }
-            let (base_version, seen, outcome) = (head.version, rules.changes, Box::new(outcome));
+            let (base_version, seen, outcome) = (stream.version, rules.changes, Box::new(outcome));
             let proposal = Proposal { position, base_version, seen, cause, cause_sequence, body, outcome };
             match self.propose(proposal) {
                 None => return Ok(Turn::Gone),
                 Some(verdict) if verdict.accepted => {
                     queue.counters().note_correction();
-                    // The correction is the next version; the inputs are the same.
-                    (stream.version, stream.cause) = (base_version + 1, None);
-                    stream.history.reported.reconciled(verdict.outcome.days);
-                    return Ok(Turn::Accepted(base_version + 1));
+                    // The correction adds nothing to the inputs; what came behind it is read the next time.
+                    stream.corrected(base_version);
+                    if verdict.version == base_version + 1 {
+                        stream.version = verdict.version;
+                        stream.history.reported.reconciled(verdict.outcome.days);
+                    }
+                    return Ok(Turn::Accepted(verdict.version));
                 }
                 Some(verdict) if !verdict.fits => {
                     return Err(Failure::at(Stage::Replay, "no room for its lots"));
                 }
-                Some(verdict) => self.await_follower(lease, &head, verdict.version),
+                Some(_) => is_busy = true,
             }
         }
         Ok(Turn::Again)
@@ -213,14 +236,40 @@ impl Worker {
 
     /// Proposes and waits for the verdict; `None` when the shard is gone.
     fn propose(&mut self, proposal: Proposal) -> Option<Verdict> {
+        match self.ask(Paper::Proposal(proposal))? {
+            Paper::Verdict(verdict) => {
+                // A verdict ends the watch.
+                self.is_watching = false;
+                Some(verdict)
+            }
+            other => unreachable!("the shard answers a proposal with a verdict, not {other:?}"),
+        }
+    }
+
+    /// Asks for a watch and waits until it is on; `None` when the shard is gone.
+    fn watch(&mut self, position: u32) -> Option<Watched> {
+        match self.ask(Paper::Watch(position))? {
+            Paper::Watched(watched) => {
+                self.is_watching = true;
+                Some(watched)
+            }
+            other => unreachable!("the shard answers a watch with where the position stands, not {other:?}"),
+        }
+    }
+
+    /// What the shard keeps for this desk it keeps no more.
+    fn end_watch(&mut self) {
+        if std::mem::take(&mut self.is_watching) {
+            drop(self.ask(Paper::Unwatch));
+        }
+    }
+
+    fn ask(&mut self, paper: Paper) -> Option<Paper> {
         if self.desk.is_closed() {
             return None;
         }
-        self.desk.ask(Paper::Proposal(proposal));
-        match self.await_answer()? {
-            Paper::Verdict(verdict) => Some(verdict),
-            Paper::Proposal(_) => unreachable!("the shard answers a proposal with a verdict"),
-        }
+        self.desk.ask(paper);
+        self.await_answer()
     }
 
     fn await_answer(&mut self) -> Option<Paper> {
@@ -243,12 +292,11 @@ impl Worker {
         drop(self.desk.poll());
     }
 
-    fn await_follower(&self, lease: Lease, head: &Head, version: u64) {
+    /// What a position has seen is in what it is replayed by: the follower is a moment behind.
+    fn await_changes(&self, head: &Head, seen: u32) {
         let queue = &self.common.queue;
-        // A position that was not at another version has met a change that the follower has not.
-        let wanted = version.max(head.version + 1);
-        for _ in 0..100 {
-            if queue.stopped() || queue.head(lease).is_none_or(|head| head.version >= wanted) {
+        for _ in 0..CHANGES_LOOKS {
+            if queue.stopped() || queue.changes.of(head.instrument).changes >= seen {
                 return;
             }
             std::thread::sleep(Duration::from_micros(50));

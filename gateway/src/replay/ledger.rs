@@ -151,7 +151,7 @@ impl Ledger {
     fn note_trade(&mut self, event: &TradeEvent<'_>) {
         let input = &event.input;
         match event.class {
-            Class::Applied | Class::Provisional => {}
+            Class::Applied | Class::Provisional | Class::Rebooked => {}
             Class::Forward => {
                 self.waiting.insert(input.hash, input.effective_date);
             }
@@ -273,7 +273,7 @@ impl Observer for Listener {
             let position = (event.input.account, event.input.instrument);
             ledger.adjust(before, position, event.input.hash, event.version, &PeriodFigures::of_trade(event));
         }
-        let books = matches!(event.class, Class::Applied | Class::Provisional | Class::Matured);
+        let books = matches!(event.class, Class::Applied | Class::Provisional | Class::Matured | Class::Rebooked);
         if !books || event.runs.is_empty() {
             return;
         }

@@ -361,6 +361,8 @@ impl AmendRig {
             cause: TradeHash::NONE,
             cause_sequence: 0,
             late_trades: position.provisional,
+            tail: 0,
+            left: 0,
             breaks: outcome.breaks.len() as u32,
             seen: self.book.actions().changes(),
             before: position.figures(),

@@ -85,7 +85,7 @@ impl LogImage {
                         Class::Forward => LoggedOutcome::Forward,
                         Class::Duplicate => LoggedOutcome::Duplicate,
                         Class::Rejected => LoggedOutcome::Rejected,
-                        Class::Matured | Class::Held | Class::Lapsed => continue,
+                        Class::Matured | Class::Rebooked | Class::Held | Class::Lapsed => continue,
                     };
                     let logged = Logged {
                         trade_id: trade.input.trade_id,

@@ -442,6 +442,8 @@ impl Both {
             cause: TradeHash::NONE,
             cause_sequence: 0,
             late_trades: position.provisional,
+            tail: 0,
+            left: 0,
             breaks: outcome.breaks.len() as u32,
             seen: self.engine.actions().changes(),
             before: position.figures(),

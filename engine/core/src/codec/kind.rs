@@ -50,11 +50,13 @@ pub const PERIOD_LOCK: u16 = 43;
 pub const CORRECTED: u16 = 32;
 /// An operator resolved the breaks of a position.
 pub const RESOLVED: u16 = 33;
+/// A trade behind a correction, booked again.
+pub const TRADE_REBOOKED: u16 = 34;
 /// Digests of the book.
 pub const DIGESTS: u16 = 48;
 
 /// All kinds with their names, for tools.
-pub const ALL: [(u16, &str); 26] = [
+pub const ALL: [(u16, &str); 27] = [
     (DEFINED, "Defined"),
     (INSTRUMENT, "Instrument"),
     (CONTRACT, "ContractRulesChanged"),
@@ -73,6 +75,7 @@ pub const ALL: [(u16, &str); 26] = [
     (AMEND_DUPLICATE, "AmendmentDuplicate"),
     (CORRECTED, "HistoricalPositionCorrected"),
     (RESOLVED, "BreaksResolved"),
+    (TRADE_REBOOKED, "TradeRebooked"),
     (ACTION, "CorporateAction"),
     (TAKEN, "ChangeTaken"),
     (ARRIVED, "LotArrived"),

@@ -117,6 +117,9 @@ pub(super) struct CorrectedV1 {
     pub(super) breaks: u32,
     pub(super) seen: u32,
     pub(super) closed_through: i32,
+    pub(super) tail: u32,
+    pub(super) left: u32,
+    pub(super) reserved: [u32; 2],
     pub(super) adjusted: PeriodV1,
 }
 
@@ -200,7 +203,7 @@ pub(super) struct DigestsV1 {
 const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
 const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
 const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 112);
-const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 512);
+const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 528);
 const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
 const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
 const _: () = assert!(size_of::<ArchivedContractV1>() == 112);

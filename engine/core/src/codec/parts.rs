@@ -33,6 +33,8 @@ pub(super) fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
         late_trades: v.late_trades.to_native(),
         breaks: v.breaks.to_native(),
         seen: v.seen.to_native(),
+        tail: v.tail.to_native(),
+        left: v.left.to_native(),
         before: (&v.before).into(),
         after: (&v.after).into(),
         body_log_id: v.body_log_id.to_native(),

@@ -306,6 +306,8 @@ impl Rig {
             cause: TradeHash::NONE,
             cause_sequence: 0,
             late_trades: position.provisional,
+            tail: 0,
+            left: 0,
             breaks: outcome.breaks.len() as u32,
             seen: self.book.actions().changes(),
             before: position.figures(),

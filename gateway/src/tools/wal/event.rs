@@ -26,7 +26,7 @@ pub(super) fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
 /// Number of the position in whose chain it is a link: the next event of that position names it. `None` for what changes no position.
 pub(super) fn moved_position(event: &Event<'_>) -> Option<u32> {
     match event {
-        Event::Trade(trade) => trade.class.is_accepted().then_some(trade.position),
+        Event::Trade(trade) => trade.class.is_a_version().then_some(trade.position),
         Event::Amended(amend) => (amend.class == Class::Provisional).then_some(amend.position),
         Event::Resolved(resolved) => (resolved.reason == Reason::None).then_some(resolved.position),
         Event::Taken(taken) => Some(taken.position),
