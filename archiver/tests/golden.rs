@@ -170,12 +170,22 @@ fn trade(class: Class) -> TradeEvent<'static> {
         Class::Duplicate => {
             TradeEvent { first_class: Class::Applied, first_sequence: 9, first_address: 8_192, ..nothing }
         }
+        Class::Rebooked => {
+            TradeEvent { late: true, on_provisional: true, first_sequence: 11, first_address: 512, ..base }
+        }
         Class::Held | Class::Lapsed => unreachable!("classes of amendments"),
     }
 }
 
-const TRADE_CLASSES: [Class; 6] =
-    [Class::Applied, Class::Provisional, Class::Forward, Class::Matured, Class::Rejected, Class::Duplicate];
+const TRADE_CLASSES: [Class; 7] = [
+    Class::Applied,
+    Class::Provisional,
+    Class::Forward,
+    Class::Matured,
+    Class::Rejected,
+    Class::Duplicate,
+    Class::Rebooked,
+];
 fn defined(class: NameClass, text: &'static [u8]) -> Event<'static> {
     Event::Defined { origin: origin(), class, id: 0, reason: Reason::None, text }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lotbook_core::Date;
 use lotbook_core::action_input::{ActionInput, ActionKind};
@@ -447,6 +448,12 @@ fn what_is_not_complete_is_refused_and_a_time_finds_its_sequence() {
     let ask = |known_at, since| {
         host.past().ask(&Question { account, instrument: view.instrument_id, as_of: None, known_at, since })
     };
+    // Until the last event is durable and shown, what is complete moves.
+    let deadline = Instant::now() + PATIENCE;
+    while host.past().complete() < host.log().published_sequence() {
+        assert!(Instant::now() < deadline, "never complete");
+        std::thread::sleep(Duration::from_millis(1));
+    }
     let complete = host.past().complete();
     assert!(matches!(ask(Moment::Sequence(complete + 1), None), Err(PastError::Beyond { .. })));
     assert!(matches!(ask(Moment::Sequence(1), None), Err(PastError::Unknown { known_at: 1 })));

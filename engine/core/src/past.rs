@@ -61,7 +61,7 @@ impl Book {
         // Ordinals of changes are about the whole book; here nobody asks for them.
         let seen = self.actions.changes();
         Some(match *event {
-            Event::Trade(trade) if trade.class.is_accepted() => Event::Trade(TradeEvent { position: 0, ..trade }),
+            Event::Trade(trade) if trade.class.is_a_version() => Event::Trade(TradeEvent { position: 0, ..trade }),
             Event::Taken(taken) => Event::Taken(TakenEvent { position: 0, seen, ..taken }),
             Event::Arrived(arrived) => {
                 let due = elsewhere(&arrived.due);

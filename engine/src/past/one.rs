@@ -133,7 +133,9 @@ fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
     let mut decoder = Decoder::new();
     past.walk_back(past.index.head(number), |header, payload| {
         let event = decode(&mut decoder, header, payload)?;
-        if header.sequence > known_at {
+        // Nobody ever knew a group of records in part: a correction without what is booked again behind it.
+        let is_in_part = found.addresses.is_empty() && header.group().continues();
+        if header.sequence > known_at || is_in_part {
             match event {
                 Event::Arrived(arrived) => found.arrives.push(arrived.due),
                 Event::Taken(_) => {}
