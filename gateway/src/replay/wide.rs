@@ -67,7 +67,7 @@ impl Feeder<'_> {
             Class::Forward | Class::Held => Outcome::Held,
             Class::Rejected | Class::Lapsed => Outcome::Rejected,
             Class::Duplicate => Outcome::Duplicate,
-            Class::Applied | Class::Provisional | Class::Matured => Outcome::Applied,
+            Class::Applied | Class::Provisional | Class::Matured | Class::Rebooked => Outcome::Applied,
         };
         if class == Class::Rejected {
             action.reason = Some(answer.reason.code());

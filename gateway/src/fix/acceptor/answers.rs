@@ -66,7 +66,7 @@ impl Work {
             None => &mut nowhere,
         };
         let outcome = match answer.status {
-            Status::Trade(Class::Applied | Class::Matured) => AckOutcome::Applied,
+            Status::Trade(Class::Applied | Class::Matured | Class::Rebooked) => AckOutcome::Applied,
             Status::Trade(Class::Provisional) => AckOutcome::Provisional,
             Status::Trade(Class::Forward) => AckOutcome::Forward,
             Status::Trade(Class::Duplicate) => AckOutcome::Duplicate { first_seq: answer.first_sequence },

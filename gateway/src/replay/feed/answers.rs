@@ -75,7 +75,7 @@ impl Feeder<'_> {
         let key = self.fed.keys[row];
         let trade = &mut self.fed.rows[row];
         trade.outcome = match class {
-            Class::Applied | Class::Matured => Outcome::Applied,
+            Class::Applied | Class::Matured | Class::Rebooked => Outcome::Applied,
             Class::Provisional => Outcome::Provisional,
             Class::Forward | Class::Held => Outcome::Held,
             Class::Rejected | Class::Lapsed => Outcome::Rejected,

@@ -55,7 +55,7 @@ pub(super) fn kind_word(kind: u16) -> &'static str {
         kind::CONTRACT => "contract",
         kind::BUSINESS_DATE => "business_date",
         kind::MARK => "mark",
-        kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE => "trade",
+        kind::TRADE_APPLIED..=kind::TRADE_DUPLICATE | kind::TRADE_REBOOKED => "trade",
         kind::AMEND_APPLIED..=kind::AMEND_DUPLICATE => "amendment",
         kind::RESOLVED => "resolved",
         kind::ACTION => "action",
