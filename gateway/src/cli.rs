@@ -14,8 +14,10 @@ use crate::input::text::{check_id, check_name};
 use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
+mod doctor;
 mod past;
 
+pub use doctor::DoctorArgs;
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
 
 macro_rules! exit_codes {
@@ -45,7 +47,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
+    /// A verdict is broken (burst), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
     /// verify), or a repair has something to do and was not told to do it (wal repair).
     Broken = 1,
     /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
@@ -120,6 +122,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Show a position: now, as it was known at a moment, as of a date
     Position(PositionArgs),
+    /// Look at this machine: what to change for a host, and why
+    Doctor(DoctorArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }

@@ -26,6 +26,10 @@ fn main() -> std::process::ExitCode {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Doctor(args) => match tools::doctor::run(args, &mut stdout()) {
+            Ok(code) => code,
+            Err(error) => fail(&error, exit::of_io(&error)),
+        },
         Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {
             Ok(code) => code,
             Err(error) => fail(&error, error.exit_code()),

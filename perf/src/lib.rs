@@ -20,6 +20,7 @@ pub mod burst;
 pub mod chart;
 pub mod compare;
 pub mod control;
+pub mod doctor;
 pub mod driver;
 pub mod fixclient;
 pub mod flow;

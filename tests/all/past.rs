@@ -455,14 +455,15 @@ fn what_is_not_complete_is_refused_and_a_time_finds_its_sequence() {
         std::thread::sleep(Duration::from_millis(1));
     }
     let complete = host.past().complete();
-    assert!(matches!(ask(Moment::Sequence(complete + 1), None), Err(PastError::Beyond { .. })));
+    assert!(matches!(ask(Moment::Sequence(complete + 1_000_000), None), Err(PastError::Beyond { .. })));
     assert!(matches!(ask(Moment::Sequence(1), None), Err(PastError::Unknown { known_at: 1 })));
     let (since, known_at) = (Some(Moment::Sequence(complete)), Moment::Sequence(complete - 1));
     assert!(matches!(ask(known_at, since), Err(PastError::Order { .. })));
     let now = ask(Moment::Now, None).expect("an answer");
-    assert_eq!(ask(Moment::Time(i64::MAX), None).expect("an answer").known_at, complete);
+    // More may have become durable meanwhile.
+    assert!(ask(Moment::Time(i64::MAX), None).expect("an answer").known_at >= complete);
     assert!(matches!(ask(Moment::Time(0), None), Err(PastError::Unknown { .. })));
-    assert_eq!(now.known_at, complete);
+    assert!(now.known_at >= complete);
     // Later than the business date: as it stood.
     let question = Question {
         account,

@@ -305,6 +305,11 @@ impl History {
         }
     }
 
+    /// The lots that arrived, as they were sent last.
+    pub fn arrivals(&self) -> impl Iterator<Item = &Leg> {
+        self.arrivals.values()
+    }
+
     /// The lot that arrived under this identity.
     #[must_use]
     pub fn arrival(&self, identity: TradeHash) -> Option<&Leg> {

@@ -6,7 +6,7 @@ use lotbook_core::codec::Decoder;
 use lotbook_core::event::{CorrectedEvent, Event};
 use lotbook_core::history::{Addition, History};
 use lotbook_core::id::TradeHash;
-use lotbook_core::legs::Due;
+use lotbook_core::legs::{Due, Leg};
 use lotbook_core::position::Position;
 use lotbook_wal::{RecordBuffer, RecordHeader};
 
@@ -93,10 +93,11 @@ impl One {
         self.state.ids.id(hash).map(str::to_owned).or_else(of_leg)
     }
 
-    /// Whether this leg has left the position.
-    pub(super) fn has_sent(&self, due: &Due) -> bool {
+    /// What has left for a position under this identity.
+    pub(super) fn sent_to(&self, target: &Position, identity: TradeHash) -> Option<&Leg> {
         let mut sent = self.state.book.legs().sent_by(0).iter();
-        sent.any(|leg| (leg.key, leg.lot, leg.is_long) == (due.leg.key, due.leg.lot, due.leg.is_long))
+        let is_to = |leg: &&Leg| (leg.account, leg.instrument) == (target.account, target.instrument);
+        sent.find(|leg| leg.key.hash == identity).filter(is_to)
     }
 
     /// Keeps what the state does not.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lotbook_core::Date;
 use lotbook_core::command::NameClass;
 use lotbook_core::id::{NO_NAME, TradeHash};
-use lotbook_core::legs::{Due, Sending};
+use lotbook_core::legs::Leg;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::Rules;
 
@@ -145,7 +145,7 @@ impl Story {
                 next += 1;
                 continue;
             };
-            if (next > 0 && one.position().provisional > 0) || one.arrives.iter().any(|due| self.is_on_its_way(due)) {
+            if (next > 0 && one.position().provisional > 0) || self.awaits_lots(one) {
                 return true;
             }
             for source in &one.sources {
@@ -158,13 +158,15 @@ impl Story {
         false
     }
 
-    /// Whether what arrived after the moment had been sent by then.
-    fn is_on_its_way(&self, due: &Due) -> bool {
-        let Some(source) = self.ones.get(&due.leg.source) else { return false };
-        match due.sending {
-            Sending::New | Sending::Instead => source.has_sent(due),
-            Sending::Withdrawn => !source.has_sent(due),
-        }
+    /// Whether something was on its way to a position: what it has from another one is not what that one has sent to it.
+    fn awaits_lots(&self, one: &One) -> bool {
+        let later = one.arrives.iter().map(|due| &due.leg);
+        one.history.arrivals().chain(later).any(|leg| {
+            let identity = leg.key.hash;
+            let what = |leg: &Leg| (leg.key, leg.lot, leg.is_long);
+            let Some(source) = self.ones.get(&leg.source) else { return false };
+            one.history.arrival(identity).map(what) != source.sent_to(one.position(), identity).map(what)
+        })
     }
 
     /// Id of what a lot or a break comes from: of this position, or of one that its lots came from.

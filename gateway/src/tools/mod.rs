@@ -1,3 +1,4 @@
 //! Commands that look at files and need no host.
 
+pub mod doctor;
 pub mod wal;
