@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lotbook_core::actions::NO_ACTION;
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{Decoder, kind};
 use lotbook_core::event::{Class, Event, Reason};
@@ -135,7 +136,7 @@ pub fn apply(
                 state.breaks.entry(taken.position).or_default().push((taken.cause, taken.reason));
                 forget_resolution(state, taken.position);
             }
-            if taken.late && !taken.cause_id.is_empty() {
+            if taken.late && taken.action != NO_ACTION {
                 state.late.entry(taken.position).or_default().push(taken.cause_id.as_str().into());
             }
         }

@@ -132,6 +132,7 @@ fn action(id: &str, action: &'static str) -> ActionRow {
         effective_date: day("2020-03-05"),
         outcome: Outcome::Applied,
         reason: None,
+        amended: Some(Amended::Cancelled),
         positions: 3,
         realized_pnl: E16(-1),
         dividends: E16(0),

@@ -8,6 +8,7 @@ use lotbook_core::command::{Command, Mark, MarkKind, Side};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, Reason};
 use lotbook_core::mark::flash;
+use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::{LotMethod, Rules};
 use lotbook_perf::oracle;
 use lotbook_perf::rng::Rng;
@@ -177,4 +178,29 @@ fn forwards_and_marks_at_the_edges() {
     }
     assert_eq!(rig.find(0, 0).map(|p| (p.quantity_e8, p.forward_quantity_e8)), Some((i64::MAX, 0)));
     rig.images_agree().expect("equal images");
+}
+
+/// A waiting trade that would leave a range at its date is passed over: a named break. Those behind it are booked.
+#[test]
+fn what_cannot_be_booked_at_its_date_is_a_break_and_blocks_nobody() {
+    let mut rig =
+        BookRig::new(Rules { method: LotMethod::Fifo, allow_short: true, ..Rules::DEFAULT }, 1, false, LIMITS);
+    rig.other(&Command::BusinessDate(Date(10)));
+    let spec = |id, side, quantity, day| Spec::new(id, side, quantity, 1, day);
+    assert_eq!(rig.trade(&spec(0, Side::Buy, i64::MAX - 5, 11)), (Class::Forward, Reason::None));
+    assert_eq!(rig.trade(&spec(1, Side::Sell, 3, 12)), (Class::Forward, Reason::None));
+    assert_eq!(rig.trade(&spec(2, Side::Buy, 9, 10)), (Class::Applied, Reason::None));
+    rig.other(&Command::BusinessDate(Date(12)));
+    let matured: Vec<Reason> = rig.mature().into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(matured, [Reason::Overflow, Reason::None]);
+    let position = *rig.find(0, 0).expect("a position");
+    assert_eq!((position.quantity_e8, position.forwards, position.breaks), (6, 0, 1));
+    assert_eq!(position.reconciliation(), Reconciliation::Pending);
+    assert_eq!(position.frontier.date, Date(12));
+    rig.images_agree().expect("equal images");
+    // The replay finds the same.
+    let replayed = rig.replayed(0, 0);
+    assert_eq!((replayed.after, replayed.frontier), (position.figures(), position.frontier));
+    assert_eq!(replayed.breaks.len(), 1);
+    assert_eq!(replayed.breaks[0].1, Reason::Overflow);
 }

@@ -317,7 +317,10 @@ impl BookRig {
             let place = Place { sequence: self.sequence, address: self.sequence * 8 };
             follow(&mut self.shadow, &mut self.bytes, &mut self.decoder, &event, place, None);
             self.book.apply(&event, place, None).expect("a decision of this book");
-            *self.cash_e16.entry(decision.position).or_default() -= cash(&forward.input);
+            // What was passed over moved nothing.
+            if decision.reason != Reason::Overflow {
+                *self.cash_e16.entry(decision.position).or_default() -= cash(&forward.input);
+            }
             self.conserved(decision.position);
             matured.push((forward.input.trade_id, decision.reason));
         }

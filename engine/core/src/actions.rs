@@ -20,6 +20,7 @@ use crate::digest;
 use crate::id::{ChronoKey, DayPart, NO_NAME, NameId, TradeHash};
 use crate::limits::CHANGES_PENDING_SPARE;
 use crate::position::Position;
+use crate::rules::ContractTerms;
 
 /// An accepted action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Change {
     pub action: u32,
     /// What caused it: an action, an amendment; [`TradeHash::NONE`] for contract changes.
     pub cause: TradeHash,
+    /// The contract whose rules changed, of several the first; else `NO_NAME`.
+    pub contract: NameId,
     /// Positions of this account, or `NO_NAME` for all.
     pub account: NameId,
     /// Positions of this instrument, or `NO_NAME` for all.
@@ -298,8 +301,9 @@ impl ActionBook {
     }
 
     /// History changes otherwise: a contract's rules.
-    pub(crate) fn change_rules(&mut self, account: NameId, instrument: NameId, from: Date) {
-        let from = start_of(from);
+    pub(crate) fn change_rules(&mut self, terms: &ContractTerms) {
+        let ContractTerms { contract, account, instrument, .. } = *terms;
+        let from = start_of(terms.effective_date);
         // Rules come in bursts, and what is still to be looked at anyway is looked at once.
         if let Some(last) = self.pending.last_mut()
             && last.cause == TradeHash::NONE
@@ -315,7 +319,8 @@ impl ActionBook {
             };
             return;
         }
-        self.change(Change { ordinal: 0, action: NO_ACTION, cause: TradeHash::NONE, account, instrument, from });
+        let cause = TradeHash::NONE;
+        self.change(Change { ordinal: 0, action: NO_ACTION, cause, contract, account, instrument, from });
     }
 
     /// Every position has been looked at for the oldest pending change. `false`: that is another one.
@@ -345,7 +350,8 @@ impl ActionBook {
     fn enter(&mut self, entry: u32) {
         let input = self.at(entry).input;
         let (instrument, cause) = (input.instrument, input.hash);
-        self.change(Change { ordinal: 0, action: entry, cause, account: NO_NAME, instrument, from: input.key() });
+        let (account, contract, from) = (NO_NAME, NO_NAME, input.key());
+        self.change(Change { ordinal: 0, action: entry, cause, contract, account, instrument, from });
         self.rewrite(entry, Entry { entered: self.changes, ..*self.at(entry) });
         self.note_last(entry);
     }

@@ -185,6 +185,7 @@ impl Book {
         }
         self.send_leaving(number);
         if event.class != Class::Forward
+            && !is_passed_over(event)
             && event.input.kind == TradeKind::Trade
             && let Some(price_e8) = event.input.price()
         {
@@ -212,6 +213,12 @@ impl Book {
     }
 }
 
+/// Whether an accepted trade's event books nothing of it: at its place it would leave a range, or only the replay can
+/// book it.
+pub(crate) fn is_passed_over(event: &TradeEvent<'_>) -> bool {
+    event.class == Class::Matured && event.closed_quantity_e8 == 0 && event.opened_quantity_e8 == 0
+}
+
 /// Moves lots and sums of one position as the event says.
 pub(crate) fn settle(
     lots: &mut LotArena,
@@ -220,6 +227,11 @@ pub(crate) fn settle(
     event: &TradeEvent<'_>,
 ) -> Result<(), Misfit> {
     let input = &event.input;
+    let key = input.key();
+    if is_passed_over(event) {
+        position.frontier = position.frontier.max(key);
+        return Ok(());
+    }
     if !event.runs.is_empty() {
         take(lots, position, event)?;
     }
@@ -235,7 +247,6 @@ pub(crate) fn settle(
     } else if event.opened_quantity_e8 > 0 {
         open(lots, names, position, event)?;
     }
-    let key = input.key();
     if key > position.frontier {
         position.frontier = key;
     }

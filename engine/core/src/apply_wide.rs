@@ -114,7 +114,7 @@ impl Book {
         // Without a position nobody's history can change.
         if !self.positions.is_empty() {
             fits!(self.actions.has_room_for_change(), "more changes than the book holds");
-            self.actions.change_rules(terms.account, terms.instrument, terms.effective_date);
+            self.actions.change_rules(terms);
         }
         Ok(())
     }

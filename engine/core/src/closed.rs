@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::amount::Money;
+use crate::apply::is_passed_over;
 use crate::bytes::{Reader, Truncated, Writer};
 use crate::date::Date;
 use crate::digest;
@@ -47,6 +48,9 @@ impl PeriodFigures {
     /// What the event of a trade adds.
     #[must_use]
     pub fn of_trade(event: &TradeEvent<'_>) -> Self {
+        if is_passed_over(event) {
+            return Self::default();
+        }
         Self {
             realized_e16: event.realized_e16,
             long_e16: event.realized_long_e16,

@@ -271,21 +271,26 @@ impl Book {
     /// Books a forward-dated trade whose date has come. It was accepted, so it is carried exactly; a
     /// rule that it breaks by now is named in the reason and makes the position PENDING.
     ///
+    /// What would leave a range is passed over and is a break, too; what has no room in an event is left to the replay.
+    ///
     /// # Errors
-    /// What cannot be booked exactly: an overflow, or no room. The trade then goes on waiting.
+    /// `LOT_CAPACITY`: no room in the book. The trade then goes on waiting.
     pub fn decide_matured(&self, forward: &Forward, scratch: &mut Scratch) -> Result<Decision, Reason> {
         let position = &self.positions[forward.position as usize];
         let own = (position.account, position.instrument);
         let moved = self.amendments.effective_of(forward.input.hash).is_some_and(|effective| effective.of(own) != own);
         // What belongs elsewhere by then goes there by the replay.
-        let booked = if moved {
-            scratch.runs.clear();
-            Booked::NOTHING
-        } else {
-            self.book_on(position, &forward.input, Legality::Carried, scratch)?
-        };
         // Trades may have been booked at later dates before the first business date was set.
-        let late = moved || forward.input.key() <= position.frontier;
+        let is_below = forward.input.key() <= position.frontier;
+        let (booked, late) = match self.book_on(position, &forward.input, Legality::Carried, scratch) {
+            Ok(booked) if !moved => (booked, is_below),
+            Err(Reason::Overflow) if !moved => (Booked { broke: Reason::Overflow, ..Booked::NOTHING }, is_below),
+            Err(Reason::LotCapacity) if !moved => return Err(Reason::LotCapacity),
+            Ok(_) | Err(_) => (Booked::NOTHING, true),
+        };
+        if booked.closed_quantity_e8 == 0 {
+            scratch.runs.clear();
+        }
         Ok(Decision {
             class: Class::Matured,
             reason: booked.broke,

@@ -157,9 +157,9 @@ impl Book {
         scratch: &'a mut Scratch,
     ) -> TakenEvent<'a> {
         let position = &self.positions[number as usize];
-        let (entry, seen, is_late, cause) = match due {
-            Due::Late(change) => (change.action, change.ordinal, true, change.cause),
-            Due::Ahead(entry) => (*entry, self.actions.changes(), false, TradeHash::NONE),
+        let (entry, seen, is_late, (cause, cause_id)) = match due {
+            Due::Late(change) => (change.action, change.ordinal, true, self.cause_of(change)),
+            Due::Ahead(entry) => (*entry, self.actions.changes(), false, (TradeHash::NONE, TradeId::EMPTY)),
         };
         // A late action that was cancelled meanwhile, or finds nothing, leaves the estimate as it is.
         let action = (entry != NO_ACTION).then(|| self.actions.entries()[entry as usize]);
@@ -191,7 +191,7 @@ impl Book {
             version: position.version + 1,
             action: entry,
             cause: action.map_or(cause, |action| action.input.hash),
-            cause_id: action.map_or(TradeId::EMPTY, |action| action.input.action_id),
+            cause_id: action.map_or(cause_id, |action| action.input.action_id),
             date: action.map_or(Date::NONE, |action| action.input.date()),
             seen,
             ahead: !is_late,
@@ -202,6 +202,15 @@ impl Book {
             adjusts: !on_provisional && date <= self.locks.through(position.account),
             took: took.unwrap_or_else(|_| Took::nothing(position)),
             runs: &scratch.runs,
+        }
+    }
+
+    /// Hash and id of what caused a change; a change of rules is named by its contract.
+    fn cause_of(&self, change: &Change) -> (TradeHash, TradeId) {
+        match self.names.text(NameClass::Contract, change.contract) {
+            // No namespace has such a name.
+            Some(text) => (TradeHash::new(b"\0contract", text), TradeId::new(text).unwrap_or(TradeId::EMPTY)),
+            None => (change.cause, TradeId::EMPTY),
         }
     }
 

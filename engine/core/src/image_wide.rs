@@ -30,7 +30,7 @@ impl Book {
         out.u32(actions.pending().len() as u32);
         for change in actions.pending() {
             out.u128(change.cause.0);
-            for value in [change.ordinal, change.action, change.account, change.instrument] {
+            for value in [change.contract, change.ordinal, change.action, change.account, change.instrument] {
                 out.u32(value);
             }
             out.key(&change.from);
@@ -71,6 +71,7 @@ impl Book {
         for _ in 0..read.u32()? {
             pending.push(Change {
                 cause: TradeHash(read.u128()?),
+                contract: read.u32()?,
                 ordinal: read.u32()?,
                 action: read.u32()?,
                 account: read.u32()?,

@@ -280,11 +280,18 @@ impl Replayer<'_> {
             oldest: self.position.oldest,
             multiplier_e8: self.multiplier_e8,
         };
-        let mut booked = ground.book(&rules, input, Legality::Carried, self.scratch).map_err(failed)?;
+        let booked = ground.book(&rules, input, Legality::Carried, self.scratch);
+        let mut booked = match booked.and_then(|booked| sums_fit(&self.position, input, &booked).map(|()| booked)) {
+            Ok(booked) => booked,
+            Err(Reason::Overflow) => {
+                self.pass_over(input);
+                return Ok(());
+            }
+            Err(reason) => return Err(failed(reason)),
+        };
         if broke != Reason::None {
             booked.broke = BROKEN_CONTRACT;
         }
-        sums_fit(&self.position, input, &booked).map_err(failed)?;
         if booked.broke != Reason::None {
             self.breaks.push((input.hash, booked.broke));
         }
@@ -321,6 +328,23 @@ impl Replayer<'_> {
         settle(&mut self.lots, &self.names, &mut self.position, &event).map_err(ReplayError::Misfit)?;
         self.position.version += 1;
         Ok(())
+    }
+
+    /// A trade that would leave a range at its place: a break, and nothing changes but the frontier.
+    fn pass_over(&mut self, input: &TradeInput) {
+        self.breaks.push((input.hash, Reason::Overflow));
+        self.trades.push(TradeFigures {
+            hash: input.hash,
+            realized_e16: 0,
+            realized_long_e16: 0,
+            realized_base_e16: 0,
+            realized_market_e16: 0,
+            date: input.effective_date,
+            reason: Reason::Overflow,
+            allocations: Vec::new(),
+        });
+        self.position.frontier = input.key();
+        self.position.version += 1;
     }
 
     fn outcome(self) -> Outcome {

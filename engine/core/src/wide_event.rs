@@ -39,9 +39,9 @@ pub struct TakenEvent<'a> {
     pub version: u64,
     /// The action, as its number in the book, or [`crate::actions::NO_ACTION`] for a change of another kind.
     pub action: u32,
-    /// Hash of the action or amendment, [`TradeHash::NONE`] for a contract change.
+    /// Hash of the action or amendment, of a contract change one of the contract's id.
     pub cause: TradeHash,
-    /// Its id, empty for a contract change.
+    /// Id of the action or contract, empty for an amendment.
     pub cause_id: TradeId,
     /// Date of the action's place; [`Date::NONE`] for a change of another kind.
     pub date: Date,

@@ -294,7 +294,7 @@ fn refusals() {
             Some("at"),
         ),
         (r#"{"type":"correct","corrects":"t"}"#.to_owned(), Code::MissingField, None),
-        (r#"{"type":"correct","corrects":"t","account":"A1"}"#.to_owned(), Code::MissingField, None),
+        (r#"{"type":"correct","corrects":"t","user_id":"ann"}"#.to_owned(), Code::MissingField, None),
         (r#"{"type":"correct","corrects":"t","price":1}"#.to_owned(), Code::WrongType, Some("price")),
         (
             r#"{"type":"resolve","account":"A1","instrument":"I","user_id":"u"}"#.to_owned(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lotbook_core::closed::{Adjusted, PeriodFigures};
 use serde::{Serialize, Serializer};
 
-use super::{Day, E16, Outcome, shared_text};
+use super::{Amended, Day, E16, Outcome, shared_text};
 use crate::input::{ActionLine, Located};
 
 /// An action or a reset as it stands after reconciliation.
@@ -23,6 +23,8 @@ pub struct ActionRow {
     pub outcome: Outcome,
     /// Why it was refused, a stable code, or why it waits; null otherwise.
     pub reason: Option<&'static str>,
+    /// What amendments have made of it, null where it counts as it came.
+    pub amended: Option<Amended>,
     /// Positions on which it is booked.
     pub positions: u64,
     /// Realized by it on all of them.
@@ -47,6 +49,7 @@ impl ActionRow {
             effective_date: Day(line.effective_date),
             outcome: Outcome::Rejected,
             reason: None,
+            amended: None,
             positions: 0,
             realized_pnl: E16(0),
             dividends: E16(0),

@@ -97,6 +97,9 @@ fn action_rows(actions: Vec<FedAction>, ledger: &Ledger, model: &ReadModel) -> V
     let acted = ledger.acted();
     let today = model.business_date();
     let finish = |FedAction { hash, date, mut row }: FedAction| {
+        if matches!(row.outcome, Outcome::Applied | Outcome::Held) {
+            row.amended = ledger.amended(hash);
+        }
         if row.outcome == Outcome::Held {
             let has_come = today.is_some_and(|today| date <= today);
             (row.outcome, row.reason) =

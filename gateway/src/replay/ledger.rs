@@ -181,6 +181,21 @@ impl Ledger {
         self.ids.entry(input.hash).or_insert_with(|| input.amend_id.as_str().into());
     }
 
+    /// What an amendment makes of an action.
+    fn note_amended_action(&mut self, before: &Book, event: &AmendEvent<'_>) {
+        let actions = before.actions();
+        let Some(entry) = actions.root_of(event.input.target) else { return };
+        let (counts, after) = actions.effective(entry, Some(&event.input));
+        let original = actions.entries()[entry as usize].original;
+        if !counts {
+            self.amended.insert(original.hash, Amended::Cancelled);
+        } else if after == original {
+            self.amended.remove(&original.hash);
+        } else {
+            self.amended.insert(original.hash, Amended::Corrected);
+        }
+    }
+
     /// What a replay made of amended trades.
     fn note_outcome(&mut self, outcome: &Outcome) {
         for (trade, standing) in &outcome.amended {
@@ -220,6 +235,9 @@ impl Ledger {
     }
 
     fn note_taken(&mut self, event: &TakenEvent<'_>) {
+        if !event.cause_id.is_empty() {
+            self.ids.entry(event.cause).or_insert_with(|| event.cause_id.as_str().into());
+        }
         if event.books {
             // An event that was decided has sums within their range.
             let gains = event.took.realized().unwrap_or_default();
@@ -303,7 +321,11 @@ impl Observer for Listener {
         let texts = of.map(|position| {
             (names.str(NameClass::Account, position.account), names.str(NameClass::Instrument, position.instrument))
         });
-        self.0.lock().note_amendment(event, texts);
+        let mut ledger = self.0.lock();
+        ledger.note_amendment(event, texts);
+        if event.class == Class::Applied {
+            ledger.note_amended_action(before, event);
+        }
     }
 
     fn action(&mut self, _: &RecordHeader, event: &ActionEvent) {

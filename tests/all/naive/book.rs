@@ -21,7 +21,7 @@ use lotbook_tests::naive::amend::Amendment;
 use lotbook_tests::naive::desk::{Accepted, Amended, Answer, Desk};
 use lotbook_tests::naive::in_force::in_force;
 use lotbook_tests::naive::lots::Figures;
-use lotbook_tests::naive::words::{Id, Name, Trade};
+use lotbook_tests::naive::words::{Id, Name, OVERFLOW, Trade};
 
 use super::compare::{alike, breaks, lots, same, totals};
 use super::draw::{CONTRACTS, NAMES};
@@ -384,6 +384,7 @@ impl Both {
         for (account, instrument) in self.places() {
             self.shown(account, instrument)?;
         }
+        self.end_behind_overflows();
         Ok(())
     }
 
@@ -425,7 +426,9 @@ impl Both {
             return Err("a body that was read back differs".into());
         }
         self.correct(account, instrument, &outcome)?;
-        self.shown(account, instrument)
+        self.shown(account, instrument)?;
+        self.end_behind_overflows();
+        Ok(())
     }
 
     /// The outcome takes the place of the estimate.
@@ -484,5 +487,14 @@ impl Both {
         let waiting: i128 = wanted.waiting.iter().map(Trade::signed).sum();
         same("waiting", is.1, waiting)?;
         lots(self.engine.lots().iter(&position.block), &wanted.book.lots)
+    }
+
+    /// Where a trade was passed over at its place, estimates go on from other quantities in the two books: nothing is said
+    /// about what comes after it.
+    fn end_behind_overflows(&mut self) {
+        self.over |= self.model.positions.values().any(|position| {
+            let is_trade = |id: &Id| position.accepted.iter().any(|accepted| accepted.trade.id == *id);
+            position.breaks.iter().any(|(id, reason)| *reason == OVERFLOW && is_trade(id))
+        });
     }
 }

@@ -101,13 +101,17 @@ pub fn book_item(
                     (rules, Some(CONTRACT_NOT_IN_FORCE))
                 }
             };
-            let (book, mut figures) = if trade.moves() {
-                moving::transfer(before, trade, &rules)?
+            let booked = if trade.moves() {
+                moving::transfer(before, trade, &rules)
             } else {
-                trade::book(before, trade, &rules, instrument)?
+                trade::book(before, trade, &rules, instrument)
             };
-            figures.broken = broken.or(figures.broken);
-            Ok(Some((book, figures)))
+            match booked {
+                Ok((book, figures)) => Ok(Some((book, Figures { broken: broken.or(figures.broken), ..figures }))),
+                // As for actions.
+                Err(OVERFLOW) => Ok(Some((before.clone(), Figures { broken: Some(OVERFLOW), ..Figures::default() }))),
+                Err(reason) => Err(reason),
+            }
         }
     }
 }

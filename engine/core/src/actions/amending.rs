@@ -48,7 +48,8 @@ impl ActionBook {
     }
 
     /// Whether an action is in the history and what it says there, with one more amendment supposed.
-    pub(crate) fn effective(&self, entry: u32, extra: Option<&AmendInput>) -> (bool, ActionInput) {
+    #[must_use]
+    pub fn effective(&self, entry: u32, extra: Option<&AmendInput>) -> (bool, ActionInput) {
         let mut input = self.at(entry).original;
         let is_in = !self.is_cancelled(entry, input.hash, extra);
         let mut laid = None;
@@ -119,7 +120,15 @@ impl ActionBook {
         if before.counts() {
             let from = if now.counts() { before.input.key().min(input.key()) } else { before.input.key() };
             let (account, instrument) = (NO_NAME, input.instrument);
-            self.change(Change { ordinal: 0, action: NO_ACTION, cause: amend.hash, account, instrument, from });
+            self.change(Change {
+                ordinal: 0,
+                action: NO_ACTION,
+                cause: amend.hash,
+                contract: NO_NAME,
+                account,
+                instrument,
+                from,
+            });
         }
         match now.waits() {
             true if is_due => self.enter(entry),

@@ -95,7 +95,7 @@ fn refusals() {
         ("12=x".to_owned(), Session(IncorrectDataFormat), 12, "FEES_MALFORMED"),
         ("54=3".to_owned(), Session(ValueIncorrect), 54, "SIDE_UNSUPPORTED"),
         ("-54|77=C".to_owned(), Session(RequiredTagMissing), 54, "SIDE_MISSING"),
-        ("-54|-32|-31".to_owned(), Business(Needed), 32, "CHANGE_MISSING"),
+        ("-54|-32|-31|-1".to_owned(), Business(Needed), 32, "CHANGE_MISSING"),
         ("60=x".to_owned(), Session(IncorrectDataFormat), 60, "EXECUTED_AT_MALFORMED"),
         ("75=20200230".to_owned(), Session(IncorrectDataFormat), 75, "EFFECTIVE_DATE_MALFORMED"),
     ] {
