@@ -370,6 +370,7 @@ fn head(state: &State, number: u32) -> Option<Head> {
     (position.provisional > 0).then(|| Head {
         version: position.version,
         address: position.last_address,
+        account: position.account,
         instrument: position.instrument,
         frontier: position.frontier,
         multiplier_e8: state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),

@@ -14,9 +14,11 @@ use crate::input::text::{check_id, check_name};
 use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
+mod coldpath;
 mod doctor;
 mod past;
 
+pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use doctor::DoctorArgs;
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
 
@@ -124,6 +126,8 @@ pub enum Command {
     Position(PositionArgs),
     /// Look at this machine: what to change for a host, and why
     Doctor(DoctorArgs),
+    /// Look after the workers of a running host that reconcile late trades
+    Coldpath(ColdpathArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }

@@ -10,6 +10,7 @@
 pub mod burst;
 pub mod cli;
 pub mod client;
+pub mod coldpath;
 pub mod config;
 pub mod exit;
 pub mod fix;

@@ -7,7 +7,7 @@ use lotbook_gateway::burst::{self, BurstFailure};
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
-use lotbook_gateway::{exit, import, position, replay, tools};
+use lotbook_gateway::{coldpath, exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
@@ -29,6 +29,10 @@ fn main() -> std::process::ExitCode {
         Command::Doctor(args) => match tools::doctor::run(args, &mut stdout()) {
             Ok(code) => code,
             Err(error) => fail(&error, exit::of_io(&error)),
+        },
+        Command::Coldpath(args) => match coldpath::run(args, &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
         },
         Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {
             Ok(code) => code,

@@ -239,3 +239,44 @@ fn without_a_way_to_the_shard_nothing_is_taken() {
         ask(server.local_addr, "POST", "/v1/resolutions", JSON, &format!("{{\"reason\":\"{}\"}}", "x".repeat(5_000)));
     assert_eq!((status, &problem["parameter"]), (400, &json!("body")), "{problem}");
 }
+
+/// Paused, resumed, resized and asked to retry over HTTP; what cannot be meant is refused.
+#[test]
+fn the_coldpath_is_looked_after() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut rig = Rig::start(dir.path());
+    rig.lay_the_table();
+    let server = started(&mut rig);
+    let tell = |body: &str| ask(server.local_addr, "POST", "/v1/coldpath", JSON, body);
+    let (status, paused) = tell(r#"{"do": "pause"}"#);
+    assert_eq!((status, &paused["paused"]), (200, &json!(true)));
+    rig.trade("t1", ("A1", "AAPL"), Side::Buy, 10, 10, (DAY, 5));
+    rig.trade("late", ("A1", "AAPL"), Side::Buy, 4, 10, (DAY, 1));
+    assert!(rig.host.wait_published(PATIENCE), "{:?}", rig.host.error());
+    let got = get(&server, "/v1/coldpath");
+    assert_eq!((&got["queue"], &got["busy"], &got["dead_letters"]), (&json!(1), &json!(0), &json!([])));
+    assert_eq!((&got["level"], &got["corrections"]), (&json!("calm"), &json!(0)));
+    let health = get(&server, "/health");
+    assert!(health["warnings"].as_array().expect("a list").contains(&json!("the coldpath is paused")), "{health}");
+    assert_eq!(tell(r#"{"do": "resize", "workers": 3}"#).1["workers"], 3);
+    assert_eq!(tell(r#"{"do": "resume"}"#).1["paused"], false);
+    settle(&rig);
+    let got = get(&server, "/v1/coldpath");
+    assert_eq!((&got["queue"], &got["corrections"]), (&json!(0), &json!(1)));
+    assert_eq!(tell(r#"{"do": "retry"}"#).1["retried"], 0);
+    assert_eq!(tell(r#"{"do": "retry", "account": "A1", "instrument": "AAPL"}"#).1["retried"], 0);
+    for (body, status) in [
+        (r#"{"do": "retry", "account": "A1", "instrument": "NONE"}"#, 404),
+        (r#"{"do": "retry", "account": "A1"}"#, 400),
+        (r#"{"do": "resize", "workers": 0}"#, 400),
+        (r#"{"do": "resize"}"#, 400),
+        (r#"{"do": "explode"}"#, 400),
+        ("", 400),
+    ] {
+        assert_eq!(tell(body).0, status, "{body}");
+    }
+    assert_eq!(ask(server.local_addr, "POST", "/v1/coldpath", "text/plain", r#"{"do": "pause"}"#).0, 415);
+    metric(&server, "lotbook_coldpath_paused 0");
+    server.stop();
+    rig.host.stop().expect("a clean stop");
+}

@@ -173,6 +173,8 @@ pub struct Head {
     pub version: u64,
     /// Address of the event of that version.
     pub address: u64,
+    /// Account.
+    pub account: NameId,
     /// Instrument.
     pub instrument: NameId,
     /// Greatest key that is booked.
@@ -190,6 +192,10 @@ pub struct Head {
 pub struct DeadLetter {
     /// Position.
     pub position: u32,
+    /// Its account.
+    pub account: NameId,
+    /// Its instrument.
+    pub instrument: NameId,
     /// Version at which it was tried.
     pub version: u64,
     /// The stage that failed once too often.

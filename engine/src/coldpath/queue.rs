@@ -272,7 +272,8 @@ impl Queue {
         self.change(position, |entry| entry.failures[stage as usize] = failures);
         if stage.retries().is_some_and(|retries| failures > retries) {
             self.change(position, |entry| entry.state = State::Dead);
-            let letter = DeadLetter { position, version: head.version, stage, error, unread: is_unread };
+            let Head { account, instrument, version, .. } = head;
+            let letter = DeadLetter { position, account, instrument, version, stage, error, unread: is_unread };
             self.dead.insert(position, letter);
             return true;
         }

@@ -17,6 +17,7 @@ fn head(version: u64, late: u32) -> Head {
     Head {
         version,
         address: 0,
+        account: 0,
         instrument: 0,
         frontier: ChronoKey::MIN,
         multiplier_e8: 1,

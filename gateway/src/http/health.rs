@@ -84,10 +84,7 @@ impl Verdict {
                 format!("the tail of the {name} was lost: answers \"applied\" from sequence {from} on may be lost")
             }));
         }
-        let dead = state.coldpath.dead_letters().len();
-        if dead > 0 {
-            warnings.push(format!("{dead} positions cannot be reconciled without a person"));
-        }
+        warnings.extend(super::coldpath::warnings(&state.coldpath.status()));
         let reports: Vec<_> = state.logs().iter().map(|(name, log)| (*name, log.retention())).collect();
         let (critical, wanting) = space(&reports);
         warnings.extend(wanting);
@@ -159,7 +156,6 @@ pub(super) async fn detailed(State(state): State<Arc<HttpState>>) -> Response {
     // Read in the order in which they grow, so that no lag comes out negative.
     let (published, applied) = (model.published_sequence(), model.sequence());
     let in_log = state.log.published_sequence();
-    let dead = state.coldpath.dead_letters();
     let mut body = json!({
         "status": verdict.word(),
         "ready": verdict.ready,
@@ -182,14 +178,7 @@ pub(super) async fn detailed(State(state): State<Arc<HttpState>>) -> Response {
             "sequence": model.checkpoint_sequence(),
             "records_since": applied.saturating_sub(model.checkpoint_sequence()),
         },
-        "coldpath": {
-            "queue": state.coldpath.len(),
-            "dead_letters": dead.iter().map(|letter| json!({
-                "position": letter.position,
-                "version": letter.version,
-                "error": letter.error,
-            })).collect::<Vec<_>>(),
-        },
+        "coldpath": super::coldpath::document(&state),
         "recovery": {
             "took_ms": u64::try_from(state.report.took.as_millis()).unwrap_or(u64::MAX),
             "checkpoint_sequence": state.report.checkpoint_sequence,

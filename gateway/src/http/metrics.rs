@@ -179,6 +179,7 @@ fn followers(page: &mut Page, state: &HttpState) {
     page.gauge("lotbook_coldpath_queue", help, state.coldpath.len() as u64);
     let help = "Positions that cannot be reconciled without a person.";
     page.gauge("lotbook_dead_letters", help, state.coldpath.dead_letters().len() as u64);
+    super::coldpath::metrics(page, state);
     let help = "Records that the last start applied from the log.";
     page.gauge("lotbook_recovery_records", help, state.report.records);
     let took_ns = u64::try_from(state.report.took.as_nanos()).unwrap_or(u64::MAX);

@@ -5,6 +5,7 @@
 //! configuration admits loopback addresses only, and so does [`serve`].
 
 mod amendments;
+mod coldpath;
 pub mod health;
 pub mod metrics;
 mod past;
@@ -197,6 +198,7 @@ fn router(state: HttpState) -> Router {
         .route("/v1/retention", get(retention::show))
         .route("/v1/positions", get(positions::list))
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
+        .route("/v1/coldpath", get(coldpath::show).post(coldpath::command))
         .route("/v1/amendments/held", get(amendments::held))
         .route("/v1/resolutions", post(amendments::resolution))
         .layer(DefaultBodyLimit::max(amendments::BODY_BYTES_MAX))
