@@ -19,14 +19,55 @@ const DAYS: u64 = 12;
 /// One thing that a desk sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    Trade { id: u32, account: u64, instrument: u64, is_sale: bool, quantity: i64, price: i64, day: i32 },
-    Transfer { id: u32, account: u64, to: u64, instrument: u64, quantity: i64, day: i32 },
-    Action { id: u32, kind: ActionKind, instrument: u64, to: u64, terms: (u32, u32), day: i32 },
-    Contract { account: u64, method: LotMethod, day: i32 },
-    Today { day: i32 },
-    Mark { instrument: u64, price: i64, at: i64 },
-    Lock { account: u64, through: i32 },
-    Amend { id: u32, of: String, quantity: Option<i64> },
+    Trade {
+        id: u32,
+        account: u64,
+        instrument: u64,
+        is_sale: bool,
+        quantity: i64,
+        price: i64,
+        day: i32,
+    },
+    Transfer {
+        id: u32,
+        account: u64,
+        to: u64,
+        instrument: u64,
+        quantity: i64,
+        day: i32,
+    },
+    Action {
+        id: u32,
+        kind: ActionKind,
+        instrument: u64,
+        to: u64,
+        terms: (u32, u32),
+        day: i32,
+    },
+    Contract {
+        account: u64,
+        method: LotMethod,
+        day: i32,
+    },
+    Today {
+        day: i32,
+    },
+    Mark {
+        instrument: u64,
+        price: i64,
+        at: i64,
+    },
+    Lock {
+        account: u64,
+        through: i32,
+    },
+    /// A cancel, or a correct that gives another quantity or another account.
+    Amend {
+        id: u32,
+        of: String,
+        quantity: Option<i64>,
+        account: Option<u64>,
+    },
 }
 
 impl Line {
@@ -104,7 +145,7 @@ impl Line {
             Self::Lock { account: a, through } => {
                 Command::PeriodLock(LockInput { account: account(*a), through: Date(*through) })
             }
-            Self::Amend { id, of, quantity } => {
+            Self::Amend { id, of, quantity, account: moved_to } => {
                 let own = format!("t{id}");
                 let mut changes = Changes::NONE;
                 changes.set_quantity(quantity.map(|quantity| quantity * E8));
@@ -112,12 +153,12 @@ impl Line {
                     amend_id: text(&own),
                     hash: hash(&own),
                     namespace: namespace(),
-                    kind: if quantity.is_some() { AmendKind::Correct } else { AmendKind::Cancel },
+                    kind: if quantity.is_some() || moved_to.is_some() { AmendKind::Correct } else { AmendKind::Cancel },
                     target_id: text(of),
                     target: hash(of),
                     executed_at_ns: i64::from(*id),
                     source_order: 0,
-                    account: NO_NAME,
+                    account: moved_to.map_or(NO_NAME, account),
                     instrument: NO_NAME,
                     changes,
                     user: NO_NAME,
@@ -199,8 +240,13 @@ pub(crate) fn draw(rng: &mut Rng, count: u32, with_amendments: bool) -> Vec<Line
                         known[rng.below(known.len() as u64) as usize].clone()
                     }
                 };
-                let quantity = (rng.below(2) == 0).then_some(quantity);
-                Line::Amend { id, of, quantity }
+                let (quantity, account) = match rng.below(5) {
+                    0 | 1 => (None, None),
+                    2 => (Some(quantity), None),
+                    3 => (None, Some(account)),
+                    _ => (Some(quantity), Some(account)),
+                };
+                Line::Amend { id, of, quantity, account }
             }
             _ => continue,
         };

@@ -13,7 +13,7 @@ fn bought(id: u32, account: u64, instrument: u64, quantity: i64, day: i32) -> Li
 }
 
 fn cancel(id: u32, of: &str) -> Line {
-    Line::Amend { id, of: of.to_owned(), quantity: None }
+    Line::Amend { id, of: of.to_owned(), quantity: None, account: None }
 }
 
 fn desk(dir: &tempfile::TempDir) -> Desk {
