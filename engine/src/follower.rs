@@ -31,6 +31,7 @@ use parking_lot::Mutex;
 use crate::checkpoint::{self, Resolution, State};
 use crate::coldpath::{ColdQueue, Head};
 use crate::error::HostError;
+use crate::house::ids::HouseIds;
 use crate::limits::{FOLLOWER_BATCH, OUTBOX_SHOWN_MAX, PUBLISH_BEHIND_MS};
 use crate::past::Index;
 use crate::phase::{Phase, Phases};
@@ -84,6 +85,8 @@ pub(crate) struct Follower {
     pub checkpointed: u64,
     /// Space runs short, and the last checkpoints hold what could go.
     pub checkpoint_wanted: Arc<AtomicBool>,
+    /// Among the shards of a house: its number, and who is told of ids that are free again.
+    pub house: Option<(u16, Arc<HouseIds>)>,
     /// Told of each checkpoint.
     pub retention: Sender<Checkpointed>,
     /// Sequence in the side log of the newest body read.
@@ -250,6 +253,12 @@ impl Follower {
                 .map_err(|error| diverged(error.what))?;
             if let Event::Defined { class, id, text, reason: Reason::None, .. } = &event {
                 self.past.defined(*class, *id, text);
+            }
+            if let (Some((shard, ids)), Event::Amended(amend)) = (&self.house, &event)
+                && amend.class == Class::Lapsed
+                && amend.reason != Reason::None
+            {
+                ids.lapsed(amend.input.hash, *shard, header.sequence);
             }
             note(&mut self.dirty, &self.queue, &self.model, &self.state, &event);
         }

@@ -160,11 +160,11 @@ impl Host {
             Arc::new(AtomicBool::new(false)),
         );
         let facts = Facts { count: shard.facts, address: shard.book.last_fact() };
-        let (number, lanes) = match seat {
-            None => (None, Vec::new()),
+        let (number, lanes, house) = match seat {
+            None => (None, Vec::new(), None),
             Some(seat) => {
                 seat.ids.learn(seat.shard, &shard.ids);
-                (Some(seat.shard), seat.lanes)
+                (Some(seat.shard), seat.lanes, Some((seat.shard, seat.ids)))
             }
         };
         let counters = Arc::new(Counters::default());
@@ -215,6 +215,7 @@ impl Host {
             dirty: Dirty::default(),
             checkpointed: 0,
             checkpoint_wanted,
+            house,
             retention: checkpointed_in,
             body: None,
         };

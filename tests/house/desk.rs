@@ -120,8 +120,15 @@ impl Desk {
         match self.works() {
             Works::Alone(host, _) => format!("{:?} {:?}", host.error(), host.dead_letters()),
             Works::House(house, _) => {
-                let dead: Vec<_> = house.hosts().map(Host::dead_letters).collect();
-                format!("{:?} {dead:?}", house.error())
+                let of = |host: &Host| {
+                    let model = host.model();
+                    let at = (model.sequence(), model.published_sequence(), host.log().published_sequence());
+                    let held: Vec<_> =
+                        model.held().iter().map(|h| format!("{} of {}", h.amend_id, h.target_id)).collect();
+                    let waits = (model.provisional_positions(), model.changes_pending(), model.outbox().targets.len());
+                    format!("at {at:?} waits {waits:?} held {held:?} dead {:?}", host.dead_letters())
+                };
+                format!("{:?} {:#?}", house.error(), house.hosts().map(of).collect::<Vec<_>>())
             }
         }
     }
@@ -196,6 +203,28 @@ impl Desk {
         match self.works.take().expect("started") {
             Works::Alone(host, _door) => host.crash(),
             Works::House(house, _door) => house.crash(),
+        }
+    }
+
+    /// Takes away what is in the memory of logs that are not running, each as asked: what a power cut leaves is on the disk. Says how many.
+    pub(crate) fn lose_tails(&mut self, mut is_lost: impl FnMut() -> bool) -> u64 {
+        let dir = self.config.tail_dir.as_ref().expect("a directory of its own");
+        let mut tails: Vec<_> =
+            std::fs::read_dir(dir).expect("the tails").map(|entry| entry.expect("a tail").path()).collect();
+        tails.sort_unstable();
+        tails.retain(|_| is_lost());
+        tails.iter().for_each(|tail| std::fs::remove_file(tail).expect("a file"));
+        tails.len() as u64
+    }
+
+    /// Waits until everything that was decided is on the disk.
+    pub(crate) fn wait_durable(&mut self) {
+        let logs: Vec<_> = match self.works() {
+            Works::Alone(host, _) => vec![host.log().clone()],
+            Works::House(house, _) => house.hosts().map(|host| host.log().clone()).collect(),
+        };
+        for log in logs {
+            assert!(log.wait_durable(log.published_sequence(), PATIENCE).expect("a log that goes on"));
         }
     }
 

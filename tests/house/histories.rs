@@ -20,6 +20,7 @@ struct Counts {
     kills: u64,
     traps: u64,
     one_shard_first: u64,
+    tails_lost: u64,
     same_digest: u64,
     positions: u64,
 }
@@ -68,87 +69,110 @@ fn plain(lines: &[Line]) -> Plain {
     Plain { told, book, digest, keys }
 }
 
-/// Starts again after a kill, with a new trap.
-fn restart(desk: &mut Desk, rng: &mut Rng, counts: &mut Counts) {
-    desk.kill();
-    counts.kills += 1;
-    let trap = if rng.below(2) == 0 { Trap::after(rng.below(12) as i64) } else { Trap::never() };
-    desk.start(trap);
+/// What a kill takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kill {
+    /// The process: whatever was answered is there.
+    Process,
+    /// Now and then the power: of some logs, what is not on the disk is gone too.
+    Power,
 }
 
-fn settle(desk: &mut Desk, rng: &mut Rng, counts: &mut Counts) {
+/// Starts again after a kill, with a new trap. Says whether something that was answered may be gone.
+#[must_use]
+fn restart(desk: &mut Desk, rng: &mut Rng, kill: Kill, counts: &mut Counts) -> bool {
+    desk.kill();
+    counts.kills += 1;
+    let mut lost = 0;
+    if kill == Kill::Power && rng.below(2) == 0 {
+        lost = desk.lose_tails(|| rng.below(3) == 0);
+        counts.tails_lost += lost;
+    }
+    let trap = if rng.below(2) == 0 { Trap::after(rng.below(12) as i64) } else { Trap::never() };
+    desk.start(trap);
+    lost > 0
+}
+
+/// Waits until nothing is to be done, over kills. Says whether something that was answered may be gone.
+#[must_use]
+fn settle(desk: &mut Desk, rng: &mut Rng, kill: Kill, counts: &mut Counts) -> bool {
+    let mut is_lost = false;
     while !desk.settle() {
         counts.traps += 1;
-        restart(desk, rng, counts);
+        is_lost |= restart(desk, rng, kill, counts);
     }
+    is_lost
 }
 
 /// The same through a house that is killed now and then.
-fn through_house(seed: u64, shards: u16, lines: &[Line], wanted: &Plain, counts: &mut Counts) {
+fn through_house(seed: u64, shards: u16, kill: Kill, lines: &[Line], wanted: &Plain, counts: &mut Counts) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut rng = Rng::new(seed, 100 + u64::from(shards));
     let mut desk = Desk::open(&config(dir.path()), shards);
-    let mut at = 0;
-    while at < lines.len() {
-        let line = &lines[at];
-        if !line.is_free() {
-            settle(&mut desk, &mut rng, counts);
+    // What stands before `safe` is durable everywhere. What is lost is sent again, as one does who is not sure.
+    let (mut at, mut safe) = (0, 0);
+    loop {
+        let Some(line) = lines.get(at) else {
+            if settle(&mut desk, &mut rng, kill, counts) {
+                at = safe;
+                continue;
+            }
+            break;
+        };
+        if !line.is_free() && settle(&mut desk, &mut rng, kill, counts) {
+            at = safe;
+            continue;
         }
-        match rng.below(24) {
+        let free = || lines[at..].iter().take_while(|line| line.is_free());
+        let killed = match rng.below(24) {
             // Killed with the question on its way, or with some of those behind it too.
             0 if line.is_free() => {
-                for line in lines[at..].iter().take(1 + rng.below(5) as usize).take_while(|line| line.is_free()) {
-                    desk.send(line);
-                }
-                restart(&mut desk, &mut rng, counts);
-                continue;
+                free().take(1 + rng.below(5) as usize).for_each(|line| desk.send(line));
+                true
             }
             // One shard dies first, the others go on for a while.
             1 if shards > 1 && line.is_free() => {
-                let names = lines[at..].iter().take(6).take_while(|line| line.is_free());
-                let known: Vec<_> = names.collect();
                 // Names first: without the shard nobody gets a new one.
-                let commands: Vec<_> = known.iter().map(|line| desk.command(line)).collect();
-                let dead = rng.below(u64::from(shards)) as u16;
-                desk.house().crash_shard(dead);
+                let commands: Vec<_> = free().take(6).map(|line| desk.command(line)).collect();
+                desk.house().crash_shard(rng.below(u64::from(shards)) as u16);
                 counts.one_shard_first += 1;
-                for command in commands {
-                    desk.send_command(command);
-                }
+                commands.into_iter().for_each(|command| desk.send_command(command));
                 for _ in 0..rng.below(200) {
                     desk.poll();
                     std::thread::yield_now();
                 }
-                restart(&mut desk, &mut rng, counts);
-                continue;
+                true
             }
             2 => {
                 desk.send(line);
-                restart(&mut desk, &mut rng, counts);
-                if !line.is_free() {
-                    settle(&mut desk, &mut rng, counts);
-                }
+                true
             }
-            _ => {}
-        }
-        if desk.trap.has_fired() && rng.below(3) == 0 {
-            counts.traps += 1;
-            restart(&mut desk, &mut rng, counts);
-            if !line.is_free() {
-                settle(&mut desk, &mut rng, counts);
+            _ if desk.trap.has_fired() && rng.below(3) == 0 => {
+                counts.traps += 1;
+                true
             }
+            _ => false,
+        };
+        if killed {
+            if restart(&mut desk, &mut rng, kill, counts) {
+                at = safe;
+            }
+            continue;
         }
         let told = desk.ask(line);
+        let is_known = matches!(told.0, Status::Trade(Class::Duplicate) | Status::Action(Class::Duplicate));
         assert!(
-            is_same(wanted.told[at], told)
-                || matches!(told.0, Status::Trade(Class::Duplicate) | Status::Action(Class::Duplicate)),
+            is_same(wanted.told[at], told) || is_known,
             "seed {seed}, {shards} shards, {line:?}: {told:?} in place of {:?}",
             wanted.told[at]
         );
         counts.lines += 1;
         at += 1;
+        if !line.is_free() {
+            desk.wait_durable();
+            safe = at;
+        }
     }
-    settle(&mut desk, &mut rng, counts);
     let found = book(&mut desk);
     for (found, wanted) in found.iter().zip(&wanted.book) {
         assert_eq!(found, wanted, "seed {seed}, {shards} shards\n{lines:#?}");
@@ -175,7 +199,7 @@ fn through_house(seed: u64, shards: u16, lines: &[Line], wanted: &Plain, counts:
     desk.stop();
 }
 
-fn histories(stream: u64, with_amendments: bool) {
+fn histories(stream: u64, with_amendments: bool, kill: Kill) {
     let (from, count) = match std::env::var("LOTBOOK_SEED") {
         Ok(seed) => (seed.parse().expect("a number"), 1),
         Err(_) if std::env::var_os("LOTBOOK_LONG").is_some() => (0, HISTORIES_LONG),
@@ -185,8 +209,9 @@ fn histories(stream: u64, with_amendments: bool) {
     for seed in from..from + count {
         let lines = draw(&mut Rng::new(seed, stream), LINES, with_amendments);
         let wanted = plain(&lines);
-        for shards in [1, 2, 4] {
-            through_house(seed, shards, &lines, &wanted, &mut counts);
+        let sizes: &[u16] = if kill == Kill::Power { &[4] } else { &[1, 2, 4] };
+        for &shards in sizes {
+            through_house(seed, shards, kill, &lines, &wanted, &mut counts);
         }
         counts.histories += 1;
     }
@@ -197,10 +222,16 @@ fn histories(stream: u64, with_amendments: bool) {
 
 #[test]
 fn houses_of_any_size_have_the_same_book() {
-    histories(1, false);
+    histories(1, false, Kill::Process);
 }
 
 #[test]
 fn amendments_find_their_targets_on_any_shard() {
-    histories(2, true);
+    histories(2, true, Kill::Process);
+}
+
+/// Without power, each log keeps what it has on its disk, and they were never at the same place.
+#[test]
+fn power_cuts_lose_no_lot_between_shards() {
+    histories(3, true, Kill::Power);
 }

@@ -184,12 +184,9 @@ impl Courier {
         self.await_shown(to, answer.sequence)?;
         self.step(Step::Amended)?;
         if reason == Reason::None {
-            self.ids.moved(input.hash, to);
+            self.ids.moved(input.hash, to, answer.sequence);
         }
         let released = self.tell(from, LaneCommand::Release(input.hash, reason))?;
-        if reason != Reason::None {
-            self.ids.lapsed(input.hash);
-        }
         self.step(Step::Released)?;
         self.await_shown(from, released.sequence)?;
         Ok(true)
@@ -205,7 +202,6 @@ impl Courier {
         match answer.status {
             Status::Trade(Class::Rejected) => {
                 let released = self.tell(from, LaneCommand::Release(held.input.hash, answer.reason))?;
-                self.ids.lapsed(held.input.hash);
                 self.await_shown(from, released.sequence)?;
             }
             Status::Trade(_) => {

@@ -39,6 +39,8 @@ struct Known {
     shard: u16,
     /// Requests with it that are not answered.
     in_flight: u16,
+    /// Sequence in that shard's log by which it was accepted.
+    sequence: u64,
     is_accepted: bool,
     is_common: bool,
 }
@@ -54,7 +56,7 @@ impl HouseIds {
             let is_amendment_of_action =
                 first.kind == IdKind::Amendment && first.position == u32::MAX && first.class == Class::Applied;
             let is_common = first.kind == IdKind::Action || is_amendment_of_action;
-            let known = Known { shard, in_flight: 0, is_accepted: true, is_common };
+            let known = Known { shard, in_flight: 0, sequence: first.sequence, is_accepted: true, is_common };
             match self.0.entry(first.hash.0) {
                 Entry::Vacant(entry) => {
                     entry.insert(known);
@@ -86,7 +88,7 @@ impl HouseIds {
     pub(crate) fn claim(&self, hash: TradeHash, shard: u16) -> Claim {
         match self.0.entry(hash.0) {
             Entry::Vacant(entry) => {
-                entry.insert(Known { shard, in_flight: 1, is_accepted: false, is_common: false });
+                entry.insert(Known { shard, in_flight: 1, sequence: 0, is_accepted: false, is_common: false });
                 Claim::Goes(shard)
             }
             Entry::Occupied(mut entry) => {
@@ -111,10 +113,11 @@ impl HouseIds {
         if answer.status == Status::OutOfSpace && answer.reason == Reason::HeldExpired {
             known.is_accepted = false;
         }
-        known.is_accepted |= match answer.status {
-            Status::Trade(class) => class.is_accepted() || matches!(class, Class::Held | Class::Duplicate),
-            _ => false,
-        };
+        if matches!(answer.status, Status::Trade(class) if class.is_accepted() || matches!(class, Class::Held | Class::Duplicate))
+        {
+            known.is_accepted = true;
+            known.sequence = known.sequence.max(answer.sequence);
+        }
         if !known.is_accepted && known.in_flight == 0 {
             entry.remove();
         }
@@ -122,24 +125,27 @@ impl HouseIds {
 
     /// All shards have it from now on.
     pub(crate) fn make_common(&self, hash: TradeHash) {
-        let known = Known { shard: 0, in_flight: 0, is_accepted: true, is_common: true };
+        let known = Known { shard: 0, in_flight: 0, sequence: 0, is_accepted: true, is_common: true };
         self.0.insert(hash.0, known);
     }
 
     /// A held amendment is at another shard from now on.
-    pub(crate) fn moved(&self, hash: TradeHash, shard: u16) {
+    pub(crate) fn moved(&self, hash: TradeHash, shard: u16, sequence: u64) {
         if let Some(mut known) = self.0.get_mut(&hash.0) {
-            known.shard = shard;
+            (known.shard, known.sequence) = (shard, sequence);
         }
     }
 
-    /// A held amendment came to nothing: its id is free.
-    pub(crate) fn lapsed(&self, hash: TradeHash) {
-        if let Entry::Occupied(mut entry) = self.0.entry(hash.0) {
-            entry.get_mut().is_accepted = false;
-            if entry.get().in_flight == 0 {
-                entry.remove();
-            }
+    /// An amendment that a shard held came to nothing there, by this event: its id is free, unless it was accepted again since.
+    pub(crate) fn lapsed(&self, hash: TradeHash, shard: u16, sequence: u64) {
+        let Entry::Occupied(mut entry) = self.0.entry(hash.0) else { return };
+        let known = entry.get_mut();
+        if known.is_common || known.shard != shard || known.sequence > sequence {
+            return;
+        }
+        known.is_accepted = false;
+        if known.in_flight == 0 {
+            entry.remove();
         }
     }
 }
