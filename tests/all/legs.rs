@@ -336,3 +336,22 @@ fn a_position_opened_below_an_action_takes_it_at_once() {
     ];
     check(&lines, &[], &want);
 }
+
+/// A trade waited for its date and a correct gave it to another account. When the date came its quantity was counted where it had
+/// waited, without a lot; a transfer that came due behind it asked for lots that were not there, and the shard was gone.
+#[test]
+fn a_waiting_trade_that_was_moved_leaves_nothing_where_it_waited() {
+    let date = |day: u32| format!(r#"{{"type":"business_date","date":"2024-01-{day:02}"}}"#);
+    let correct =
+        r#"{"type":"correct","corrects":"b","account":"A2","quantity":"8","executed_at":"2024-01-20T00:00:00Z"}"#;
+    let lines = [
+        date(3),
+        trade("b", "A1", "I", "buy", "3", "18", 5),
+        correct.to_owned(),
+        trade("o", "A1", "I", "buy", "4", "10", 3),
+        transfer("x", "A1", "A3", "I", "4", 9, ""),
+        date(11),
+    ];
+    let want = ["A2/I 8 RECONCILED 0 [8@144 05 b]", "A3/I 4 RECONCILED 0 [4@40 03 o]"];
+    check(&lines, &[], &want);
+}

@@ -174,7 +174,11 @@ impl Book {
                     let digest = break_digest(event.input.hash, event.reason);
                     position.found_breaks(position.break_set.wrapping_add(digest));
                 }
-                settle(&mut self.lots, &self.names, position, event)?;
+                // One that a correct has moved moves nothing here: the replay sends it where it belongs.
+                let is_booked = event.closed_quantity_e8 > 0 || event.opened_quantity_e8 > 0;
+                if is_booked || event.input.kind == TradeKind::Transfer {
+                    settle(&mut self.lots, &self.names, position, event)?;
+                }
             }
             _ => settle(&mut self.lots, &self.names, position, event)?,
         }
