@@ -170,22 +170,11 @@ fn trade(class: Class) -> TradeEvent<'static> {
         Class::Duplicate => {
             TradeEvent { first_class: Class::Applied, first_sequence: 9, first_address: 8_192, ..nothing }
         }
-        Class::Rebooked => {
-            TradeEvent { late: true, on_provisional: true, first_sequence: 11, first_address: 512, ..base }
-        }
+        Class::Rebooked => TradeEvent { on_provisional: true, late: true, first_sequence: 11, ..base },
         Class::Held | Class::Lapsed => unreachable!("classes of amendments"),
     }
 }
 
-const TRADE_CLASSES: [Class; 7] = [
-    Class::Applied,
-    Class::Provisional,
-    Class::Forward,
-    Class::Matured,
-    Class::Rejected,
-    Class::Duplicate,
-    Class::Rebooked,
-];
 fn defined(class: NameClass, text: &'static [u8]) -> Event<'static> {
     Event::Defined { origin: origin(), class, id: 0, reason: Reason::None, text }
 }
@@ -245,7 +234,7 @@ fn events() -> Vec<Event<'static>> {
             mark: Mark { instrument: 0, kind: MarkKind::BidAsk, price_e8: 167 * E8, ask_e8: 168 * E8, at_ns: AT_NS },
         },
     ];
-    events.extend(TRADE_CLASSES.map(|class| Event::Trade(trade(class))));
+    events.extend(Class::ALL[..6].iter().chain(&Class::ALL[8..]).map(|&class| Event::Trade(trade(class))));
     events.extend(AMEND_CLASSES.map(|class| Event::Amended(amendment(class))));
     events.push(Event::Resolved(resolved()));
     let before = Figures {

@@ -3,7 +3,7 @@
 use lotbook_core::Book;
 use lotbook_core::apply::Place;
 use lotbook_core::codec::Decoder;
-use lotbook_core::event::{CorrectedEvent, Event};
+use lotbook_core::event::{Class, CorrectedEvent, Event};
 use lotbook_core::history::{Addition, History};
 use lotbook_core::id::TradeHash;
 use lotbook_core::legs::{Due, Leg};
@@ -74,6 +74,7 @@ impl One {
             let event = decode(&mut decoder, &record.header, record.payload)?;
             one.note(&record.header, &event);
             one.apply(past, &record.header, &event)?;
+            one.follow_up(&record.header, &event);
         }
         for fact in facts {
             let event = decode(&mut decoder, &fact.header, &fact.payload)?;
@@ -113,8 +114,23 @@ impl One {
                     self.sources.push(source);
                 }
             }
-            Event::Corrected(corrected) => self.corrections.push((header.sequence, *corrected)),
+            // What was shown before and after it: with the trades that are booked again behind it.
+            Event::Corrected(corrected) => {
+                let before = self.position().figures();
+                self.corrections.push((header.sequence, CorrectedEvent { before, ..*corrected }));
+            }
             _ => {}
+        }
+    }
+
+    /// A trade that was booked again belongs to the correction before it: nobody saw the one without the other.
+    fn follow_up(&mut self, header: &RecordHeader, event: &Event<'_>) {
+        let (figures, version) = (self.position().figures(), self.position().version);
+        if let Event::Trade(trade) = event
+            && trade.class == Class::Rebooked
+            && let Some((sequence, correction)) = self.corrections.last_mut()
+        {
+            (*sequence, correction.after, correction.version) = (header.sequence, figures, version);
         }
     }
 
