@@ -205,6 +205,7 @@ fn start(
         server.set_contract(account, Some(account), shorts(lot_method(method)))?;
     }
     let config = AcceptorConfig {
+        base_currency: None,
         listen: loopback(0),
         comp_id: "LOTBOOK".into(),
         ack: match args.ack {

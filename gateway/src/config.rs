@@ -167,6 +167,8 @@ pub struct Fix {
     pub listen: Listen,
     /// Our CompID.
     pub comp_id: String,
+    /// The currency that trades' rates are kept against.
+    pub base_currency: Option<String>,
     /// When trades are answered, for sessions that say nothing else.
     pub ack: Ack,
     /// Sessions with terms of their own.
@@ -244,6 +246,7 @@ impl Default for Config {
             fix: Fix {
                 listen: Listen::loopback(9878),
                 comp_id: "LOTBOOK".to_owned(),
+                base_currency: None,
                 ack: Ack::Durable,
                 sessions: Vec::new(),
             },

@@ -59,6 +59,7 @@ fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
     Some(AcceptorConfig {
         listen: config.fix.listen.0?,
         comp_id: config.fix.comp_id.clone(),
+        base_currency: config.fix.base_currency.clone(),
         ack: policy(config.fix.ack),
         sessions: sessions.collect(),
         service_id: SERVICE_ID.into(),

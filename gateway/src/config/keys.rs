@@ -259,6 +259,9 @@ const LIMITS: &[Key<Config>] = &[
     limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
 ];
 
+/// No base currency.
+const NO_BASE: &str = "none";
+
 const FIX: &[Key<Config>] = &[
     Key {
         name: "listen",
@@ -274,6 +277,13 @@ const FIX: &[Key<Config>] = &[
         Allowed::Id,
         |c, v| c.fix.comp_id = v.text().to_owned(),
         |c| text(&c.fix.comp_id)
+    ),
+    key!(
+        "base_currency",
+        "Base currency: what SettlCurrFxRate (155) is the rate to where SettlCurrency (120) names it; `none`: every rate is one.",
+        Allowed::Id,
+        |c, v| c.fix.base_currency = Some(v.text().to_owned()).filter(|base| base != NO_BASE),
+        |c| text(c.fix.base_currency.as_deref().unwrap_or(NO_BASE))
     ),
     key!(
         "ack",

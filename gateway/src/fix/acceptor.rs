@@ -65,6 +65,8 @@ pub struct AcceptorConfig {
     pub listen: SocketAddr,
     /// Our CompID.
     pub comp_id: String,
+    /// The currency that rates are kept against; `None`: every trade's rate is one.
+    pub base_currency: Option<String>,
     /// The policy of sessions that have none of their own.
     pub ack: AckPolicy,
     /// Sessions with terms of their own; when there is one, no other session is let in.

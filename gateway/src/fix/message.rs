@@ -96,8 +96,14 @@ tags! {
     TradeDate = 75 Body,
     /// PositionEffect.
     PositionEffect = 77 Body,
+    /// SettlCurrency.
+    SettlCurrency = 120 Body,
     /// ExecType.
     ExecType = 150 Body,
+    /// SettlCurrFxRate.
+    SettlCurrFxRate = 155 Body,
+    /// SettlCurrFxRateCalc.
+    SettlCurrFxRateCalc = 156 Body,
     /// TradeReportTransType.
     TradeReportTransType = 487 Body,
     /// SecondaryExecID.

@@ -65,6 +65,8 @@ pub struct FixTrade<'a> {
     pub consideration_e8: Option<i64>,
     /// Currency (15), where it is given; 1 to 32 printable bytes.
     pub currency: Option<&'a str>,
+    /// SettlCurrency (120) and SettlCurrFxRate (155), where both are given.
+    pub settlement: Option<Settlement<'a>>,
     /// Commission (12) at 10^-8; 0 where absent, below zero for a rebate.
     pub fees_e8: i64,
     /// TradeDate (75), else the UTC day of TransactTime (60), as days since 1970-01-01.
@@ -137,8 +139,11 @@ macro_rules! codes {
     };
 }
 
-// Behind the macro, which it uses.
+// Behind the macro, which they use.
 pub mod amend;
+pub mod settlement;
+
+use settlement::Settlement;
 
 impl Codes {
     #[cold]
@@ -270,6 +275,7 @@ fn read<'a>(message: &Message<'a>, layout: &Layout) -> Result<FixTrade<'a>, Refu
         return Err(Refusal::value(Tag::GrossTradeAmt, "CONSIDERATION_NEGATIVE", text));
     }
     let currency = optional_text(message, Tag::Currency, CURRENCY_BYTES_MAX, &codes!("CURRENCY"))?;
+    let settlement = Settlement::read(message)?;
     let fees_e8 = fees_of(message)?;
 
     let codes = codes!("EXECUTED_AT");
@@ -290,6 +296,7 @@ fn read<'a>(message: &Message<'a>, layout: &Layout) -> Result<FixTrade<'a>, Refu
         price_e8,
         consideration_e8,
         currency,
+        settlement,
         fees_e8,
         effective_date: trade_date.or(executed_at_ns.map(value::day_of_ns)),
         executed_at_ns,

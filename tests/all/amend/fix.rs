@@ -89,3 +89,30 @@ fn cancels_and_corrects_come_through_the_fix_door() {
     client.log_out();
     host.stop();
 }
+
+/// Rates come with the trades: where they settle in the host's base currency, and not otherwise.
+#[test]
+fn a_trade_brings_its_rate_to_the_base_currency() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("lotbook.toml"), "[fix]\nbase_currency = \"USD\"\n").expect("a file");
+    let host = Serving::start(dir.path(), &["--config", "lotbook.toml", "--data-dir", "data"]);
+    let mut client = Client::log_on(host.fix, "DESK");
+    for (id, rate) in [
+        ("T1", &[(15, "EUR"), (120, "USD"), (155, "1.25")][..]),
+        ("T2", &[(15, "EUR"), (120, "USD"), (155, "0.8"), (156, "D")]),
+        ("T3", &[(15, "EUR"), (120, "CHF"), (155, "0.9")]),
+    ] {
+        client.buy(id, rate);
+        assert_eq!(client.answer().word("outcome"), "applied", "{id}");
+    }
+    let costs = |host: &Serving| {
+        let found = position(host);
+        (found["cost"].clone(), found["base_cost"].clone())
+    };
+    assert_eq!(costs(&host), (json!("30"), json!("35")));
+    // A correct brings one, too.
+    assert_eq!(amend(&mut client, "X1", "G", "T3", &[(120, "USD"), (155, "2")]).word("outcome"), "provisional");
+    assert_eq!(costs(&host), (json!("30"), json!("45")));
+    client.log_out();
+    host.stop();
+}

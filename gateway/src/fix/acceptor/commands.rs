@@ -4,6 +4,7 @@ use lotbook_core::amend::{AmendInput, AmendKind};
 use lotbook_core::command::TradeInput;
 
 use super::*;
+use crate::input::ChangeWords;
 use crate::resolver::AmendWords;
 
 /// Where a message came from, and what resolves its words.
@@ -15,6 +16,8 @@ pub(super) struct Context<'w> {
     pub(super) seq: u64,
     pub(super) today: Option<Date>,
     pub(super) now_ns: i64,
+    /// The host's base currency.
+    pub(super) base: Option<&'w str>,
 }
 
 fn text(text: &str) -> TradeId {
@@ -31,7 +34,7 @@ impl Context<'_> {
 
     pub(super) fn trade(self, trade: &FixTrade<'_>, msg_type: MsgType) -> Result<(TradeInput, Trade), Refusal> {
         let date = self.date(trade.effective_date, trade.executed_at_ns);
-        let Self { resolver, namespace, number, live, seq, today, now_ns } = self;
+        let Self { resolver, namespace, number, live, seq, today, now_ns, base } = self;
         let words = TradeWords {
             trade_id: trade.trade_id,
             namespace: namespace.get(number, live, date),
@@ -53,7 +56,7 @@ impl Context<'_> {
             quantity_e8: trade.quantity_e8,
             price_e8: Some(trade.price_e8),
             consideration_e8: trade.consideration_e8,
-            fx_to_base_e8: None,
+            fx_to_base_e8: trade.settlement.and_then(|settlement| settlement.to(base)),
             acquired: None,
             fees_e8: trade.fees_e8,
             effective_date: date,
@@ -81,8 +84,9 @@ impl Context<'_> {
     pub(super) fn amend(self, amend: &FixAmend<'_>) -> Result<(AmendInput, Trade), Refusal> {
         // The trade date is a part of the amended trade's identity.
         let date = self.date(amend.trade_date, amend.executed_at_ns);
-        let Self { resolver, namespace, number, live, seq, now_ns, .. } = self;
-        let changes = amend.changes();
+        let Self { resolver, namespace, number, live, seq, now_ns, base, .. } = self;
+        let fx_to_base_e8 = amend.settlement.and_then(|settlement| settlement.to(base));
+        let changes = ChangeWords { fx_to_base_e8, ..amend.changes() };
         let words = AmendWords {
             amend_id: amend.amend_id,
             namespace: namespace.get(number, live, date),

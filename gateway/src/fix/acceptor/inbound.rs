@@ -200,6 +200,7 @@ impl Work {
             seq,
             today: self.model.business_date(),
             now_ns,
+            base: self.config.base_currency.as_deref(),
         };
         let (command, in_flight) = match &item {
             FixItem::Trade(trade) => {

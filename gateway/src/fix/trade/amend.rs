@@ -45,6 +45,8 @@ pub struct FixAmend<'a> {
     pub fees_e8: Option<i64>,
     /// Currency (15), where a correct gives it.
     pub currency: Option<&'a str>,
+    /// SettlCurrency (120) and SettlCurrFxRate (155), where a correct gives both.
+    pub settlement: Option<Settlement<'a>>,
     /// TradeDate (75) of the amended trade, else the UTC day of TransactTime (60), as days since 1970-01-01.
     pub trade_date: Option<i32>,
     /// TransactTime (60): when the amendment was made, nanoseconds since the epoch.
@@ -99,6 +101,7 @@ impl<'a> FixAmend<'a> {
             consideration_e8: None,
             fees_e8: None,
             currency: None,
+            settlement: None,
             trade_date: trade_date.or(executed_at_ns.map(value::day_of_ns)),
             executed_at_ns,
             correlation_id,
@@ -128,6 +131,7 @@ impl<'a> FixAmend<'a> {
             consideration_e8: optional(message, Tag::GrossTradeAmt, value::decimal_e8, &codes!("CONSIDERATION"))?,
             fees_e8: message.get(Tag::Commission).map(|_| fees_of(message)).transpose()?,
             currency: optional_text(message, Tag::Currency, CURRENCY_BYTES_MAX, &codes!("CURRENCY"))?,
+            settlement: Settlement::read(message)?,
             ..self
         };
         restated.check()?;
@@ -145,13 +149,13 @@ impl<'a> FixAmend<'a> {
             let text = "GrossTradeAmt must not be below zero";
             return Err(Refusal::value(Tag::GrossTradeAmt, "CONSIDERATION_NEGATIVE", text));
         }
-        if self.changes() == ChangeWords::default() && self.account.is_none() {
+        if self.changes() == ChangeWords::default() && self.account.is_none() && self.settlement.is_none() {
             return Err(Refusal::missing(Tag::LastQty, "CHANGE_MISSING", "a correct restates at least one field"));
         }
         Ok(())
     }
 
-    /// What it changes, in the door's words.
+    /// What it changes, in the door's words; the rate to a base currency apart, which only a host has.
     #[must_use]
     pub fn changes(&self) -> ChangeWords {
         ChangeWords {

@@ -19,6 +19,7 @@ fn restated() -> FixAmend<'static> {
         consideration_e8: None,
         fees_e8: None,
         currency: None,
+        settlement: None,
         trade_date: Some(18_326),
         executed_at_ns: Some(1_583_418_600_123_000_000),
         correlation_id: None,
