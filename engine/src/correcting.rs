@@ -86,6 +86,11 @@ impl Shard {
         if !self.book.can_rebook(proposal.position, &proposal.outcome, tail) {
             return None;
         }
+        // What came behind the replay and is dated in closed days belongs to its adjustment: the next replay has it.
+        let through = proposal.outcome.adjusted.through;
+        if tail.iter().any(|since| since.input.effective_date <= through) {
+            return None;
+        }
         let sizes = std::iter::repeat_n(REBOOKED_BYTES, tail.len() + 1);
         let left = tail.iter().filter(|since| since.late).count() as u32;
         self.journal.appender.has_room(sizes).then_some(Terms { before, tail: tail.len(), left })
