@@ -202,6 +202,8 @@ fn a_log_cut_behind_any_record_comes_to_the_same_book() {
 #[derive(Debug, Default)]
 struct Told {
     figures: BTreeMap<u32, (i128, i128, i128)>,
+    /// As they were at each version of a position.
+    versions: BTreeMap<(u32, u64), (i128, i128, i128)>,
     estimated_e16: i128,
     corrected_e16: i128,
     waited: u64,
@@ -224,31 +226,51 @@ impl Told {
         told
     }
 
+    /// Remembers a position's figures at a version.
+    fn keep(&mut self, position: u32, version: u64) {
+        self.versions.insert((position, version), self.figures[&position]);
+    }
+
     fn take(&mut self, event: &Event<'_>) {
         match event {
-            Event::Trade(trade) if matches!(trade.class, Class::Applied | Class::Provisional | Class::Matured) => {
+            Event::Trade(trade)
+                if matches!(trade.class, Class::Applied | Class::Provisional | Class::Matured | Class::Rebooked) =>
+            {
                 let (quantity, realized, cost) = self.figures.entry(trade.position).or_default();
                 *quantity += i128::from(trade.input.signed_quantity_e8());
                 *realized += trade.realized_e16;
                 *cost += trade.opened_cost_e16 - trade.closed_cost_e16;
                 self.estimated_e16 += trade.realized_e16;
-                self.waited += u64::from(trade.late);
+                self.waited += u64::from(trade.late && trade.class != Class::Rebooked);
+                self.keep(trade.position, trade.version);
             }
             Event::Amended(amend) if amend.class == Class::Provisional => {
                 let (quantity, _, cost) = self.figures.entry(amend.position).or_default();
                 *quantity += i128::from(amend.estimate.moved_e8);
                 *cost += amend.estimate.opened_cost_e16 - amend.estimate.closed_cost_e16;
                 self.waited += 1;
+                self.keep(amend.position, amend.version);
             }
             Event::Corrected(corrected) => {
                 let of = |f: &Figures| (i128::from(f.quantity_e8), f.realized_e16, f.cost_e16);
                 let (before, after) = (of(&corrected.before), of(&corrected.after));
                 let known = self.figures.entry(corrected.position).or_default();
+                if corrected.tail > 0 {
+                    // What came behind the version that was replayed is taken back; the events that follow book it again.
+                    let past = self
+                        .versions
+                        .range((corrected.position, 0)..=(corrected.position, corrected.base_version))
+                        .next_back();
+                    let base = past.map_or_else(Default::default, |(_, figures)| *figures);
+                    self.estimated_e16 -= known.1 - base.1;
+                    *known = base;
+                }
                 assert_eq!(*known, before, "position {}: the estimates do not sum up", corrected.position);
                 assert_eq!(before.0, after.0, "position {}: a correction moved the quantity", corrected.position);
                 *known = after;
                 self.corrected_e16 += after.1 - before.1;
                 self.served += u64::from(corrected.late_trades);
+                self.keep(corrected.position, corrected.version);
             }
             _ => {}
         }
