@@ -9,6 +9,7 @@ mod compare;
 mod draw;
 mod draw_world;
 mod once;
+mod properties;
 mod replays;
 mod shrink;
 mod steps;
@@ -93,6 +94,22 @@ fn the_model_agrees_average() {
 #[test]
 fn the_model_agrees_least_tax() {
     histories(Method::MinTax, 6);
+}
+
+/// Hundreds of open lots, in sub-accounts, averaged and ranked: large positions are kept otherwise than small ones.
+#[test]
+fn the_model_agrees_on_many_lots() {
+    let methods = [Method::Average, Method::Hifo, Method::MinTax, Method::Average, Method::Lifo, Method::Lofo];
+    let (mut events, mut most) = (0, 0);
+    for seed in 0..if long_form() { 3_000 } else { 12 } {
+        let method = methods[seed as usize % methods.len()];
+        let history = Draw::new(Rng::new(seed, 30), FLAVOURS[seed as usize % 2], true).many(method, 900);
+        events += history.len();
+        let seen = hold(&format!("many lots {method:?} seed {seed}"), &history, agree);
+        most = most.max(seen["opened"]);
+    }
+    println!("many lots: {events} events, up to {most} lots opened");
+    assert!(most > 400, "{most} lots at most");
 }
 
 /// Positions on which actions and resets take place, by the replay alone.

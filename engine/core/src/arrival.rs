@@ -3,6 +3,7 @@
 //! An arrival is not asked whether it may come: where it does not fit it is booked all the same and is a break.
 //! `docs/rules.md`, section 16.
 
+use crate::amend_event::break_digest;
 use crate::amount::{Money, share, sub, unit};
 use crate::apply::{Misfit, settle};
 use crate::book::Book;
@@ -15,7 +16,7 @@ use crate::legs::{Due, Leg, Sending};
 use crate::lots::LotArena;
 use crate::names::Names;
 use crate::position::Position;
-use crate::rules::Rules;
+use crate::rules::{LotMethod, Rules};
 
 /// A leg has arrived at its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +92,11 @@ impl Ground<'_> {
         let closed = |total: Money| if closed_e8 == 0 { 0 } else { share(total, closed_e8, lot.quantity_e8) };
         let (value, base_value) = (closed(lot.cost_e16), closed(lot.base_cost_e16));
         if closed_e8 > 0 {
-            let price_e8 = unit(lot.cost_e16, lot.quantity_e8, self.multiplier_e8)?;
+            let price_e8 = match rules.method {
+                LotMethod::MinTax => unit(lot.cost_e16, lot.quantity_e8, self.multiplier_e8)?,
+                // Nothing ranks by it, so it is held to no range.
+                _ => 0,
+            };
             self.close_by(rules, &TradeInput { price_e8, ..input }, (value, base_value), &mut booked, scratch)?;
         }
         if opened_e8 > 0 {
@@ -222,7 +227,11 @@ impl Book {
         }
         position.version = event.version;
         position.provisional += u32::from(event.late);
-        position.breaks += u32::from(event.reason != Reason::None);
+        if event.reason != Reason::None {
+            position.breaks += 1;
+            let digest = break_digest(leg.key.hash, event.reason);
+            position.found_breaks(position.break_set.wrapping_add(digest));
+        }
         self.sums.refresh(position);
         if !event.late && position.provisional == 0 {
             self.adjust(number, leg.key.date, event.figures());

@@ -8,7 +8,7 @@
 
 mod channels;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 pub use channels::{ALL_PARTITIONS, Channels};
@@ -394,12 +394,15 @@ impl Legs {
             Some(legs[at]).filter(|held| target(held) == target(leg))
         };
         // Withdrawals first: what moved in history comes again under the identity that is taken away.
+        let mut withdrawn = BTreeSet::new();
         for was in before.iter().filter(|was| same_in(&now, was).is_none()) {
+            withdrawn.insert(was.key.hash);
             self.push(Sending::Withdrawn, *was, names);
         }
         for is in &now {
             match same_in(&before, is) {
-                Some(was) if was == *is => {}
+                // What an action sent at its old place and at its new one has one identity: it went with the old one.
+                Some(was) if was == *is && !withdrawn.contains(&is.key.hash) => {}
                 Some(_) => self.push(Sending::Instead, *is, names),
                 None => self.push(Sending::New, *is, names),
             }

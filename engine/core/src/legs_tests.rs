@@ -184,3 +184,22 @@ fn legs_between_shards_are_taken_once() {
         [Some((1, 0))]
     );
 }
+
+/// A correct moved a spin-off to a later date: the position took it there too, ahead, before it was replayed. The replay
+/// withdrew what had left at the old place, and with it, by its identity, what had left at the new one.
+#[test]
+fn what_was_sent_from_two_places_comes_again_when_one_is_withdrawn() {
+    let names = names();
+    let mut legs = Legs::default();
+    let first = leg(5, 0, 10);
+    let again = Leg { key: ChronoKey { date: Date(9), ..first.key }, ..first };
+    legs.send(first, &names);
+    legs.send(again, &names);
+    for due in legs.due().copied().collect::<Vec<Due>>() {
+        assert!(legs.arrive(&due, 8, &names));
+    }
+    legs.resend(3, vec![again], &names);
+    let told: Vec<(Sending, i32)> = legs.due().map(|due| (due.sending, due.leg.key.date.0)).collect();
+    assert_eq!(told, [(Sending::Withdrawn, 5), (Sending::Instead, 9)]);
+    same_after_an_image(&legs, &names);
+}

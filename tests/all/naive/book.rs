@@ -177,7 +177,7 @@ impl Both {
             Step::Amend(amendment) => self.amend(amendment),
             Step::Resolve(account, instrument) => self.resolve(*account, *instrument),
             // Taken position by position by a shard: compared by the replay alone, and through the whole host.
-            Step::Action(_) => Ok(()),
+            Step::Action(_) | Step::Lock(..) => Ok(()),
         }
     }
 

@@ -388,6 +388,24 @@ impl Draw {
         steps
     }
 
+    /// A history of one position that grows: five purchases for each sale of a little, in sub-accounts.
+    pub(crate) fn many(&mut self, method: Method, len: usize) -> Vec<Step> {
+        let mut steps = self.terms(method);
+        let all = days();
+        while steps.len() < len {
+            let mut trade = self.trade(&all);
+            (trade.account, trade.instrument, trade.contract) = (0, 0, None);
+            trade.date = all[steps.len() * all.len() / len];
+            trade.executed_at = (i64::from(trade.date) + 1) * 86_400_000_000_000 - 1_000_000 + self.clock as i64;
+            trade.acquired = trade.acquired.map(|_| trade.date - 400);
+            if trade.side != Side::Buy && !one_in(&mut self.rng, 3) {
+                trade.side = Side::Buy;
+            }
+            steps.push(Step::Trade(trade));
+        }
+        steps
+    }
+
     /// A whole history of so many steps.
     pub(crate) fn history(&mut self, method: Method, len: usize) -> Vec<Step> {
         let mut steps = self.terms(method);

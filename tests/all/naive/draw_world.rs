@@ -87,6 +87,11 @@ impl DrawWorld {
     /// A correct of an action names what it has, mostly.
     fn amendment(&mut self, dates: &[Day]) -> Amendment {
         let mut amendment = self.draw.amendment(dates);
+        let rng = &mut self.draw.rng;
+        if amendment.changes.is_some() && one_in(rng, 4) {
+            amendment.account = one_in(rng, 2).then(|| rng.below(u64::from(NAMES)) as Name);
+            amendment.instrument = one_in(rng, 2).then(|| rng.below(u64::from(INSTRUMENTS)) as Name);
+        }
         let Some(kind) = self.kinds.get(&amendment.target).copied() else { return amendment };
         if amendment.changes.is_none() || one_in(&mut self.draw.rng, 12) {
             return amendment;
@@ -123,8 +128,9 @@ impl DrawWorld {
 
     /// A version of a contract that comes while there are trades already.
     fn contract(&mut self, method: Method, dates: &[Day]) -> Contract {
-        let rules = self.draw.rules(method);
+        let mut rules = self.draw.rules(method);
         let rng = &mut self.draw.rng;
+        rules.locked_changes_adjust = one_in(rng, 2);
         let id = rng.below(u64::from(CONTRACTS)) as Name;
         let scope = |covers: bool| covers.then_some(1);
         Contract {
@@ -136,9 +142,22 @@ impl DrawWorld {
         }
     }
 
+    /// Mostly of days that are over.
+    fn lock(&mut self, dates: &[Day], today: Option<usize>) -> Step {
+        let rng = &mut self.draw.rng;
+        let most = today.map_or(dates.len(), |today| today + 1 + usize::from(one_in(rng, 8)));
+        let account = if one_in(rng, 2) { None } else { Some(rng.below(u64::from(NAMES)) as Name) };
+        Step::Lock(account, pick(rng, &dates[..most.min(dates.len())]))
+    }
+
     /// A whole history of so many steps.
     pub(crate) fn history(&mut self, method: Method, len: usize) -> Vec<Step> {
         let mut steps = self.draw.terms(method);
+        for step in &mut steps {
+            if let Step::Contract(contract) = step {
+                contract.rules.locked_changes_adjust = one_in(&mut self.draw.rng, 2);
+            }
+        }
         let all = days();
         let mut today = if one_in(&mut self.draw.rng, 2) { None } else { Some(6) };
         steps.extend(today.map(|at: usize| Step::Today(all[at])));
@@ -150,6 +169,12 @@ impl DrawWorld {
                     Step::Today(all[next])
                 }
                 1..=5 => Step::Amend(self.amendment(&all)),
+                6 if today.is_some() && one_in(&mut self.draw.rng, 3) => {
+                    // What is PENDING cannot be closed.
+                    let places = (0..NAMES).flat_map(|account| (0..INSTRUMENTS).map(move |name| (account, name)));
+                    steps.extend(places.map(|(account, instrument)| Step::Resolve(account, instrument)));
+                    self.lock(&all, today)
+                }
                 6 if one_in(&mut self.draw.rng, 2) => Step::Contract(self.contract(method, &all)),
                 7..=10 => Step::Action(self.action(&all)),
                 11..=16 => Step::Trade(self.transfer(&all)),

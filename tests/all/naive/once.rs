@@ -166,3 +166,33 @@ fn small_multipliers() {
         Step::Action(action("m", Kind::StockMerger { to: 2, terms, cash: 0 }, 7)),
     ]);
 }
+
+/// A lot that arrived on the other side was passed over because of a price by which no lot is chosen.
+#[test]
+fn the_price_of_what_closes_on_arrival_matters_to_least_tax_alone() {
+    let dear = |consideration| move |of: Trade| Trade { price: None, consideration: Some(consideration), ..of };
+    let in_other = Trade { instrument: 1, ..dear(ONE)(trade("b", Side::Buy, 1)) };
+    let short = Trade { quantity: 3, ..dear(ONE)(trade("s", Side::SellShort, 2)) };
+    check(&[
+        shorts_for(0, None),
+        Step::Instrument(1, Instrument { multiplier: 5, currency: None }),
+        Step::Trade(in_other),
+        Step::Trade(short),
+        Step::Action(action("a", Kind::SymbolChange { to: 1 }, 6)),
+    ]);
+}
+
+/// A position whose breaks had been resolved stayed RECONCILED when a lot arrived there that was a break itself.
+#[test]
+fn a_break_on_arrival_is_one_that_nobody_resolved() {
+    let increase = Trade { trade_type: TradeType::Increase, ..trade("b0", Side::Buy, 4) };
+    let short = Trade { account: 1, ..trade("s", Side::SellShort, 6) };
+    check(&[
+        shorts_for(0, None),
+        Step::Trade(trade("b1", Side::Buy, 5)),
+        Step::Trade(increase),
+        Step::Resolve(0, 0),
+        Step::Trade(short),
+        Step::Trade(Trade { side: Side::Buy, ..transfer("x", 1, 7) }),
+    ]);
+}

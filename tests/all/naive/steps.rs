@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Resolve(Name, Name),
     /// A corporate action or a reset.
     Action(Action),
+    /// An account, or all of them, is closed up to and with a date.
+    Lock(Option<Name>, Day),
 }
 
 /// The decimal text of a number at 10^-8.
@@ -309,6 +311,11 @@ impl Step {
                 put("account", json!(format!("A{account}")));
                 put("instrument", json!(format!("I{instrument}")));
                 put("reason", json!("drawn"));
+            }
+            Self::Lock(account, through) => {
+                put("type", json!("period_lock"));
+                put("account", json!(account.map_or("*".into(), |name| format!("A{name}"))));
+                put("through", json!(ymd(*through)));
             }
             Self::Replay(..) => return None,
         }

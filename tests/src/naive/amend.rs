@@ -203,6 +203,19 @@ pub struct Amendment {
 }
 
 impl Amendment {
+    /// The trade as a correct leaves it. A trade with another account or instrument is moved; a transfer never is.
+    fn over(&self, trade: &Trade) -> Trade {
+        let changed = self.changes.as_ref().map_or_else(|| trade.clone(), |changes| changes.over(trade));
+        if trade.moves() {
+            return changed;
+        }
+        Trade {
+            account: self.account.unwrap_or(trade.account),
+            instrument: self.instrument.unwrap_or(trade.instrument),
+            ..changed
+        }
+    }
+
     /// The order in which corrects of one trade are laid over it.
     #[must_use]
     pub fn key(&self) -> (bool, i64, u64, Id, u128) {
@@ -232,25 +245,32 @@ pub fn counts(trade: &Trade, amendments: &[Amendment]) -> Option<Trade> {
     if !is_live(&trade.id, amendments) {
         return None;
     }
+    Some(laid_over(trade, amendments))
+}
+
+/// A trade with its live corrects laid over it, cancelled or not.
+#[must_use]
+pub fn laid_over(trade: &Trade, amendments: &[Amendment]) -> Trade {
     let corrects = live_corrects(&trade.id, amendments);
-    Some(corrects.iter().fold(trade.clone(), |trade, correct| correct.over(&trade)))
+    corrects.iter().fold(trade.clone(), |trade, correct| correct.over(&trade))
 }
 
 /// What the live corrects of an id change, in the order in which they are laid over it.
-fn live_corrects<'a>(id: &Id, amendments: &'a [Amendment]) -> Vec<&'a Changes> {
+fn live_corrects<'a>(id: &Id, amendments: &'a [Amendment]) -> Vec<&'a Amendment> {
     let mut corrects: Vec<&Amendment> = amendments
         .iter()
         .filter(|other| other.changes.is_some() && other.target == *id && is_live(&other.id, amendments))
         .collect();
     corrects.sort_by_key(|correct| correct.key());
-    corrects.into_iter().filter_map(|correct| correct.changes.as_ref()).collect()
+    corrects
 }
 
 /// An action with its live corrects laid over it, cancelled or not.
 #[must_use]
 pub fn corrected(action: &Action, amendments: &[Amendment]) -> Action {
     let corrects = live_corrects(&action.id, amendments);
-    corrects.iter().fold(action.clone(), |action, correct| correct.over_action(&action))
+    let changes = corrects.into_iter().filter_map(|correct| correct.changes.as_ref());
+    changes.fold(action.clone(), |action, changes| changes.over_action(&action))
 }
 
 /// An action as it counts; `None` where it is out of the history.

@@ -124,8 +124,9 @@ pub fn book_all(mut items: Vec<Item>, contracts: &[Contract], instrument: &Instr
     items.sort_by_cached_key(Item::key);
     let mut booked = Booked::default();
     for item in items {
-        let Some((book, figures)) = book_item(&booked.book, &item, contracts, instrument)? else { continue };
+        let Some((book, mut figures)) = book_item(&booked.book, &item, contracts, instrument)? else { continue };
         let key = item.key();
+        figures.date = key.date;
         let id = key.id.clone();
         booked.frontier = Some(key);
         booked.breaks.extend(figures.broken.map(|reason| (id.clone(), reason)));

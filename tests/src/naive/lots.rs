@@ -87,6 +87,10 @@ pub struct Figures {
     pub realized_market: i128,
     /// Dividend received or paid.
     pub dividends: i128,
+    /// Fees.
+    pub fees: i128,
+    /// The date of its place in history.
+    pub date: Day,
     /// Quantity that closed lots.
     pub closed: i128,
     /// Quantity that opened or enlarged a lot.

@@ -1,4 +1,4 @@
-//! A second book: rules 1 to 10, 12, 13, 15 and 16 of `docs/rules.md`, written from that page alone.
+//! A second book: rules 1 to 10 and 12 to 16 of `docs/rules.md`, written from that page alone.
 //!
 //! Obvious before fast: lots are a list, choosing is sorting, a history is booked from its beginning. It shares no
 //! code with the engine; what both say is compared in `tests/all/naive.rs`.
@@ -11,6 +11,7 @@ pub mod history;
 pub mod holding;
 pub mod in_force;
 pub mod leading;
+pub mod locks;
 pub mod lots;
 pub mod moving;
 pub mod numbers;

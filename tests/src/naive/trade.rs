@@ -193,6 +193,7 @@ pub fn book(before: &Book, trade: &Trade, rules: &Rules, instrument: &Instrument
         }
     }
     after.fees = add(after.fees, money(fees)?)?;
+    figures.fees = fees;
     after.settle()?;
     figures.broken = broken;
     Ok((after, figures))

@@ -4,16 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::actions::Action;
-use super::amend::{Amendment, counts, counts_action, root};
+use super::amend::{Amendment, corrected, counts, counts_action, laid_over, root};
 use super::desk::{Amended, Answer};
 use super::history::{Booked, Item, Key, book_item};
 use super::in_force::{Contract, in_force};
+use super::locks::Locks;
 use super::lots::{Figures, Leaving};
 use super::moving;
 use super::numbers::{ONE, small};
 use super::trade;
 use super::words::{
-    BAD_TARGET, Day, Id, Instrument, NOT_HELD, NOT_SUPPORTED, Name, OVERFLOW, OVERSELL, Reason, Trade, UNKNOWN_CONTRACT,
+    BAD_TARGET, Day, Id, Instrument, NOT_HELD, NOT_RECONCILED, NOT_SUPPORTED, Name, OVERFLOW, OVERSELL, PERIOD_LOCKED,
+    Reason, Trade, UNKNOWN_CONTRACT,
 };
 
 /// A trade may have so many amendments, those of its amendments included.
@@ -45,6 +47,8 @@ pub struct World {
     pub amendments: Vec<Amendment>,
     /// Held ones, each with how often the business date had moved.
     pub held: Vec<(Amendment, usize)>,
+    /// What is closed, and what was reported of it.
+    pub locks: Locks,
 }
 
 impl World {
@@ -67,22 +71,22 @@ impl World {
     }
 
     /// Takes an accepted trade in.
-    pub fn accept_trade(&mut self, trade: &Trade) {
+    pub fn accept_trade(&mut self, trade: &Trade, known: &BTreeSet<Place>) {
         self.trades.push(trade.clone());
-        self.arrived(&trade.id);
+        self.arrived(&trade.id, known);
     }
 
     /// Takes an accepted action in.
-    pub fn accept_action(&mut self, action: &Action) {
+    pub fn accept_action(&mut self, action: &Action, known: &BTreeSet<Place>) {
         self.actions.push(action.clone());
-        self.arrived(&action.id);
+        self.arrived(&action.id, known);
     }
 
-    fn arrived(&mut self, id: &Id) {
+    fn arrived(&mut self, id: &Id, known: &BTreeSet<Place>) {
         if self.today.is_none() {
             self.dateless.insert(id.clone());
         }
-        self.follow_all(id);
+        self.follow_all(id, known);
     }
 
     /// Trades as they count after their amendments, due or not.
@@ -94,8 +98,10 @@ impl World {
     /// Trades of a position that wait for their date.
     #[must_use]
     pub fn waiting(&self, place: Place) -> Vec<Trade> {
-        let of = |trade: &Trade| (trade.account, trade.instrument) == place && !self.is_due(&trade.id, trade.date);
-        self.counting().into_iter().filter(of).collect()
+        // A moved one that waits is counted where it came for.
+        let of_it = self.trades.iter().filter(|trade| (trade.account, trade.instrument) == place);
+        let counting = of_it.filter_map(|trade| counts(trade, &self.amendments));
+        counting.filter(|trade| !self.is_due(&trade.id, trade.date)).collect()
     }
 
     /// Books everything that is due, from the beginning.
@@ -161,6 +167,9 @@ impl World {
         let instrument = self.instrument(new.instrument);
         trade::form(new, &instrument)?;
         let rules = in_force(&self.contracts, new.account, new.instrument, new.contract, new.date)?;
+        if self.locks.refuses(new.account, new.date, &rules) || self.is_closed_elsewhere(new) {
+            return Err(PERIOD_LOCKED);
+        }
         let place = (new.account, new.instrument);
         if !self.has_come(new.date) {
             let waiting: i128 = self.waiting(place).iter().map(|trade| trade.quantity).sum();
@@ -192,16 +201,65 @@ impl World {
         }
     }
 
-    /// What is said to an action whose id is new.
+    /// Whether the account that a transfer goes to is closed to it.
+    fn is_closed_elsewhere(&self, trade: &Trade) -> bool {
+        trade.to_account.is_some_and(|to| self.refuses_at((to, trade.instrument), trade.date))
+    }
+
+    /// Whether the rules in force for a position, with no contract named, refuse a change on this date.
+    fn refuses_at(&self, place: Place, date: Day) -> bool {
+        let rules = in_force(&self.contracts, place.0, place.1, None, date);
+        rules.is_ok_and(|rules| self.locks.refuses(place.0, date, &rules))
+    }
+
+    /// Whether one of these positions refuses a change of the instrument on this date.
+    fn refuses_for(&self, instrument: Name, date: Day, known: &BTreeSet<Place>) -> bool {
+        known.iter().any(|place| place.1 == instrument && self.refuses_at(*place, date))
+    }
+
+    /// What is said to an action whose id is new. `known`: positions that ever had an item.
     ///
     /// # Errors
     /// Why it is refused.
-    pub fn answer_action(&self, new: &Action) -> Result<(), Reason> {
+    pub fn answer_action(&self, new: &Action, known: &BTreeSet<Place>) -> Result<(), Reason> {
         new.form()?;
         match new.named_contract() {
             Some(name) if self.contracts.iter().all(|version| version.id != name) => Err(UNKNOWN_CONTRACT),
+            _ if self.refuses_for(new.instrument, new.place(), known) => Err(PERIOD_LOCKED),
             _ => Ok(()),
         }
+    }
+
+    /// What is said to a version of a contract.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn answer_contract(&self, new: &Contract, books: &BTreeMap<Place, Booked>) -> Result<(), Reason> {
+        let reaches = |booked: &Booked| booked.frontier.as_ref().is_some_and(|key| key.date >= new.from);
+        let refuses = |(place, booked): (&Place, &Booked)| {
+            new.covers(place.0, place.1) && reaches(booked) && self.refuses_at(*place, new.from)
+        };
+        if books.iter().any(refuses) { Err(PERIOD_LOCKED) } else { Ok(()) }
+    }
+
+    /// An account, or all of them, is to be closed up to and with a date. `settled`: whether every position that it
+    /// concerns is RECONCILED.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn lock(
+        &mut self,
+        account: Option<Name>,
+        through: Day,
+        settled: bool,
+        books: &BTreeMap<Place, Booked>,
+    ) -> Result<(), Reason> {
+        self.locks.form(account, through, self.today)?;
+        if !settled {
+            return Err(NOT_RECONCILED);
+        }
+        self.locks.close(account, through, books);
+        Ok(())
     }
 
     /// The trade or action at the root of what an id amends.
@@ -210,12 +268,13 @@ impl World {
         self.trades.iter().any(|trade| trade.id == root) || self.actions.iter().any(|action| action.id == root)
     }
 
-    /// An amendment comes. Its id is new. What was held for it follows by [`Self::follow`].
-    pub fn amend(&mut self, new: &Amendment) -> Amended {
+    /// An amendment comes. Its id is new. What was held for it follows by [`Self::follow`]. `known`: positions that ever
+    /// had an item.
+    pub fn amend(&mut self, new: &Amendment, known: &BTreeSet<Place>) -> Amended {
         let done = match new.changes.as_ref().map_or(Ok(()), super::amend::Changes::form) {
             Err(reason) => Err(reason),
             Ok(()) if self.goes_round(new) => Err(BAD_TARGET),
-            Ok(()) if self.is_known(&new.target) => self.accept(new),
+            Ok(()) if self.is_known(&new.target) => self.accept(new, known),
             Ok(()) => {
                 self.held.push((new.clone(), self.moves));
                 return Amended::Held;
@@ -238,7 +297,7 @@ impl World {
         }
     }
 
-    fn accept(&mut self, new: &Amendment) -> Result<(), Reason> {
+    fn accept(&mut self, new: &Amendment, known: &BTreeSet<Place>) -> Result<(), Reason> {
         let root_id = root(&new.target, &self.amendments);
         let of_amendment = root_id != new.target;
         if new.changes.is_some() && of_amendment {
@@ -247,7 +306,8 @@ impl World {
         let of = |name: Option<Name>, own: Name| name.is_none_or(|name| name == own);
         if let Some(trade) = self.trades.iter().find(|trade| trade.id == root_id) {
             let own = of(new.account, trade.account) && of(new.instrument, trade.instrument);
-            if !own || new.changes.as_ref().is_some_and(|changes| changes.of_actions.is_some()) {
+            let may_move = new.changes.is_some() && !trade.moves();
+            if !(own || may_move) || new.changes.as_ref().is_some_and(|changes| changes.of_actions.is_some()) {
                 return Err(NOT_SUPPORTED);
             }
         }
@@ -267,29 +327,46 @@ impl World {
         if so_far == AMENDMENTS_OF_A_TRADE {
             return Err("TOO_MANY_AMENDMENTS");
         }
+        let closed = self.is_closed_to(&root_id, known);
         self.amendments.push(new.clone());
         let action = self.actions.iter().find(|action| action.id == root_id);
         let form = match action.filter(|_| new.changes.is_some()) {
-            Some(action) => super::amend::corrected(action, &self.amendments).form(),
+            Some(action) => corrected(action, &self.amendments).form(),
             None => Ok(()),
         };
-        form.inspect_err(|_| drop(self.amendments.pop()))
+        let done = match form {
+            Ok(()) if closed || self.is_closed_to(&root_id, known) => Err(PERIOD_LOCKED),
+            form => form,
+        };
+        done.inspect_err(|_| drop(self.amendments.pop()))
+    }
+
+    /// Whether the lock refuses an amendment of what is at this root, as it is corrected by now.
+    fn is_closed_to(&self, root_id: &Id, known: &BTreeSet<Place>) -> bool {
+        if let Some(action) = self.actions.iter().find(|action| action.id == *root_id) {
+            return self.refuses_for(action.instrument, corrected(action, &self.amendments).place(), known);
+        }
+        let trade =
+            self.trades.iter().find(|trade| trade.id == *root_id).map(|trade| laid_over(trade, &self.amendments));
+        trade.is_some_and(|trade| {
+            self.refuses_at((trade.account, trade.instrument), trade.date) || self.is_closed_elsewhere(&trade)
+        })
     }
 
     /// After a target came: the next amendment that was held for it, by key, and what became of it.
-    pub fn follow(&mut self, target: &Id) -> Option<(Amendment, Amended)> {
+    pub fn follow(&mut self, target: &Id, known: &BTreeSet<Place>) -> Option<(Amendment, Amended)> {
         let next = self.held.iter().filter(|(held, _)| held.target == *target).min_by_key(|(held, _)| held.key())?;
         let next = next.0.clone();
         self.held.retain(|(held, _)| held.id != next.id);
-        let done = self.accept(&next).map_or_else(Amended::Refused, |()| Amended::Accepted);
+        let done = self.accept(&next, known).map_or_else(Amended::Refused, |()| Amended::Accepted);
         Some((next, done))
     }
 
     /// All that follows the coming of an id.
-    pub fn follow_all(&mut self, target: &Id) {
-        while let Some((next, done)) = self.follow(target) {
+    pub fn follow_all(&mut self, target: &Id, known: &BTreeSet<Place>) {
+        while let Some((next, done)) = self.follow(target, known) {
             if done == Amended::Accepted {
-                self.follow_all(&next.id);
+                self.follow_all(&next.id, known);
             }
         }
     }
@@ -304,7 +381,8 @@ impl World {
 }
 
 /// Notes what a cause did to a position.
-fn note(booked: &mut Booked, key: &Key, book: super::lots::Book, figures: Figures) {
+fn note(booked: &mut Booked, key: &Key, book: super::lots::Book, mut figures: Figures) {
+    figures.date = key.date;
     booked.frontier = Some(key.clone());
     booked.breaks.extend(figures.broken.map(|reason| (key.id.clone(), reason)));
     booked.items.push((key.id.clone(), figures));
