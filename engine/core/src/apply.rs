@@ -174,8 +174,10 @@ impl Book {
                     let digest = break_digest(event.input.hash, event.reason);
                     position.found_breaks(position.break_set.wrapping_add(digest));
                 }
-                // One that a correct has moved moves nothing here: the replay sends it where it belongs.
-                let is_booked = event.closed_quantity_e8 > 0 || event.opened_quantity_e8 > 0;
+                // One that a correct has moved moves nothing here: the replay sends it where it belongs. One that is passed
+                // over takes the frontier with it (rule 9).
+                let is_passed_over = event.reason == Reason::Overflow;
+                let is_booked = event.closed_quantity_e8 > 0 || event.opened_quantity_e8 > 0 || is_passed_over;
                 if is_booked || event.input.kind == TradeKind::Transfer {
                     settle(&mut self.lots, &self.names, position, event)?;
                 }

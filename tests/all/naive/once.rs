@@ -196,3 +196,16 @@ fn a_break_on_arrival_is_one_that_nobody_resolved() {
         Step::Trade(Trade { side: Side::Buy, ..transfer("x", 1, 7) }),
     ]);
 }
+
+/// A correct moved a spin-off to a later date, where its position took it once more before it was replayed: what had left
+/// was withdrawn under the identity of both, and the other instrument had nothing.
+#[test]
+fn a_spin_off_that_moves_to_a_later_date() {
+    let terms = Terms { numerator: 2, denominator: 3, cash_in_lieu: None };
+    let later = Changes { date: Some(day(2024, 2, 20)), ..Changes::default() };
+    check(&[
+        Step::Action(action("a", Kind::SpinOff { to: 1, terms, fraction: 0 }, 6)),
+        Step::Trade(Trade { quantity: 3 * ONE, ..trade("b", Side::Buy, 5) }),
+        correct("c", "a", later),
+    ]);
+}
