@@ -82,7 +82,8 @@ fn found(data_dir: &Path) -> Result<Option<Layout>, StartError> {
             let what = || format!("the file {FILE} is not one that this release wrote");
             Layout::parse(&text).map(Some).ok_or_else(|| StartError::Layout { dir: data_dir.into(), what: what() })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Below a file there is no directory; whoever makes it will say so.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(StartError::Io { what: "reading", path, source }),
     }
 }

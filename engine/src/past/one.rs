@@ -6,7 +6,7 @@ use lotbook_core::codec::Decoder;
 use lotbook_core::event::{Class, CorrectedEvent, Event};
 use lotbook_core::history::{Addition, History};
 use lotbook_core::id::TradeHash;
-use lotbook_core::legs::{Due, Leg};
+use lotbook_core::legs::Leg;
 use lotbook_core::position::Position;
 use lotbook_wal::{RecordBuffer, RecordHeader};
 
@@ -25,8 +25,8 @@ pub(super) struct One {
     pub(super) history: History,
     /// Numbers of the positions that lots came from.
     pub(super) sources: Vec<u32>,
-    /// What arrived first after the moment, before anything else was decided.
-    pub(super) arrives: Vec<Due>,
+    /// Numbers of those that lots came from later: some may have been on their way.
+    pub(super) later_sources: Vec<u32>,
     /// Corrections up to the moment, newest last.
     pub(super) corrections: Vec<(u64, CorrectedEvent)>,
 }
@@ -38,8 +38,8 @@ struct Found {
     addresses: Vec<u64>,
     /// Most lots that a correction brings.
     lots: u32,
-    /// Of the events after it, since the newest that is neither taken nor arrived.
-    arrives: Vec<Due>,
+    /// Where lots came from after it.
+    later_sources: Vec<u32>,
 }
 
 impl One {
@@ -57,7 +57,7 @@ impl One {
             ),
             history: History::default(),
             sources: Vec::new(),
-            arrives: found.arrives,
+            later_sources: found.later_sources,
             corrections: Vec::new(),
         };
         let mut buffer = RecordBuffer::new();
@@ -94,11 +94,10 @@ impl One {
         self.state.ids.id(hash).map(str::to_owned).or_else(of_leg)
     }
 
-    /// What has left for a position under this identity.
-    pub(super) fn sent_to(&self, target: &Position, identity: TradeHash) -> Option<&Leg> {
-        let mut sent = self.state.book.legs().sent_by(0).iter();
-        let is_to = |leg: &&Leg| (leg.account, leg.instrument) == (target.account, target.instrument);
-        sent.find(|leg| leg.key.hash == identity).filter(is_to)
+    /// What has left for a position.
+    pub(super) fn sent_to(&self, target: &Position) -> impl Iterator<Item = &Leg> {
+        let to = (target.account, target.instrument);
+        self.state.book.legs().sent_by(0).iter().filter(move |leg| (leg.account, leg.instrument) == to)
     }
 
     /// Keeps what the state does not.
@@ -153,10 +152,10 @@ fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
         // Nobody ever knew a group of records in part: a correction without what is booked again behind it.
         let is_in_part = found.addresses.is_empty() && header.group().continues();
         if header.sequence > known_at || is_in_part {
-            match event {
-                Event::Arrived(arrived) => found.arrives.push(arrived.due),
-                Event::Taken(_) => {}
-                _ => found.arrives.clear(),
+            if let Event::Arrived(arrived) = event
+                && !found.later_sources.contains(&arrived.due.leg.source)
+            {
+                found.later_sources.push(arrived.due.leg.source);
             }
             return Ok(true);
         }
@@ -166,6 +165,5 @@ fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
         found.addresses.push(header.address);
         Ok(true)
     })?;
-    found.arrives.reverse();
     Ok(found)
 }

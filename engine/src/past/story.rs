@@ -32,7 +32,7 @@ impl Story {
             }
             // What arrives after the moment may come from a position that had no event by then.
             if let Some(one) = One::read(past, number, known_at, &facts)? {
-                next.extend(one.sources.iter().chain(one.arrives.iter().map(|due| &due.leg.source)));
+                next.extend(one.sources.iter().chain(&one.later_sources));
                 ones.insert(number, one);
             }
         }
@@ -158,14 +158,15 @@ impl Story {
         false
     }
 
-    /// Whether something was on its way to a position: what it has from another one is not what that one has sent to it.
+    /// Whether something was on its way to a position: what another one has sent to it is not what it has from there.
     fn awaits_lots(&self, one: &One) -> bool {
-        let later = one.arrives.iter().map(|due| &due.leg);
-        one.history.arrivals().chain(later).any(|leg| {
-            let identity = leg.key.hash;
-            let what = |leg: &Leg| (leg.key, leg.lot, leg.is_long);
-            let Some(source) = self.ones.get(&leg.source) else { return false };
-            one.history.arrival(identity).map(what) != source.sent_to(one.position(), identity).map(what)
+        let what = |leg: &Leg| (leg.key, leg.lot, leg.is_long, leg.trade);
+        one.sources.iter().chain(&one.later_sources).any(|number| {
+            let Some(source) = self.ones.get(number) else { return false };
+            let had = |leg: &&Leg| leg.source == *number;
+            let is_had = |sent: &Leg| one.history.arrival(sent.key.hash).map(what) == Some(what(sent));
+            let is_sent = |had: &Leg| source.sent_to(one.position()).any(|sent| what(sent) == what(had));
+            !source.sent_to(one.position()).all(is_had) || !one.history.arrivals().filter(had).all(is_sent)
         })
     }
 
