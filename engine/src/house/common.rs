@@ -27,6 +27,8 @@ pub(crate) struct Gate {
     closed: AtomicBool,
     /// Threads between the look at `closed` and the end of their sending.
     entering: AtomicU32,
+    /// Something is being done by one shard after the other.
+    serving: AtomicBool,
 }
 
 impl Gate {
@@ -48,6 +50,12 @@ impl Gate {
         while self.entering.load(Ordering::Acquire) > 0 {
             std::thread::yield_now();
         }
+    }
+
+    /// Whether some shards may have done what others have not.
+    pub(super) fn is_serving(&self) -> bool {
+        // ORDERING: acquire, pairs with the release in `serve`: once it is false, what was done is in all logs.
+        self.serving.load(Ordering::Acquire)
     }
 
     fn open(&self) {
@@ -147,6 +155,7 @@ impl Office {
 
     fn serve(&mut self, request: &Request) -> Answer {
         let command = &request.command;
+        self.gate.serving.store(true, Ordering::Release);
         let done = if is_asked(command) {
             self.gate.close();
             let done = self.ask_and_do(request);
@@ -155,6 +164,7 @@ impl Office {
         } else {
             self.do_all(request)
         };
+        self.gate.serving.store(false, Ordering::Release);
         match done {
             Ok(answer) => answer,
             Err(Undone::OutOfSpace) => Answer::bare(0, Status::OutOfSpace),

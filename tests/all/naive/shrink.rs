@@ -42,10 +42,13 @@ fn plainer(trade: &Trade) -> Vec<Trade> {
 /// Runs `check`. Where it fails, drops ever smaller stretches and then makes trades plainer as long as it goes on
 /// failing, and panics with what is left.
 pub(crate) fn hold<T>(name: &str, history: &[Step], check: impl Fn(&[Step]) -> Result<T, String>) -> T {
-    if let Ok(Ok(found)) = catch_unwind(AssertUnwindSafe(|| check(history))) {
-        return found;
-    }
-    let mut what = failure(history, &check).expect("it fails again");
+    let first = match catch_unwind(AssertUnwindSafe(|| check(history))) {
+        Ok(Ok(found)) => return found,
+        Ok(Err(what)) => what,
+        Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_else(|| "panic".into()),
+    };
+    // Threads are in it: what fails only sometimes is told as it was, and not made shorter.
+    let mut what = failure(history, &check).unwrap_or_else(|| panic!("{name} failed, and not again: {first}"));
     let mut left = history.to_vec();
     let mut stretch = left.len() / 2;
     while stretch > 0 {
