@@ -13,6 +13,7 @@ mod wide;
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use lotbook_core::event::Figures;
 use serde::{Serialize, Serializer};
 
 pub use lotbook_archiver::text::{Day, E8, E16};
@@ -303,6 +304,24 @@ pub struct FiguresRow {
     pub lot_count: u64,
     /// Exposure at the mark of the moment, null where there was none.
     pub exposure: Option<E16>,
+}
+
+impl FiguresRow {
+    /// Of a position's figures, at an exposure that the caller knows.
+    #[must_use]
+    pub fn of(figures: &Figures, exposure: Option<E16>) -> Self {
+        Self {
+            quantity: E8(figures.quantity_e8),
+            realized_pnl: E16(figures.realized_e16),
+            realized_long_term: E16(figures.realized_long_e16),
+            realized_base: E16(figures.realized_base_e16),
+            cost: E16(figures.cost_e16),
+            base_cost: E16(figures.base_cost_e16),
+            dividends: E16(figures.dividends_e16),
+            lot_count: u64::from(figures.lot_count),
+            exposure,
+        }
+    }
 }
 
 /// After less before.

@@ -1,12 +1,11 @@
 //! What was known when, as people read it: one form for HTTP, `lotbook position` and `replay`.
 
-use lotbook_core::event::Figures;
 use lotbook_engine::ReadModel;
 use lotbook_engine::past::{Answer, Correction};
 use serde::Serialize;
 
 use crate::input::time::format_timestamp;
-use crate::output::{CorrectionRow, Day, DeltaRow, E8, E16, FiguresRow, PositionRow};
+use crate::output::{CorrectionRow, Day, DeltaRow, FiguresRow, PositionRow};
 use crate::view;
 
 /// A position of the past.
@@ -71,7 +70,8 @@ pub fn row(answer: &Answer, model: &ReadModel, with_corrections: bool) -> PastRo
 }
 
 fn correction_row(correction: &Correction) -> PastCorrectionRow {
-    let (before, after) = (figures_row(&correction.before), figures_row(&correction.after));
+    // Marks are not kept, so no exposure of then is known.
+    let (before, after) = (FiguresRow::of(&correction.before, None), FiguresRow::of(&correction.after, None));
     PastCorrectionRow {
         sequence: correction.sequence,
         at: format_timestamp(correction.at_ns),
@@ -83,19 +83,5 @@ fn correction_row(correction: &Correction) -> PastCorrectionRow {
         delta: CorrectionRow::delta_of(&before, &after),
         before,
         after,
-    }
-}
-
-fn figures_row(figures: &Figures) -> FiguresRow {
-    FiguresRow {
-        quantity: E8(figures.quantity_e8),
-        realized_pnl: E16(figures.realized_e16),
-        realized_long_term: E16(figures.realized_long_e16),
-        realized_base: E16(figures.realized_base_e16),
-        cost: E16(figures.cost_e16),
-        base_cost: E16(figures.base_cost_e16),
-        dividends: E16(figures.dividends_e16),
-        lot_count: u64::from(figures.lot_count),
-        exposure: None,
     }
 }

@@ -418,17 +418,7 @@ fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> 
         }
         (_, None) => None,
     };
-    FiguresRow {
-        quantity: E8(figures.quantity_e8),
-        realized_pnl: E16(figures.realized_e16),
-        realized_long_term: E16(figures.realized_long_e16),
-        realized_base: E16(figures.realized_base_e16),
-        cost: E16(figures.cost_e16),
-        base_cost: E16(figures.base_cost_e16),
-        dividends: E16(figures.dividends_e16),
-        lot_count: u64::from(figures.lot_count),
-        exposure,
-    }
+    FiguresRow::of(figures, exposure)
 }
 
 /// What earlier runs left in a data directory and this one must know.
