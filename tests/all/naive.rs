@@ -7,6 +7,7 @@
 mod book;
 mod compare;
 mod draw;
+mod draw_wash;
 mod draw_world;
 mod once;
 mod properties;
@@ -14,6 +15,7 @@ mod replays;
 mod shrink;
 mod steps;
 mod translate;
+mod washes;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use lotbook_tests::naive::words::{Instrument, Side, Trade, TradeType};
 
 use crate::support::long_form;
 use draw::{Draw, FLAVOURS};
+use draw_wash::wash_history;
 use draw_world::DrawWorld;
 use shrink::hold;
 use steps::Step;
@@ -193,6 +196,26 @@ fn whole_worlds(name: &str, pace: Pace, crashes: bool, (short, long): (u64, u64)
         }
     }
     println!("{name}: {events} events in {histories} histories: {seen:?}");
+}
+
+/// Losses and purchases close to one another, in several accounts: rule 11.
+#[test]
+fn wash_sales_agree() {
+    let methods = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
+    let (mut events, mut seen) = (0, Seen::new());
+    let histories = if long_form() { 60_000 } else { 120 };
+    for seed in 0..histories {
+        let (method, flavour) = (methods[seed as usize % methods.len()], FLAVOURS[seed as usize / 6 % 2]);
+        let len = [16, 40, 90][seed as usize / 12 % 3];
+        let history = wash_history(&mut Draw::new(Rng::new(seed, 12), flavour, false), method, len);
+        events += history.len();
+        let check = |history: &[Step]| whole::agree(history, Pace::Hasty, None);
+        for (what, count) in hold(&format!("wash {method:?} {flavour:?} seed {seed}"), &history, check) {
+            *seen.entry(what).or_default() += count;
+        }
+    }
+    println!("wash sales: {events} events in {histories} histories: {seen:?}");
+    assert!(seen["wash: losses"] > histories as usize && seen["wash: chains"] > 0);
 }
 
 #[test]

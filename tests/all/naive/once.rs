@@ -4,7 +4,7 @@ use lotbook_core::id::TradeHash;
 use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::{ActionChanges, Amendment, Changes};
 use lotbook_tests::naive::holding::{day, end_of};
-use lotbook_tests::naive::in_force::{Contract, Rules};
+use lotbook_tests::naive::in_force::{Contract, Rules, Wash};
 use lotbook_tests::naive::leading::Terms;
 use lotbook_tests::naive::numbers::ONE;
 use lotbook_tests::naive::words::{Day, Instrument, Name, Side, Trade, TradeType};
@@ -208,4 +208,24 @@ fn a_spin_off_that_moves_to_a_later_date() {
         Step::Trade(Trade { quantity: 3 * ONE, ..trade("b", Side::Buy, 5) }),
         correct("c", "a", later),
     ]);
+}
+
+/// Where a split leaves nothing the cost is lost by how long the units count as held, with the days of what they replaced:
+/// it was left where the plain book has it, and what they carried was short-term.
+#[test]
+fn a_split_that_leaves_nothing_behind_a_wash_sale() {
+    for long_term_days in [2, 9, 400] {
+        let rules =
+            Rules { wash: Wash::Account, wash_window: 5, long_term_days: Some(long_term_days), ..Rules::DEFAULT };
+        let washes = Contract { id: 0, account: None, instrument: None, from: day(2000, 1, 1), rules };
+        let cheap = Trade { price: Some(3), ..trade("s", Side::Sell, 6) };
+        let kind = Kind::Split { numerator: 1, denominator: 1_000_000_000, cash_in_lieu: None };
+        check(&[
+            Step::Contract(washes),
+            Step::Trade(trade("b1", Side::Buy, 1)),
+            Step::Trade(cheap),
+            Step::Trade(trade("b2", Side::Buy, 7)),
+            Step::Action(action("a", kind, 10)),
+        ]);
+    }
 }

@@ -33,9 +33,11 @@ use lotbook_wal::{Disk, LogConfig};
 use super::Seen;
 use super::compare::{breaks, same};
 use super::draw::{CONTRACTS, NAMES};
+use super::draw_wash::ACCOUNTS;
 use super::draw_world::INSTRUMENTS;
 use super::steps::Step;
 use super::translate::{action_input, amend_input, e8, input, name, rules};
+use super::washes;
 use crate::retention::kill::shim::{Call, Gate, Op, Say, Shim};
 
 const LIMITS: Limits = Limits {
@@ -99,7 +101,7 @@ fn start(config: &EngineConfig) -> Rig {
     };
     assert_eq!(resolve(NameClass::Namespace, "test"), Ok(0));
     for (class, letter, count) in [
-        (NameClass::Account, 'A', NAMES),
+        (NameClass::Account, 'A', ACCOUNTS),
         (NameClass::Instrument, 'I', INSTRUMENTS),
         (NameClass::SubAccount, 'S', NAMES),
         (NameClass::Currency, 'C', NAMES),
@@ -138,6 +140,7 @@ pub(crate) fn agree(history: &[Step], pace: Pace, crashes: Option<u64>) -> Resul
     whole.rig.host.coldpath().resume();
     if whole.rebook() {
         whole.shown()?;
+        washes::compare(&whole.rig.host, &whole.world, &mut whole.seen)?;
     }
     if crashes.is_some() {
         whole = whole.crash()?;

@@ -58,6 +58,14 @@ pub fn fraction(a: i128, b: i128, c: i128) -> Result<i128, Reason> {
     }
 }
 
+/// `a x b / c`, rounded down; none of them is negative, and `c` is above zero.
+///
+/// # Errors
+/// `OVERFLOW` where the result leaves 128 bits.
+pub fn floor(a: i128, b: i128, c: i128) -> Result<i128, Reason> {
+    i128::try_from(BigInt::from(a) * b / c).map_err(|_| OVERFLOW)
+}
+
 /// The same in big integers, whatever the size.
 fn big_fraction(a: i128, b: i128, c: i128) -> Result<i128, Reason> {
     let (numerator, denominator) = (BigInt::from(a) * b, BigInt::from(c));

@@ -9,7 +9,7 @@ use super::desk::{Amended, Answer};
 use super::history::{Booked, Item, Key, book_item};
 use super::in_force::{Contract, in_force};
 use super::locks::Locks;
-use super::lots::{Figures, Leaving};
+use super::lots::{Book, Figures, Leaving};
 use super::moving;
 use super::numbers::{ONE, small};
 use super::trade;
@@ -25,6 +25,28 @@ const MOVES_HELD: usize = 30;
 
 /// Account and instrument.
 pub type Place = (Name, Name);
+
+/// What somebody sees who looks on while everything is booked from the beginning.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// The next cause in history, before any position takes it.
+    Cause(&'a Item),
+    /// What it did to a position.
+    Did {
+        /// The position.
+        place: Place,
+        /// The cause.
+        cause: &'a Item,
+        /// A lot that arrives from another position; `None`: the cause itself is booked here.
+        arrival: Option<&'a Leaving>,
+        /// The position before.
+        before: &'a Book,
+        /// The position behind it.
+        after: &'a Book,
+        /// What was done.
+        figures: &'a Figures,
+    },
+}
 
 /// What was accepted, and the rules by which it is booked.
 #[derive(Clone, Debug, Default)]
@@ -109,6 +131,14 @@ impl World {
     /// # Errors
     /// A trade that cannot be booked at its place, and why.
     pub fn book(&self) -> Result<BTreeMap<Place, Booked>, (Id, Reason)> {
+        self.book_before(&mut |_| ())
+    }
+
+    /// The same before somebody who looks on.
+    ///
+    /// # Errors
+    /// As [`Self::book`].
+    pub fn book_before(&self, look: &mut dyn FnMut(Seen<'_>)) -> Result<BTreeMap<Place, Booked>, (Id, Reason)> {
         let trades = self.counting().into_iter().filter(|trade| self.is_due(&trade.id, trade.date)).map(Item::Trade);
         let actions = self.actions.iter().filter_map(|action| counts_action(action, &self.amendments));
         let actions =
@@ -117,13 +147,14 @@ impl World {
         causes.sort_by_cached_key(Item::key);
         let mut books = BTreeMap::new();
         for cause in causes {
+            look(Seen::Cause(&cause));
             match cause {
-                Item::Trade(ref trade) => self.take(&mut books, (trade.account, trade.instrument), &cause)?,
+                Item::Trade(ref trade) => self.take(&mut books, (trade.account, trade.instrument), &cause, look)?,
                 Item::Action(_, action) => {
                     let of_it = |place: &&Place| place.1 == action.instrument;
                     for place in books.keys().filter(of_it).copied().collect::<Vec<Place>>() {
                         if action.concerns(place.0, &self.contracts) {
-                            self.take(&mut books, place, &Item::Action(place.0, action.clone()))?;
+                            self.take(&mut books, place, &Item::Action(place.0, action.clone()), look)?;
                         }
                     }
                 }
@@ -133,23 +164,39 @@ impl World {
     }
 
     /// One cause on one position, and the arrivals that come of it.
-    fn take(&self, books: &mut BTreeMap<Place, Booked>, place: Place, cause: &Item) -> Result<(), (Id, Reason)> {
+    fn take(
+        &self,
+        books: &mut BTreeMap<Place, Booked>,
+        place: Place,
+        cause: &Item,
+        look: &mut dyn FnMut(Seen<'_>),
+    ) -> Result<(), (Id, Reason)> {
         let key = cause.key();
         let before = &books.entry(place).or_default().book;
         let booked = book_item(before, cause, &self.contracts, &self.instrument(place.1));
         let Some((book, figures)) = booked.map_err(|reason| (key.id.clone(), reason))? else { return Ok(()) };
+        look(Seen::Did { place, cause, arrival: None, before, after: &book, figures: &figures });
         let leaves = figures.leaves.clone();
         note(books.entry(place).or_default(), &key, book, figures);
         for arrival in leaves {
             let target = books.entry(arrival.to).or_default();
             let (book, figures) = self.arrive(target, &arrival, key.date).map_err(|reason| (key.id.clone(), reason))?;
+            let before = &target.book;
+            look(Seen::Did {
+                place: arrival.to,
+                cause,
+                arrival: Some(&arrival),
+                before,
+                after: &book,
+                figures: &figures,
+            });
             note(target, &key, book, figures);
         }
         Ok(())
     }
 
     /// One that would leave a range is passed over.
-    fn arrive(&self, target: &Booked, arrival: &Leaving, date: Day) -> Result<(super::lots::Book, Figures), Reason> {
+    fn arrive(&self, target: &Booked, arrival: &Leaving, date: Day) -> Result<(Book, Figures), Reason> {
         let (account, name) = arrival.to;
         let rules = in_force(&self.contracts, account, name, None, date)?;
         match moving::arrive(&target.book, arrival, date, &rules, &self.instrument(name)) {
@@ -381,7 +428,7 @@ impl World {
 }
 
 /// Notes what a cause did to a position.
-fn note(booked: &mut Booked, key: &Key, book: super::lots::Book, mut figures: Figures) {
+fn note(booked: &mut Booked, key: &Key, book: Book, mut figures: Figures) {
     figures.date = key.date;
     booked.frontier = Some(key.clone());
     booked.breaks.extend(figures.broken.map(|reason| (key.id.clone(), reason)));

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Booked, Closed, Opened, Step, Washes, What};
 use crate::action_input::{ActionInput, ActionKind};
-use crate::amount::{Overflow, sub};
+use crate::amount::{Money, Overflow, sub};
 use crate::command::{TradeInput, TradeKind};
 use crate::date::Date;
 use crate::decide::{self, Scratch};
@@ -108,20 +108,15 @@ impl Witness for Teller {
         let (after, taken) = taking::effects(seen)?;
         match input.kind {
             ActionKind::Split => {
+                if after.iter().all(|lot| lot.quantity_e8 == 0) {
+                    // What the units cost is lost, long-term or short-term by their own dates: as struck at nothing.
+                    let lots = struck(seen, long_term_until, |_| 0)?;
+                    self.push(key, What::Struck { long_term_until, lots });
+                }
                 self.push(key, What::Scaled(after.iter().map(|lot| (lot.origin, lot.quantity_e8)).collect()));
             }
             ActionKind::Reset => {
-                let is_long = position.quantity_e8 > 0;
-                let struck = |(before, after): (Lot, &Lot)| {
-                    let realized = sub(after.cost_e16, before.cost_e16)?;
-                    Ok(Closed {
-                        lot: before.origin,
-                        quantity_e8: before.quantity_e8,
-                        realized_e16: if is_long { realized } else { -realized },
-                        is_long_term: is_long && before.acquired <= long_term_until,
-                    })
-                };
-                let lots = seen.lots.iter(&position.block).zip(&after).map(struck).collect::<Result<_, Overflow>>()?;
+                let lots = struck(seen, long_term_until, |at| after[at].cost_e16)?;
                 self.push(key, What::Struck { long_term_until, lots });
             }
             _ => {}
@@ -134,6 +129,21 @@ impl Witness for Teller {
         }
         Ok(())
     }
+}
+
+/// What each lot realizes whose cost becomes another.
+fn struck(seen: &SeenAction<'_>, until: Date, cost_after: impl Fn(usize) -> Money) -> Result<Vec<Closed>, Overflow> {
+    let is_long = seen.position.quantity_e8 > 0;
+    let of = |(at, before): (usize, Lot)| {
+        let realized = sub(cost_after(at), before.cost_e16)?;
+        Ok(Closed {
+            lot: before.origin,
+            quantity_e8: before.quantity_e8,
+            realized_e16: if is_long { realized } else { -realized },
+            is_long_term: is_long && before.acquired <= until,
+        })
+    };
+    seen.lots.iter(&seen.position.block).enumerate().map(of).collect()
 }
 
 fn taxpayer(rules: &Rules, account: NameId) -> NameId {
