@@ -6,6 +6,7 @@ use lotbook_core::apply::Place;
 use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
+use lotbook_core::limits::LOOK_AHEAD_MAX;
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_core::{Book, Limits, Scratch};
 
@@ -23,7 +24,8 @@ impl Rng {
     }
 }
 
-const INSTRUMENTS: u64 = 256;
+/// Instruments of a bench's book.
+pub const INSTRUMENTS: u64 = 256;
 
 /// A book with `positions / 256` accounts and 256 instruments, all names defined, shorts allowed.
 #[must_use]
@@ -62,36 +64,63 @@ pub fn book_with(positions: u64, rules: Rules) -> Book {
     book
 }
 
-/// Seeded trades over `positions` positions, in chronological order.
-#[must_use]
-pub fn trades(positions: u64, count: u64) -> Vec<TradeInput> {
-    let mut rng = Rng(positions);
-    let one = |n: u64| {
-        let (pick, roll) = (rng.draw() % positions, rng.draw());
-        let id = format!("{n:012}");
-        TradeInput {
-            trade_id: TradeId::new(id.as_bytes()).unwrap_or(TradeId::EMPTY),
-            hash: TradeHash::new(b"bench", id.as_bytes()),
-            namespace: 0,
-            account: (pick / INSTRUMENTS) as u32,
-            instrument: (pick % INSTRUMENTS) as u32,
-            side: if roll & 1 == 0 { Side::Buy } else { Side::Sell },
-            quantity_e8: (1 + (roll >> 8) % 100) as i64 * 100_000_000,
-            price_e8: (5_000 + (roll >> 20) % 1_000) as i64 * 1_000_000,
-            effective_date: Date(100),
-            executed_at_ns: n as i64,
-            source_order: n,
-            ..TradeInput::EMPTY
-        }
-    };
-    (0..count).map(one).collect()
+/// Seeded trades over positions that hold a handful of lots each, in chronological order: long or short, back toward flat where they hold much.
+#[derive(Debug)]
+pub struct Flow {
+    rng: Rng,
+    /// Of each position, in whole units.
+    held: Vec<i64>,
+    next: u64,
 }
 
-/// The same trades, `pass` rounds later, so that a book that has booked them goes on in warm memory.
+/// Units from which on a position goes back toward flat.
+const HELD_MOST: u64 = 400;
+
+impl Flow {
+    /// A flow over so many positions, all flat.
+    #[must_use]
+    pub fn new(positions: u64) -> Self {
+        Self { rng: Rng(positions), held: vec![0; positions as usize], next: 0 }
+    }
+
+    /// A batch of trades to fill again and again.
+    #[must_use]
+    pub fn batch(len: usize) -> Vec<TradeInput> {
+        vec![TradeInput { namespace: 0, effective_date: Date(100), ..TradeInput::EMPTY }; len]
+    }
+
+    /// Writes the next trades over these. Their ids are hashes only.
+    pub fn fill(&mut self, batch: &mut [TradeInput]) {
+        for input in batch {
+            let (pick, roll) = (self.rng.draw() % self.held.len() as u64, self.rng.draw());
+            let held = &mut self.held[pick as usize];
+            let sells = if held.unsigned_abs() > HELD_MOST { *held > 0 } else { roll & 1 == 0 };
+            let quantity = (1 + (roll >> 8) % 100) as i64;
+            *held += if sells { -quantity } else { quantity };
+            input.hash = TradeHash(u128::from(self.rng.draw()) << 64 | u128::from(roll));
+            input.account = (pick / INSTRUMENTS) as u32;
+            input.instrument = (pick % INSTRUMENTS) as u32;
+            input.side = if sells { Side::Sell } else { Side::Buy };
+            input.quantity_e8 = quantity * 100_000_000;
+            input.price_e8 = (5_000 + (roll >> 20) % 1_000) as i64 * 1_000_000;
+            input.executed_at_ns = self.next as i64;
+            input.source_order = self.next;
+            self.next += 1;
+        }
+    }
+}
+
+/// The first trades of a flow, with ids.
 #[must_use]
-pub fn later(trades: &[TradeInput], pass: i64) -> Vec<TradeInput> {
-    let shift = pass * trades.len() as i64;
-    trades.iter().map(|t| TradeInput { executed_at_ns: t.executed_at_ns + shift, ..*t }).collect()
+pub fn trades(positions: u64, count: u64) -> Vec<TradeInput> {
+    let mut trades = Flow::batch(count as usize);
+    Flow::new(positions).fill(&mut trades);
+    for (n, input) in trades.iter_mut().enumerate() {
+        let id = format!("{n:012}");
+        input.trade_id = TradeId::new(id.as_bytes()).unwrap_or(TradeId::EMPTY);
+        input.hash = TradeHash::new(b"bench", id.as_bytes());
+    }
+    trades
 }
 
 /// The limit: the least that a FIFO book with lots must do, with plain integers and no checks.
@@ -136,12 +165,15 @@ impl BareBook {
     }
 }
 
-/// Books trades with the real thing: decide, then apply.
+/// Books trades with the real thing, as a shard does: a look ahead at the next few, then each decided and applied.
 pub fn decide_and_apply(book: &mut Book, scratch: &mut Scratch, trades: &[TradeInput]) {
-    for (n, input) in trades.iter().enumerate() {
-        let decision = book.decide_trade(input, scratch);
-        let event = decision.event(input, &Origin::INTERNAL, scratch);
-        let place = Place { sequence: n as u64, address: 0 };
-        book.apply_trade(&event, place).unwrap_or_else(|misfit| panic!("{misfit}"));
+    for ahead in trades.chunks(LOOK_AHEAD_MAX) {
+        book.look_ahead(ahead.iter().map(|input| (input.account, input.instrument)));
+        for (n, input) in ahead.iter().enumerate() {
+            let decision = book.decide_trade(input, scratch);
+            let event = decision.event(input, &Origin::INTERNAL, scratch);
+            let place = Place { sequence: n as u64, address: 0 };
+            book.apply_trade(&event, place).unwrap_or_else(|misfit| panic!("{misfit}"));
+        }
     }
 }

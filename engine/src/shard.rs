@@ -14,6 +14,7 @@ use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
 use lotbook_core::event::{Class, Event, Reason, TradeEvent};
 use lotbook_core::id::NO_NAME;
+use lotbook_core::limits::LOOK_AHEAD_MAX;
 use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
@@ -192,7 +193,10 @@ impl Shard {
         }
         self.phases.enter(Phase::Append);
         self.stamp();
-        for _ in 0..DOOR_BATCH {
+        for served in 0..DOOR_BATCH {
+            if served % LOOK_AHEAD_MAX == 0 {
+                self.look_ahead(index);
+            }
             let Ok(request) = self.doors[index].requests.pop() else { break };
             let answer = self.answer(request);
             // A door has never more in flight than its answer ring holds.
@@ -201,6 +205,26 @@ impl Shard {
         }
         self.phases.leave(Phase::Append);
         true
+    }
+
+    /// Brings near what the next trades of a door's ring will read.
+    #[inline]
+    fn look_ahead(&mut self, index: usize) {
+        let requests = &mut self.doors[index].requests;
+        let waiting = requests.slots().min(LOOK_AHEAD_MAX);
+        // One alone has nothing to overlap with.
+        if waiting < 2 {
+            return;
+        }
+        // Nothing is taken out here.
+        let Ok(chunk) = requests.read_chunk(waiting) else { return };
+        let (front, back) = chunk.as_slices();
+        let trades = front.iter().chain(back).filter_map(|request| match &request.command {
+            Command::Trade(input) => Some(input),
+            _ => None,
+        });
+        trades.clone().for_each(|input| self.ids.look_ahead(input.hash));
+        self.book.look_ahead(trades.map(|input| (input.account, input.instrument)));
     }
 
     pub(crate) fn answer(&mut self, mut request: Request) -> Answer {

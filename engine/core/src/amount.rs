@@ -22,6 +22,31 @@ pub type Money = i128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
 
+/// Whether an amount fits the archive's column. Nearly all do by far, and their upper half says so.
+#[inline]
+fn is_in_range(money: Money) -> bool {
+    const UPPER_MAX: u64 = (MONEY_E16_MAX >> 64) as u64;
+    ((money >> 64) as i64).unsigned_abs() < UPPER_MAX || money.unsigned_abs() <= MONEY_E16_MAX as u128
+}
+
+/// Whether sums and differences of up to four of these amounts are in range, whatever the order; `false` does not say that they are not.
+///
+/// One look at their upper halves, in place of a check for each sum.
+#[inline]
+#[must_use]
+pub fn are_far_from_the_end<const N: usize>(amounts: [Money; N]) -> bool {
+    const _: () = assert!(4 << (64 + FAR_BITS) <= MONEY_E16_MAX);
+    // All bits above are the sign's, in a number of that magnitude.
+    let spread = amounts.iter().fold(0, |spread, amount| {
+        let upper = (amount >> 64) as i64;
+        spread | (upper ^ (upper >> 63)) as u64
+    });
+    spread < 1 << FAR_BITS
+}
+
+/// Bits of the upper half of an amount that is far from the end of its range.
+const FAR_BITS: u32 = 60;
+
 /// Adds two amounts of money.
 ///
 /// # Errors
@@ -29,7 +54,7 @@ pub struct Overflow;
 #[inline]
 pub fn add(a: Money, b: Money) -> Result<Money, Overflow> {
     match a.checked_add(b) {
-        Some(sum) if sum.unsigned_abs() <= MONEY_E16_MAX as u128 => Ok(sum),
+        Some(sum) if is_in_range(sum) => Ok(sum),
         _ => Err(Overflow),
     }
 }
@@ -38,7 +63,7 @@ pub fn add(a: Money, b: Money) -> Result<Money, Overflow> {
 #[inline]
 pub fn sub(a: Money, b: Money) -> Result<Money, Overflow> {
     match a.checked_sub(b) {
-        Some(difference) if difference.unsigned_abs() <= MONEY_E16_MAX as u128 => Ok(difference),
+        Some(difference) if is_in_range(difference) => Ok(difference),
         _ => Err(Overflow),
     }
 }
@@ -62,7 +87,7 @@ pub fn notional(price_e8: i64, quantity_e8: i64, multiplier_e8: i64) -> Result<M
 #[inline]
 pub fn convert(money: Money, rate_e8: i64) -> Result<Money, Overflow> {
     let converted = if rate_e8 == ONE_E8 { money } else { times(money, rate_e8).ok_or(Overflow)? };
-    if converted.unsigned_abs() <= MONEY_E16_MAX as u128 { Ok(converted) } else { Err(Overflow) }
+    if is_in_range(converted) { Ok(converted) } else { Err(Overflow) }
 }
 
 fn times(money: Money, rate_e8: i64) -> Option<Money> {
@@ -126,7 +151,8 @@ pub fn share(total: Money, part: i64, whole: i64) -> Money {
     }
     // Two steps, so that nothing exceeds 128 bits: |rest| < whole <= i64::MAX, and part < whole.
     let (whole, part) = (i128::from(whole), i128::from(part));
-    let (unit, rest) = (total / whole, total % whole);
+    let unit = total / whole;
+    let rest = total - unit * whole;
     // At most |total|, so it fits.
     add_half_even(unit * part, rest * part, whole).unwrap_or(total)
 }
@@ -144,7 +170,9 @@ pub fn div_half_even(value: i128, divisor: i128) -> i128 {
 #[inline]
 fn add_half_even(base: i128, value: i128, divisor: i128) -> Option<i128> {
     assert!(divisor > 0);
-    let (quotient, rest) = (value / divisor, value % divisor);
+    let quotient = value / divisor;
+    // Cheaper than a second division.
+    let rest = value - quotient * divisor;
     let sum = base.checked_add(quotient)?;
     let away = if value < 0 { -1 } else { 1 };
     match (rest.unsigned_abs() * 2).cmp(&divisor.unsigned_abs()) {

@@ -189,7 +189,9 @@ impl Book {
         if event.adjusts {
             self.adjust(number, event.input.effective_date, PeriodFigures::of_trade(event));
         }
-        self.send_leaving(number);
+        if !self.leaving.is_empty() {
+            self.send_leaving(number);
+        }
         if event.class != Class::Forward
             && !is_passed_over(event)
             && event.input.kind == TradeKind::Trade
@@ -233,9 +235,10 @@ pub(crate) fn settle(
     event: &TradeEvent<'_>,
 ) -> Result<(), Misfit> {
     let input = &event.input;
-    let key = input.key();
+    if input.is_after(&position.frontier) {
+        position.frontier = input.key();
+    }
     if is_passed_over(event) {
-        position.frontier = position.frontier.max(key);
         return Ok(());
     }
     if !event.runs.is_empty() {
@@ -252,9 +255,6 @@ pub(crate) fn settle(
         enlarge(lots, names, position, event)?;
     } else if event.opened_quantity_e8 > 0 {
         open(lots, names, position, event)?;
-    }
-    if key > position.frontier {
-        position.frontier = key;
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What comes in: one command, one event.
 
+use core::cmp::Ordering;
+
 use crate::action_input::ActionInput;
 use crate::amend::AmendInput;
 use crate::amend_event::ResolveInput;
@@ -244,6 +246,17 @@ impl TradeInput {
             source_order: self.source_order,
             trade_id: self.trade_id,
             hash: self.hash,
+        }
+    }
+
+    /// Whether its place in history is after this one. The key is made, and the ids are compared, only where all else is equal.
+    #[inline]
+    #[must_use]
+    pub fn is_after(&self, key: &ChronoKey) -> bool {
+        let own = (self.effective_date, DayPart::Trading, self.executed_at_ns, self.source_order);
+        match own.cmp(&(key.date, key.part, key.executed_at_ns, key.source_order)) {
+            Ordering::Equal => self.key() > *key,
+            ordering => ordering == Ordering::Greater,
         }
     }
 

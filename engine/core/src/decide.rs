@@ -1,6 +1,6 @@
 //! Decides: looks at one position and chooses. Changes nothing, so a decision can be dropped.
 
-use crate::amount::{Money, Overflow, add, convert, sub, unit};
+use crate::amount::{Money, Overflow, add, are_far_from_the_end, convert, sub, unit};
 use crate::book::{Book, NO_POSITION};
 use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};
@@ -117,14 +117,15 @@ pub enum Timing {
     Backdated,
 }
 
-/// Classifies a key against a frontier and the business date.
+/// Classifies a trade against a frontier and the business date.
+#[inline]
 #[must_use]
-pub fn timing(key: &ChronoKey, frontier: &ChronoKey, business_date: Option<Date>) -> Timing {
-    if business_date.is_some_and(|today| key.date > today) {
+pub fn timing(input: &TradeInput, frontier: &ChronoKey, business_date: Option<Date>) -> Timing {
+    if business_date.is_some_and(|today| input.effective_date > today) {
         Timing::Forward
-    } else if key > frontier {
+    } else if input.is_after(frontier) {
         Timing::Current
-    } else if key.date == frontier.date {
+    } else if input.effective_date == frontier.date {
         Timing::LateWithinDay
     } else {
         Timing::Backdated
@@ -212,7 +213,7 @@ impl Book {
         if let Err(reason) = self.admissible(input, number) {
             return refusal(reason);
         }
-        let timing = timing(&input.key(), &position.frontier, self.business_date);
+        let timing = timing(input, &position.frontier, self.business_date);
         let accepted = |class, booked| Decision {
             class,
             reason: Reason::None,

@@ -22,6 +22,31 @@ pub fn mix(hash: u64, value: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// Keys of [`pair`], one for each place: digits of the golden ratio's multiples, odd.
+const KEYS: [u64; 8] = [
+    0x9e37_79b9_7f4a_7c15,
+    0x3c6e_f372_fe94_f82b,
+    0xdaa6_6d2c_7ddf_743f,
+    0x78dd_e6e5_fd29_f055,
+    0x1715_609f_7c74_6c69,
+    0xb54c_da58_fbbe_e87f,
+    0x5384_5412_7b09_6493,
+    0xf1bb_cdcb_fa53_e0a9,
+];
+
+/// Multiplies two values, each with the key of its place. Pairs of one thing are added up: their multiplications do not wait for each
+/// other, as those of a chain of [`mix`] do.
+#[inline]
+fn pair(place: usize, left: u64, right: u64) -> u64 {
+    let product = u128::from(left ^ KEYS[2 * place]) * u128::from(right ^ KEYS[2 * place + 1]);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[inline]
+fn wide(place: usize, value: Money) -> u64 {
+    pair(place, value as u64, (value >> 64) as u64)
+}
+
 #[inline]
 fn mix_wide(hash: u64, value: u128) -> u64 {
     mix(mix(hash, value as u64), (value >> 64) as u64)
@@ -64,14 +89,14 @@ pub fn lot_tag(key_hash: u64, names: &Names, lot: &Lot) -> u64 {
 #[inline]
 #[must_use]
 pub fn lot_quantity(tag: u64, quantity_e8: i64) -> u64 {
-    mix(tag, quantity_e8 as u64)
+    pair(0, tag, quantity_e8 as u64)
 }
 
 /// Digest of the costs of the lot with this tag.
 #[inline]
 #[must_use]
 pub fn lot_cost(tag: u64, cost_e16: Money, base_cost_e16: Money) -> u64 {
-    let hash = mix_wide(!tag, cost_e16 as u128);
+    let hash = mix(tag, wide(0, cost_e16));
     if base_cost_e16 == cost_e16 { hash } else { mix_wide(hash, base_cost_e16 as u128) }
 }
 
@@ -79,9 +104,9 @@ pub fn lot_cost(tag: u64, cost_e16: Money, base_cost_e16: Money) -> u64 {
 #[inline]
 #[must_use]
 pub fn economic(position: &Position) -> u64 {
-    let hash = mix(position.key_hash, position.quantity_e8 as u64);
-    let hash = mix_wide(hash, position.realized_e16 as u128);
-    let hash = mix_wide(hash, position.fees_e16 as u128);
+    let hash = pair(0, position.key_hash, position.quantity_e8 as u64)
+        .wrapping_add(wide(1, position.realized_e16))
+        .wrapping_add(wide(2, position.fees_e16));
     // Two numbers that most positions need not mix: they follow from the plain ones.
     let hash = if position.realized_base_e16 == position.realized_e16 {
         hash
@@ -96,21 +121,20 @@ pub fn economic(position: &Position) -> u64 {
     } else {
         costs
     };
-    mix(hash.wrapping_add(quantities), costs)
+    mix(position.key_hash, hash.wrapping_add(quantities).wrapping_add(pair(3, quantities, costs)))
 }
 
 /// Full digest of a position with this economic digest.
 #[inline]
 #[must_use]
 pub fn full(position: &Position, economic: u64) -> u64 {
-    let hash = mix(economic, position.version);
-    let hash = mix(hash, position.forward_quantity_e8 as u64);
-    let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
-    let hash = mix(mix(hash, counts), u64::from(position.seen));
-    let hash =
-        if position.breaks == 0 { hash } else { mix(mix(hash, position.break_set), u64::from(position.resolved)) };
     let frontier = &position.frontier;
-    let hash = mix(hash, frontier.executed_at_ns as u64);
+    let counts = u64::from(position.provisional) << 32 | u64::from(position.breaks);
     let day = u64::from(frontier.date.0 as u32) | (frontier.part as u64) << 32;
-    mix(mix(hash, day), frontier.source_order)
+    let hash = pair(0, position.version, frontier.executed_at_ns as u64)
+        .wrapping_add(pair(1, position.forward_quantity_e8 as u64, frontier.source_order))
+        .wrapping_add(pair(2, counts, day))
+        .wrapping_add(pair(3, u64::from(position.seen), economic));
+    let hash = mix(economic, hash);
+    if position.breaks == 0 { hash } else { mix(mix(hash, position.break_set), u64::from(position.resolved)) }
 }

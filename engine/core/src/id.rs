@@ -130,6 +130,7 @@ impl DayPart {
 
 /// The chronological key: arrival never orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C)]
 pub struct ChronoKey {
     /// Effective date.
     pub date: Date,

@@ -17,6 +17,9 @@ pub const LOTS_PER_POSITION_MAX: usize = 1 << 20;
 /// Lots of one position that may leave the average cost one by one before all its costs are written out.
 pub const LOTS_OUT_OF_POOL_MAX: usize = 32;
 
+/// Most trades that a look ahead takes in: as many as a core has reads under way at a time, some lines each.
+pub const LOOK_AHEAD_MAX: usize = 16;
+
 /// Most amendments of one trade, those of its amendments included: what a decision about the next one may look at.
 pub const AMENDMENTS_PER_TRADE_MAX: usize = 256;
 /// How often the business date may move while an amendment is held for a target that does not come.

@@ -32,16 +32,39 @@ impl Reconciliation {
 }
 
 /// A position of the book.
+///
+/// Laid out by who reads it: what every trade reads lies in the first four lines, the key of the newest trade goes on into the
+/// fifth, what few trades touch is in the rest.
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub struct Position {
     /// Interned account.
     pub account: NameId,
     /// Interned instrument.
     pub instrument: NameId,
-    /// Hash of the two names.
-    pub key_hash: u64,
     /// Net quantity; the sign is the side of the lots.
     pub quantity_e8: i64,
+    /// The open lots.
+    pub block: LotBlock,
+    /// No open lot is held for longer than since this date; a bound that rises only when the position is flat, so
+    /// that most reductions need not read when their lots were acquired. In no digest.
+    pub(crate) oldest: Date,
+    /// Ordinal of the newest change of history that is in its figures, or concerns it not.
+    pub seen: u32,
+    /// Hash of the two names.
+    pub key_hash: u64,
+    /// Number of the last event that changed the position; contiguous from 1.
+    pub version: u64,
+    /// Late trades and amendments since the last correction.
+    pub provisional: u32,
+    /// Accepted trades that the last replay or maturity found illegal.
+    pub breaks: u32,
+    /// What the position adds to the book's sums.
+    pub(crate) counted: Counted,
+    /// Signed quantity of forward-dated trades that wait.
+    pub forward_quantity_e8: i64,
+    /// Address of the position's last event; kept by the host, in no digest.
+    pub last_address: u64,
     /// Realized since inception; fees enter it where the contract says so.
     pub realized_e16: Money,
     /// The long-term part of it; the rest is short-term.
@@ -54,40 +77,25 @@ pub struct Position {
     pub base_cost_e16: Money,
     /// Fees since inception.
     pub fees_e16: Money,
-    /// Dividends since inception, apart from what was realized; negative where shorts paid more.
-    pub dividends_e16: Money,
-    /// The open lots.
-    pub block: LotBlock,
-    /// No open lot is held for longer than since this date; a bound that rises only when the position is flat, so
-    /// that most reductions need not read when their lots were acquired. In no digest.
-    pub(crate) oldest: Date,
-    /// Number of the last event that changed the position; contiguous from 1.
-    pub version: u64,
-    /// Late trades and amendments since the last correction.
-    pub provisional: u32,
-    /// Accepted trades that the last replay or maturity found illegal.
-    pub breaks: u32,
-    /// Digest of the set of these breaks.
-    pub break_set: u64,
-    /// An operator resolved this very set.
-    pub(crate) resolved: bool,
     /// Greatest applied key.
     pub frontier: ChronoKey,
-    /// Ordinal of the newest change of history that is in its figures, or concerns it not.
-    pub seen: u32,
-    /// Next position of the same instrument, or `NO_POSITION`; kept by the book, in no digest.
-    pub(crate) next_of_instrument: u32,
-    /// Signed quantity of forward-dated trades that wait.
-    pub forward_quantity_e8: i64,
-    /// Sum of the magnitudes of those quantities: bounded, so that they may mature in any order.
+    /// Dividends since inception, apart from what was realized; negative where shorts paid more.
+    pub dividends_e16: Money,
+    /// Digest of the set of the breaks.
+    pub break_set: u64,
+    /// Sum of the magnitudes of the forward-dated quantities: bounded, so that they may mature in any order.
     pub forward_gross_e8: i64,
     /// Number of forward-dated trades that wait.
     pub forwards: u32,
-    /// What the position adds to the book's sums.
-    pub(crate) counted: Counted,
-    /// Address of the position's last event; kept by the host, in no digest.
-    pub last_address: u64,
+    /// Next position of the same instrument, or `NO_POSITION`; kept by the book, in no digest.
+    pub(crate) next_of_instrument: u32,
+    /// An operator resolved this very set.
+    pub(crate) resolved: bool,
 }
+
+const _: () = assert!(size_of::<Position>() == 6 * 64);
+const _: () = assert!(core::mem::offset_of!(Position, key_hash) == 64);
+const _: () = assert!(core::mem::offset_of!(Position, frontier) + core::mem::offset_of!(ChronoKey, trade_id) <= 4 * 64);
 
 impl Position {
     /// A position before its first event.

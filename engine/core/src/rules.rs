@@ -266,6 +266,11 @@ impl ContractTerms {
 
 type Scope = (NameId, NameId);
 
+/// The scopes that a position is in, the narrowest first.
+fn widths(account: NameId, instrument: NameId) -> [Scope; 4] {
+    [(account, instrument), (account, NO_NAME), (NO_NAME, instrument), (NO_NAME, NO_NAME)]
+}
+
 /// All contract versions that were accepted, in the order of their events.
 ///
 /// Lookups walk a short sorted list: contracts are few, and a position caches its scope.
@@ -278,6 +283,8 @@ pub struct ContractBook {
     /// In the order of arrival, for images.
     arrived: Vec<ContractTerms>,
     capacity: usize,
+    /// Which widths of scope any version has: account and instrument, account, instrument, all. Nothing else is looked for.
+    widths: [bool; 4],
 }
 
 impl ContractBook {
@@ -289,6 +296,7 @@ impl ContractBook {
             by_id: Vec::with_capacity(capacity),
             arrived: Vec::with_capacity(capacity),
             capacity,
+            widths: [false; 4],
         }
     }
 
@@ -319,6 +327,8 @@ impl ContractBook {
     pub fn insert(&mut self, terms: ContractTerms) {
         assert!(self.has_room());
         self.arrived.push(terms);
+        let of = widths(terms.account, terms.instrument);
+        self.widths = core::array::from_fn(|width| self.widths[width] || of[width] == terms.scope());
         let at =
             self.by_scope.partition_point(|t| (t.scope(), t.effective_date) <= (terms.scope(), terms.effective_date));
         self.by_scope.insert(at, terms);
@@ -331,15 +341,17 @@ impl ContractBook {
     ///
     /// # Errors
     /// A named contract that is unknown, or not in force for this position and date.
+    #[inline]
     pub fn in_force(&self, account: NameId, instrument: NameId, contract: NameId, date: Date) -> Result<Rules, Reason> {
         if contract != NO_NAME {
             return self.named(account, instrument, contract, date);
         }
-        if self.by_scope.is_empty() {
-            return Ok(Rules::DEFAULT);
+        for (scope, any) in widths(account, instrument).into_iter().zip(self.widths) {
+            if any && let Some(rules) = self.scoped(scope, date) {
+                return Ok(rules);
+            }
         }
-        let scopes = [(account, instrument), (account, NO_NAME), (NO_NAME, instrument), (NO_NAME, NO_NAME)];
-        Ok(scopes.into_iter().find_map(|scope| self.scoped(scope, date)).unwrap_or(Rules::DEFAULT))
+        Ok(Rules::DEFAULT)
     }
 
     /// Whether any version of a contract was accepted.
@@ -356,6 +368,7 @@ impl ContractBook {
             || self.named(account, instrument, input.contract, input.date()).is_ok()
     }
 
+    #[inline]
     fn scoped(&self, scope: Scope, date: Date) -> Option<Rules> {
         let after = self.by_scope.partition_point(|t| (t.scope(), t.effective_date) <= (scope, date));
         let found = self.by_scope.get(after.checked_sub(1)?)?;

@@ -407,11 +407,34 @@ pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Ru
 pub(crate) const BROKEN_CONTRACT: Reason = Reason::ContractNotInForce;
 
 /// Whether a position's sums stay in range with this booking.
+#[inline]
 pub(crate) fn sums_fit(position: &Position, input: &TradeInput, booked: &Booked) -> Result<(), Reason> {
     let moved = input.moved_e8(booked.closed_quantity_e8);
     let quantity = position.quantity_e8.checked_add(moved).ok_or(Reason::Overflow)?;
     // The most negative number has no magnitude of its own type.
     quantity.checked_abs().ok_or(Reason::Overflow)?;
+    let amounts = [
+        position.realized_e16,
+        booked.realized_e16,
+        position.realized_long_e16,
+        booked.realized_long_e16,
+        position.realized_base_e16,
+        booked.realized_base_e16,
+        position.cost_e16,
+        booked.closed_cost_e16,
+        booked.opened_cost_e16,
+        position.base_cost_e16,
+        booked.closed_base_e16,
+        booked.opened_base_e16,
+        position.fees_e16,
+        fees_e16(input),
+    ];
+    if are_far_from_the_end(amounts) { Ok(()) } else { each_sum_fits(position, input, booked) }
+}
+
+/// As [`sums_fit`], sum by sum: near the end of the range.
+#[cold]
+fn each_sum_fits(position: &Position, input: &TradeInput, booked: &Booked) -> Result<(), Reason> {
     let realized = add(position.realized_e16, booked.realized_e16)?;
     let long = add(position.realized_long_e16, booked.realized_long_e16)?;
     // The short-term part is shown as the difference.
