@@ -53,8 +53,8 @@ fn main() {
     let nanos = spent.as_nanos() as f64;
     println!(
         "{positions} positions: {:.0} ns a trade, {:.2} million trades/s",
-        nanos as f64 / sent as f64,
-        sent as f64 * 1e3 / nanos as f64
+        nanos / sent as f64,
+        sent as f64 * 1e3 / nanos
     );
     drop(door);
     host.stop().expect("a stop");

@@ -28,6 +28,8 @@ pub struct Counters {
     shed: CachePadded<AtomicU64>,
     /// Times that the log's tail was full.
     tail_full: CachePadded<AtomicU64>,
+    /// Sequence of the last record at which the shard had nothing left to do.
+    rested_at: CachePadded<AtomicU64>,
     /// Changes of history that positions took.
     taken: CachePadded<AtomicU64>,
 }
@@ -108,6 +110,20 @@ impl Counters {
 
     pub(crate) fn note_taken(&self) {
         bump(&self.taken);
+    }
+
+    /// The shard looked at everything once after its last record and found nothing to do: what follows from that record by itself
+    /// (dates that came, lots on their way, amendments that found their target) is in the log.
+    #[must_use]
+    pub fn rested_at(&self) -> u64 {
+        // ORDERING: acquire, pairs with the release in `note_rest`: the records before it are published.
+        self.rested_at.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_rest(&self, sequence: u64) {
+        if self.rested_at.load(Ordering::Relaxed) != sequence {
+            self.rested_at.store(sequence, Ordering::Release);
+        }
     }
 
     /// Commands refused for want of disk space.

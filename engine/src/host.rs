@@ -414,7 +414,8 @@ impl Host {
     pub fn wait_reconciled(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, || {
             let target = self.log.published_sequence();
-            let settled = self.model.sequence() >= target
+            let settled = self.counters.rested_at() >= target
+                && self.model.sequence() >= target
                 && self.model.changes_pending() == 0
                 && self.model.provisional_positions() <= self.queue.dead_letters().len() as u64;
             settled && self.model.published_sequence() >= target

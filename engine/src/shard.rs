@@ -155,7 +155,12 @@ impl Shard {
                 stop if stop == Stop::Clean as u8 && !worked => break,
                 _ => {}
             }
-            if worked { waiter.reset() } else { waiter.idle() }
+            if worked {
+                waiter.reset();
+            } else {
+                self.journal.counters.note_rest(self.journal.appender.next_sequence() - 1);
+                waiter.idle();
+            }
         }
         // A latched log takes nothing more; that error was answered already.
         let _ = self.log_digests();

@@ -215,7 +215,13 @@ pub struct ColdCounters {
     buried: AtomicU64,
     reconciled: AtomicU64,
     replayed: AtomicU64,
+    /// Breaches of the service level that no message has told yet, and when one may next, in microseconds.
+    untold: AtomicU64,
+    tell_from_us: AtomicU64,
 }
+
+/// Positions that overstay the service level are told in one message a minute, however many there are.
+const BREACHES_TOLD_EVERY: Duration = Duration::from_mins(1);
 
 impl ColdCounters {
     /// Panics of workers that were caught; each position was tried again.
@@ -503,15 +509,25 @@ impl ColdQueue {
         let mut queue = self.queue.lock();
         let now_us = self.now_us();
         let breaches = queue.note_breaches(now_us);
-        if breaches > 0 {
-            tracing::warn!(positions = breaches, "positions are PROVISIONAL for longer than the service level");
-        }
+        self.tell_breaches(breaches, now_us);
         let hung = queue.expire(limit_us, now_us);
         self.counters.hangs.fetch_add(hung.len() as u64, Ordering::Relaxed);
         for position in &hung {
             tracing::error!(position, "a worker hangs; its position is given to another");
         }
         hung
+    }
+
+    fn tell_breaches(&self, breaches: u64, now_us: u64) {
+        // Only the thread that watches comes here.
+        let untold = self.counters.untold.load(Ordering::Relaxed) + breaches;
+        let tells = untold > 0 && now_us >= self.counters.tell_from_us.load(Ordering::Relaxed);
+        self.counters.untold.store(if tells { 0 } else { untold }, Ordering::Relaxed);
+        if tells {
+            let next_us = now_us + BREACHES_TOLD_EVERY.as_micros() as u64;
+            self.counters.tell_from_us.store(next_us, Ordering::Relaxed);
+            tracing::warn!(positions = untold, "positions were PROVISIONAL for longer than the service level");
+        }
     }
 
     /// Tries the positions again whose history could not be read.

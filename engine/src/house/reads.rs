@@ -146,6 +146,7 @@ impl House {
             let model: &ReadModel = host.model();
             model.sequence() >= *at
                 && model.published_sequence() >= *at
+                && host.counters().rested_at() >= *at
                 && model.changes_pending() == 0
                 && model.provisional_positions() <= host.dead_letters().len() as u64
                 && !self.has_movable(shard, &model.held())

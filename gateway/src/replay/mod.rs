@@ -259,6 +259,7 @@ fn reconcile(host: &Host, progress: &Progress) -> Result<(), ReplayError> {
             resumed = true;
         }
         let settled = resumed
+            && host.counters().rested_at() >= target
             && model.changes_pending() == 0
             && sequence >= target
             && provisional <= host.dead_letters().len() as u64;
