@@ -21,7 +21,7 @@ use lotbook_core::rules::LotMethod;
 use lotbook_engine::follower::Observer;
 use lotbook_engine::{Answer, Door, EngineConfig, Host, Request, Status};
 use lotbook_perf::rng::Rng;
-use lotbook_tests::rig::{PATIENCE, Rig, config};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig, config};
 use lotbook_wal::{From, Limit, RecordHeader};
 
 use crate::support::{E8, ORACLE_METHODS, Spec, compare_view, long_form, oracle_books, shuffle, sort_chronologically};
@@ -50,9 +50,9 @@ pub(crate) fn trades(
 /// The input of a trade in a host.
 pub(crate) fn input(host: &Host, spec: &Spec) -> TradeInput {
     let directory = host.directory();
-    let account = directory.resolve(NameClass::Account, &format!("A{}", spec.account)).expect("a name");
-    let instrument = directory.resolve(NameClass::Instrument, &format!("I{}", spec.instrument)).expect("a name");
-    let namespace = directory.resolve(NameClass::Namespace, "test").expect("a name");
+    let account = directory.name(NameClass::Account, &format!("A{}", spec.account));
+    let instrument = directory.name(NameClass::Instrument, &format!("I{}", spec.instrument));
+    let namespace = directory.name(NameClass::Namespace, "test");
     TradeInput { namespace, ..spec.input(account, instrument) }
 }
 

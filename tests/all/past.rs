@@ -22,7 +22,7 @@ use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::past::{Moment, PastError, Question};
 use lotbook_engine::{EngineConfig, Host, PositionView, Status};
 use lotbook_perf::rng::Rng;
-use lotbook_tests::rig::{PATIENCE, Rig, T};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig, T};
 
 use crate::retention::{archive, dropped, shelved, small};
 
@@ -126,7 +126,7 @@ impl World {
         let mut input = self.rig.input(&trade);
         if self.below(12) == 0 {
             let to = ACCOUNTS[self.below(3) as usize];
-            let to_account = self.rig.host.directory().resolve(NameClass::Account, to).expect("a name");
+            let to_account = self.rig.host.directory().name(NameClass::Account, to);
             input = TradeInput { kind: TradeKind::Transfer, to_account, side: Side::Sell, price_e8: NO_PRICE, ..input };
         }
         if self.send(Command::Trade(input)) {
@@ -149,7 +149,7 @@ impl World {
         let input = AmendInput {
             amend_id: id(&name),
             hash: hash(&name),
-            namespace: self.rig.host.directory().resolve(NameClass::Namespace, "test").expect("a name"),
+            namespace: self.rig.host.directory().name(NameClass::Namespace, "test"),
             kind,
             target_id: id(&target),
             target: hash(&target),
@@ -169,7 +169,7 @@ impl World {
     fn contract(&mut self) {
         let methods = LotMethod::ALL;
         let method = methods[self.below(methods.len() as u64) as usize];
-        let contract = self.rig.host.directory().resolve(NameClass::Contract, "default").expect("a name");
+        let contract = self.rig.host.directory().name(NameClass::Contract, "default");
         let effective_date = Date(self.today - self.below(5) as i32);
         let rules = Rules { method, allow_short: true, ..Rules::DEFAULT };
         self.send(Command::Contract(ContractTerms {
@@ -184,8 +184,8 @@ impl World {
     fn action(&mut self) {
         let name = self.name();
         let directory = self.rig.host.directory();
-        let namespace = directory.resolve(NameClass::Namespace, "test").expect("a name");
-        let instrument = directory.resolve(NameClass::Instrument, INSTRUMENTS[0]).expect("a name");
+        let namespace = directory.name(NameClass::Namespace, "test");
+        let instrument = directory.name(NameClass::Instrument, INSTRUMENTS[0]);
         let effective_date = Date(self.today + 1 - self.below(4) as i32);
         let input = ActionInput {
             action_id: id(&name),
@@ -212,7 +212,7 @@ impl World {
             account: directory.find(NameClass::Account, &view.account).expect("a name"),
             instrument: view.instrument_id,
             version: 0,
-            user: directory.resolve(NameClass::User, "ann").expect("a name"),
+            user: directory.name(NameClass::User, "ann"),
             note: Note::new(b"looked at").expect("short"),
             correlation: TradeId::EMPTY,
         };
@@ -326,10 +326,10 @@ fn told(accepted: &[Accepted], known_at: u64, date: i32) -> Rig {
     let dir = tempfile::tempdir().expect("a directory");
     let mut rig = Rig::start(&own_tail(small(dir.path()), dir.path()));
     for name in ACCOUNTS {
-        rig.host.directory().resolve(NameClass::Account, name).expect("a name");
+        rig.host.directory().name(NameClass::Account, name);
     }
     for name in INSTRUMENTS {
-        rig.host.directory().resolve(NameClass::Instrument, name).expect("a name");
+        rig.host.directory().name(NameClass::Instrument, name);
     }
     rig.rules(LotMethod::Fifo, true, 0);
     rig.ask(Command::BusinessDate(Date(date)));

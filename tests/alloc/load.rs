@@ -12,7 +12,7 @@ use lotbook_core::note::Note;
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::{Answer, EngineConfig, Request, Status};
 use lotbook_perf::rng::Rng;
-use lotbook_tests::rig::{PATIENCE, Rig};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig};
 
 const E8: i64 = 100_000_000;
 const ACCOUNTS: u64 = 200;
@@ -111,7 +111,7 @@ impl Load {
     pub(crate) fn new(rig: &mut Rig) -> Self {
         rig.rules(LotMethod::Hifo, true, 0);
         rig.ask(Command::BusinessDate(Date(100)));
-        let resolve = |class, text: String| rig.host.directory().resolve(class, &text).expect("a name");
+        let resolve = |class, text: String| rig.host.directory().name(class, &text);
         Self {
             rng: Rng::new(2, 2),
             accounts: (0..ACCOUNTS).map(|n| resolve(NameClass::Account, format!("A{n}"))).collect(),

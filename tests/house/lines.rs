@@ -9,6 +9,7 @@ use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_core::wide_event::LockInput;
 use lotbook_engine::Directory;
 use lotbook_perf::rng::Rng;
+use lotbook_tests::rig::Naming;
 
 pub(crate) const E8: i64 = 100_000_000;
 const ACCOUNTS: u64 = 5;
@@ -88,7 +89,7 @@ impl Line {
 
     /// As a command; names that are new are defined.
     pub(crate) fn command(&self, names: &Directory) -> Command {
-        let name = |class, text: &str| names.resolve(class, text).expect("a name");
+        let name = |class, text: &str| names.name(class, text);
         let account = |number: u64| name(NameClass::Account, &format!("A{number}"));
         let instrument = |number: u64| name(NameClass::Instrument, &format!("I{number}"));
         let namespace = || name(NameClass::Namespace, "test");

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput};
 use lotbook_core::date::Date;
-use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
+use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
-use lotbook_engine::{Answer, Door, EngineConfig, Host, Request};
+use lotbook_engine::{Answer, Directory, Door, EngineConfig, Host, NameError, Request};
 
 /// Longest wait for anything in a test.
 pub const PATIENCE: Duration = Duration::from_secs(180);
@@ -56,6 +56,29 @@ pub struct T<'a> {
     pub executed_at_ns: i64,
     /// Source order.
     pub order: u64,
+}
+
+/// Names of a host that may be busy: a definition that is not answered in time is asked for again.
+pub trait Naming {
+    /// The number of a name; defines it where it is new.
+    ///
+    /// # Panics
+    /// Not within [`PATIENCE`].
+    fn name(&self, class: NameClass, text: &str) -> NameId;
+}
+
+impl Naming for Directory {
+    fn name(&self, class: NameClass, text: &str) -> NameId {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.resolve(class, text) {
+                Ok(id) => return id,
+                // A disk that many write to may let the log wait for longer than a definition does.
+                Err(NameError::Unavailable) if Instant::now() < deadline => {}
+                Err(error) => panic!("{class:?} {text}: {error}"),
+            }
+        }
+    }
 }
 
 impl Rig {
@@ -120,9 +143,9 @@ impl Rig {
         TradeInput {
             trade_id: TradeId::new(trade.id.as_bytes()).expect("a short id"),
             hash: TradeHash::new(b"test", trade.id.as_bytes()),
-            namespace: directory.resolve(NameClass::Namespace, "test").expect("a name"),
-            account: directory.resolve(NameClass::Account, trade.account).expect("a name"),
-            instrument: directory.resolve(NameClass::Instrument, trade.instrument).expect("a name"),
+            namespace: directory.name(NameClass::Namespace, "test"),
+            account: directory.name(NameClass::Account, trade.account),
+            instrument: directory.name(NameClass::Instrument, trade.instrument),
             side: trade.side,
             quantity_e8: trade.quantity_e8,
             price_e8: trade.price_e8,
@@ -136,7 +159,7 @@ impl Rig {
 
     /// Rules for every account and instrument from a date on.
     pub fn rules(&mut self, method: LotMethod, allow_short: bool, from: i32) -> Answer {
-        let contract = self.host.directory().resolve(NameClass::Contract, "default").expect("a name");
+        let contract = self.host.directory().name(NameClass::Contract, "default");
         self.ask(Command::Contract(ContractTerms {
             contract,
             account: NO_NAME,

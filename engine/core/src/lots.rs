@@ -256,18 +256,6 @@ impl LotArena {
         self.lot(slot, cost_e16, base_cost_e16)
     }
 
-    /// Reads the ends of a position's lots, where most trades change them: see [`crate::Book::look_ahead`].
-    #[inline]
-    pub(crate) fn look_ahead(&self, block: &LotBlock) -> u64 {
-        if block.is_large() {
-            return u64::from(self.all.at(block.start, 0));
-        }
-        let slots = self.block_slots(block);
-        let next = self.origins.get(slots.end).map_or(0, |origin| *origin as u64);
-        let ends = [self.slots.get(slots.start), self.slots.get(slots.end)];
-        ends.into_iter().flatten().fold(next, |read, slot| read ^ slot.tag)
-    }
-
     /// All lots of a position, in lot order.
     #[must_use]
     pub fn iter<'a>(&'a self, block: &'a LotBlock) -> Lots<'a> {

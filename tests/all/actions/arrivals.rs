@@ -9,7 +9,7 @@ use lotbook_core::id::{ChronoKey, NO_NAME};
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_engine::{Host, Status};
 use lotbook_perf::rng::Rng;
-use lotbook_tests::rig::{PATIENCE, Rig, config};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig, config};
 
 use super::action;
 use crate::coldpath::input;
@@ -47,8 +47,8 @@ impl Sent {
         match *self {
             Self::Trade(spec) => Command::Trade(input(host, &spec)),
             Self::Rules { method, account, day } => Command::Contract(ContractTerms {
-                contract: host.directory().resolve(NameClass::Contract, "later").expect("a name"),
-                account: host.directory().resolve(NameClass::Account, &format!("A{account}")).expect("a name"),
+                contract: host.directory().name(NameClass::Contract, "later"),
+                account: host.directory().name(NameClass::Account, &format!("A{account}")),
                 instrument: NO_NAME,
                 rules: Rules { method, allow_short: true, ..Rules::DEFAULT },
                 effective_date: Date(day),

@@ -14,13 +14,13 @@ use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
 use lotbook_core::rules::{ContractTerms, LockedChanges, LotMethod, Rules};
 use lotbook_core::wide_event::LockInput;
 use lotbook_engine::{Answer, Host, Status};
-use lotbook_tests::rig::{PATIENCE, Rig, T, config};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig, T, config};
 
 use crate::support::E8;
 
 /// An action by its id, its names defined; what it says beside that is the caller's.
 pub(crate) fn action(host: &Host, id: &str, kind: ActionKind, instrument: &str, day: i32) -> ActionInput {
-    let name = |class, text| host.directory().resolve(class, text).expect("a name");
+    let name = |class, text| host.directory().name(class, text);
     ActionInput {
         action_id: TradeId::new(id.as_bytes()).expect("short"),
         hash: TradeHash::new(b"test", id.as_bytes()),
@@ -34,7 +34,7 @@ pub(crate) fn action(host: &Host, id: &str, kind: ActionKind, instrument: &str, 
 }
 
 fn account(host: &Host, text: &str) -> NameId {
-    host.directory().resolve(NameClass::Account, text).expect("a name")
+    host.directory().name(NameClass::Account, text)
 }
 
 /// Quantity, realized, dividends and cost of a position, as text.
@@ -61,7 +61,7 @@ fn trade(rig: &mut Rig, id: &str, account: &str, side: Side, units: i64, price: 
 fn started(dir: &std::path::Path) -> Rig {
     let mut rig = Rig::start(&config(dir));
     rig.rules(LotMethod::Fifo, true, 0);
-    let contract = rig.host.directory().resolve(NameClass::Contract, "adjusts").expect("a name");
+    let contract = rig.host.directory().name(NameClass::Contract, "adjusts");
     let rules = Rules { allow_short: true, locked_changes: LockedChanges::Adjust, ..Rules::DEFAULT };
     let account = account(&rig.host, "OPEN");
     let terms = ContractTerms { contract, account, instrument: NO_NAME, rules, effective_date: Date(0) };
@@ -150,7 +150,7 @@ fn amend(rig: &mut Rig, id: &str, kind: AmendKind, target: &str, changes: Change
     let answer = rig.ask(Command::Amend(AmendInput {
         amend_id: text(id),
         hash: hash(id),
-        namespace: rig.host.directory().resolve(NameClass::Namespace, "test").expect("a name"),
+        namespace: rig.host.directory().name(NameClass::Namespace, "test"),
         kind,
         target_id: text(target),
         target: hash(target),

@@ -9,7 +9,7 @@ use lotbook_core::event::Class;
 use lotbook_core::id::{NameId, TradeHash, TradeId};
 use lotbook_core::rules::LotMethod;
 use lotbook_engine::{EngineConfig, Request, Status};
-use lotbook_tests::rig::{PATIENCE, Rig, T, config};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig, T, config};
 
 use super::action;
 use crate::amend::host::{cut, records};
@@ -25,7 +25,7 @@ fn filled(config: &EngineConfig) -> (Rig, Vec<NameId>) {
     rig.rules(LotMethod::Fifo, true, 0);
     let directory = rig.host.directory();
     let accounts: Vec<NameId> =
-        (0..positions()).map(|n| directory.resolve(NameClass::Account, &format!("A{n}")).expect("a name")).collect();
+        (0..positions()).map(|n| directory.name(NameClass::Account, &format!("A{n}"))).collect();
     let spec = T {
         id: "t",
         account: "A0",

@@ -15,7 +15,7 @@ use lotbook_core::rules::LotMethod;
 use lotbook_engine::{Answer, EngineConfig, Host, PositionView, Status};
 use lotbook_perf::oracle;
 use lotbook_perf::rng::Rng;
-use lotbook_tests::rig::{PATIENCE, Rig, config};
+use lotbook_tests::rig::{Naming, PATIENCE, Rig, config};
 use lotbook_wal::{From, Group, Limit, LogConfig, RecordMeta};
 
 use super::rig::{Amend, AmendRig, Arrival, Of, effective};
@@ -24,7 +24,7 @@ use crate::coldpath::input;
 use crate::support::{E8, Spec, compare_view, long_form, oracle_books, oracle_method, shuffle};
 
 fn amend_input(host: &Host, amend: &Amend) -> AmendInput {
-    let namespace = host.directory().resolve(NameClass::Namespace, "test").expect("a name");
+    let namespace = host.directory().name(NameClass::Namespace, "test");
     AmendInput { namespace, ..amend.input() }
 }
 

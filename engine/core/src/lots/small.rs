@@ -13,6 +13,18 @@ impl LotArena {
         first..first + block.len()
     }
 
+    /// Reads the ends of a position's lots, where most trades change them: see [`crate::Book::look_ahead`].
+    #[inline]
+    pub(crate) fn look_ahead(&self, block: &LotBlock) -> u64 {
+        if block.is_large() {
+            return u64::from(self.all.at(block.start, 0));
+        }
+        let slots = self.block_slots(block);
+        let next = self.origins.get(slots.end).map_or(0, |origin| *origin as u64);
+        let ends = [self.slots.get(slots.start), self.slots.get(slots.end)];
+        ends.into_iter().flatten().fold(next, |read, slot| read ^ slot.tag)
+    }
+
     /// Whether another lot fits where the block is: behind the last one, or when the lots were moved to its front. They
     /// are only moved where a quarter of the block gets free, so that each move is paid for by as many openings.
     #[inline]
