@@ -97,6 +97,11 @@ impl Changes {
         seen.sequence = sequence;
     }
 
+    /// Instruments that ever had an action, in no particular order.
+    pub(crate) fn acted_on(&self) -> Vec<NameId> {
+        self.0.read().actions.keys().copied().collect()
+    }
+
     /// What a position of this instrument is replayed by.
     pub(crate) fn of(&self, instrument: NameId) -> ReplayRules {
         let seen = self.0.read();

@@ -184,6 +184,7 @@ fn wash(account: &str) -> WashRow {
             disallowed: E16(2),
             replacements: vec![ReplacementRow {
                 account: account.to_owned(),
+                instrument: "X".into(),
                 trade_id: "t2".to_owned(),
                 lot_trade_id: "t2".to_owned(),
                 quantity: E8(1),

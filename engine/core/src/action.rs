@@ -116,7 +116,9 @@ pub fn rewrite(
                 strike(input, holding, lot, &mut gains)?;
             }
         }
-        ActionKind::SpinOff => gains = spin_off(input, holding, &mut lots[..concerned], spun)?,
+        ActionKind::SpinOff => {
+            gains = spin_off(input, holding, &mut lots[..concerned], spun, &mut |_, _, _| ())?;
+        }
         ActionKind::Merger if input.leads_on() => gains = exchange(input, holding, lots)?,
         ActionKind::Merger | ActionKind::SymbolChange | ActionKind::CashDividend => {}
     }

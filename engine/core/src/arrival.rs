@@ -3,8 +3,10 @@
 //! An arrival is not asked whether it may come: where it does not fit it is booked all the same and is a break.
 //! `docs/rules.md`, section 16.
 
+use alloc::vec::Vec;
+
 use crate::amend_event::break_digest;
-use crate::amount::{Money, share, sub, unit};
+use crate::amount::{Money, ONE_E8, Overflow, share, sub, unit};
 use crate::apply::{Misfit, settle};
 use crate::book::Book;
 use crate::closed::PeriodFigures;
@@ -15,8 +17,11 @@ use crate::id::NO_NAME;
 use crate::legs::{Due, Leg, Sending};
 use crate::lots::LotArena;
 use crate::names::Names;
+use crate::outcome::Allocation;
 use crate::position::Position;
+use crate::replay::SeenArrival;
 use crate::rules::{LotMethod, Rules};
+use crate::values::{Average, Closing, taken};
 
 /// A leg has arrived at its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +139,42 @@ impl Ground<'_> {
         }
         Ok(())
     }
+}
+
+/// What an arrival takes of lots of the other side; its value is attributed to them as a consideration is.
+///
+/// # Errors
+/// [`Overflow`]: never for an arrival that was decided.
+pub(crate) fn closed_by(seen: &SeenArrival<'_>) -> Result<Vec<Allocation>, Overflow> {
+    let SeenArrival { leg, rules, position, lots, booked, runs } = *seen;
+    let mut found = Vec::new();
+    let Some(booked) = booked.filter(|booked| booked.closed_quantity_e8 > 0) else { return Ok(found) };
+    let (quantity_e8, cost, base_cost) = (booked.closed_quantity_e8, booked.closed_cost_e16, booked.closed_base_e16);
+    let parts = taken(lots, &position.block, runs, Average::of(booked.averaged, quantity_e8, cost, base_cost));
+    let is_long = position.quantity_e8 > 0;
+    let closing = Closing {
+        input: &TradeInput { price_e8: NO_PRICE, consideration_e8: 0, ..leg.as_input() },
+        // Nothing is valued by a price.
+        multiplier_e8: ONE_E8,
+        is_long,
+        quantity_e8,
+        value_e16: share(leg.lot.cost_e16, quantity_e8, leg.lot.quantity_e8),
+        realized_e16: booked.realized_e16,
+    };
+    let until = rules.long_term_until(leg.key.date);
+    closing.allocate(parts, |part, realized_e16| {
+        found.push(Allocation {
+            lot: part.lot.origin,
+            quantity_e8: part.quantity_e8,
+            price_e8: part.lot.price_e8,
+            cost_e16: part.cost_e16,
+            base_cost_e16: part.base_cost_e16,
+            realized_e16,
+            acquired: part.lot.acquired,
+            is_long_term: is_long && part.lot.acquired <= until,
+        });
+    })?;
+    Ok(found)
 }
 
 impl Book {

@@ -214,11 +214,12 @@ impl TradeInput {
         correlation: TradeId::EMPTY,
     };
 
-    /// The date from which the lot that this opens is held.
+    /// The date from which the lot that this opens is held. A correct may have dated an opening lot before the date that
+    /// it gave; it is held from its effective date then.
     #[inline]
     #[must_use]
     pub fn acquired(&self) -> Date {
-        if self.acquired == Date::NONE { self.effective_date } else { self.acquired }
+        if self.acquired == Date::NONE { self.effective_date } else { self.acquired.min(self.effective_date) }
     }
 
     /// The price, where one was given.

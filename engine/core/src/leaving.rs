@@ -35,6 +35,17 @@ pub fn as_arriving(input: &ActionInput, lot: &Lot) -> Lot {
 /// # Errors
 /// [`Overflow`].
 pub(crate) fn exchange(input: &ActionInput, holding: &Holding<'_>, lots: &mut Vec<Lot>) -> Result<Gains, Overflow> {
+    let gains = exchanged(input, holding, lots)?;
+    let vanished = give_on(holding, input.date(), lots)?;
+    lots.retain(|lot| lot.quantity_e8 != 0);
+    gains.plus(&vanished)
+}
+
+/// The same before what vanishes gives its cost on.
+///
+/// # Errors
+/// [`Overflow`].
+pub(crate) fn exchanged(input: &ActionInput, holding: &Holding<'_>, lots: &mut [Lot]) -> Result<Gains, Overflow> {
     let mut gains = Gains::default();
     match input.cash_in_lieu() {
         None => {
@@ -59,9 +70,7 @@ pub(crate) fn exchange(input: &ActionInput, holding: &Holding<'_>, lots: &mut Ve
             }
         }
     }
-    let vanished = give_on(holding, input.date(), lots)?;
-    lots.retain(|lot| lot.quantity_e8 != 0);
-    gains.plus(&vanished)
+    Ok(gains)
 }
 
 /// Of the gain on an exchange, what the cash makes taxable. *Source: 26 USC 356(a), (c).*
@@ -71,7 +80,8 @@ fn boot_gain(cost: Money, boot: Money, value: Money) -> Result<Money, Overflow> 
 }
 
 /// A spin-off: each lot gives a part of its cost to a new one, the fraction is paid out. New lots come in lot order;
-/// where not one new unit comes of it, nothing happens.
+/// where not one new unit comes of it, nothing happens. `paid` is told what of each new lot the fraction takes: units,
+/// what they realize, whether that is long-term.
 ///
 /// # Errors
 /// [`Overflow`].
@@ -80,6 +90,7 @@ pub(crate) fn spin_off(
     holding: &Holding<'_>,
     lots: &mut [Lot],
     spun: &mut Vec<Lot>,
+    paid: &mut dyn FnMut(i64, Money, bool),
 ) -> Result<Gains, Overflow> {
     // A new lot has no price before it arrives, so none can leave its range here.
     spun.extend(lots.iter().map(|lot| Lot { price_e8: 0, ..*lot }));
@@ -99,7 +110,7 @@ pub(crate) fn spin_off(
     spun.retain(|lot| lot.quantity_e8 != 0);
     match input.cash_in_lieu() {
         None => Ok(Gains::default()),
-        Some(price_e8) => pay_fraction(input, holding, spun, price_e8),
+        Some(price_e8) => pay_fraction(input, holding, spun, price_e8, paid),
     }
 }
 
@@ -109,6 +120,7 @@ fn pay_fraction(
     holding: &Holding<'_>,
     lots: &mut Vec<Lot>,
     price_e8: i64,
+    paid: &mut dyn FnMut(i64, Money, bool),
 ) -> Result<Gains, Overflow> {
     let mut gains = Gains::default();
     let total: i128 = lots.iter().map(|lot| i128::from(lot.quantity_e8)).sum();
@@ -123,7 +135,9 @@ fn pay_fraction(
         let value = cash(price_e8, part_e8)?;
         let realized = holding.signed(sub(value, cost)?);
         let base = holding.signed(sub(convert(value, input.fx_to_base_e8)?, base_cost)?);
-        gains.add(realized, holding.is_long_term(lot, input.date()), base)?;
+        let is_long_term = holding.is_long_term(lot, input.date());
+        gains.add(realized, is_long_term, base)?;
+        paid(part_e8, realized, is_long_term);
         lot.quantity_e8 -= part_e8;
         lot.cost_e16 -= cost;
         lot.base_cost_e16 -= base_cost;

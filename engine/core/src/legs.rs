@@ -215,7 +215,7 @@ impl Book {
 
 /// Identity of what the item with this hash sends from a position: its number first, so that what one item sends
 /// keeps its order in the chronological key.
-fn identity(source_key: u64, cause: TradeHash, number: u32) -> TradeHash {
+pub(crate) fn identity(source_key: u64, cause: TradeHash, number: u32) -> TradeHash {
     let low = digest::mix(digest::mix(source_key, cause.0 as u64), (cause.0 >> 64) as u64);
     let high = digest::mix(low, source_key) & u64::from(u32::MAX);
     TradeHash(u128::from(number) << 96 | u128::from(high) << 64 | u128::from(low))

@@ -37,8 +37,14 @@ pub enum ReplayError {
 
 /// Looks on while a replay books. Nothing that it does changes the outcome.
 pub trait Witness {
-    /// A trade or opening lot is booked: by these rules, with these allocations.
-    fn trade(&mut self, input: &TradeInput, rules: &Rules, booked: &Booked, allocations: &[Allocation]);
+    /// A trade, opening lot or transfer is booked.
+    fn trade(&mut self, seen: &SeenTrade<'_>);
+
+    /// A lot from another position is booked.
+    ///
+    /// # Errors
+    /// As for [`Self::action`].
+    fn arrival(&mut self, seen: &SeenArrival<'_>) -> Result<(), Overflow>;
 
     /// An action is booked: on these lots, in lot order, of a position that is long or short.
     ///
@@ -49,11 +55,51 @@ pub trait Witness {
 
 /// Nobody looks on.
 impl Witness for () {
-    fn trade(&mut self, _: &TradeInput, _: &Rules, _: &Booked, _: &[Allocation]) {}
+    fn trade(&mut self, _: &SeenTrade<'_>) {}
+
+    fn arrival(&mut self, _: &SeenArrival<'_>) -> Result<(), Overflow> {
+        Ok(())
+    }
 
     fn action(&mut self, _: &SeenAction<'_>) -> Result<(), Overflow> {
         Ok(())
     }
+}
+
+/// A trade, and the position before it.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenTrade<'a> {
+    /// The trade.
+    pub input: &'a TradeInput,
+    /// The rules that it is booked by.
+    pub rules: &'a Rules,
+    /// The position.
+    pub position: &'a Position,
+    /// Its lots.
+    pub lots: &'a LotArena,
+    /// What was decided.
+    pub booked: &'a Booked,
+    /// What it takes, by index into the lots.
+    pub runs: &'a [Run],
+    /// The same as allocations.
+    pub allocations: &'a [Allocation],
+}
+
+/// A lot from another position, and the position before it.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenArrival<'a> {
+    /// What arrived.
+    pub leg: &'a Leg,
+    /// The rules in force for the position on its date.
+    pub rules: &'a Rules,
+    /// The position.
+    pub position: &'a Position,
+    /// Its lots.
+    pub lots: &'a LotArena,
+    /// What was decided; `None`: it was passed over.
+    pub booked: Option<&'a Booked>,
+    /// What it takes of lots of the other side, by index into the lots.
+    pub runs: &'a [Run],
 }
 
 /// An action, and the position before it.
@@ -197,6 +243,9 @@ impl Replayer<'_> {
         };
         let booked = ground.book_arrival(&rules, leg, self.scratch);
         let booked = booked.and_then(|booked| sums_fit(&self.position, &input, &booked).map(|()| booked));
+        let (position, lots, runs) = (&self.position, &self.lots, &self.scratch.runs);
+        let seen = SeenArrival { leg, rules: &rules, position, lots, booked: booked.as_ref().ok(), runs };
+        self.witness.arrival(&seen).map_err(|_| ReplayError::Item(leg.key.trade_id, Reason::Overflow))?;
         match booked {
             Ok(booked) => {
                 if booked.broke != Reason::None {
@@ -310,7 +359,9 @@ impl Replayer<'_> {
         let event = decision.event(input, &Origin::INTERNAL, self.scratch);
         let allocations = allocations(&self.lots, &self.position, &event, &rules, self.multiplier_e8)
             .map_err(|_| failed(Reason::Overflow))?;
-        self.witness.trade(input, &rules, &booked, &allocations);
+        let (position, lots, runs) = (&self.position, &self.lots, event.runs);
+        let seen = SeenTrade { input, rules: &rules, position, lots, booked: &booked, runs, allocations: &allocations };
+        self.witness.trade(&seen);
         self.trades.push(TradeFigures {
             hash: input.hash,
             realized_e16: booked.realized_e16,

@@ -6,8 +6,8 @@
 
 use alloc::vec::Vec;
 
-use crate::action::{Gains, Holding, closing, concerned, dividend, rewrite, rewrites};
-use crate::action_input::ActionInput;
+use crate::action::{Gains, Holding, closing, concerned, dividend, rewrite, rewrites, split};
+use crate::action_input::{ActionInput, ActionKind};
 use crate::amount::{Money, Overflow, add, sub};
 use crate::apply::{Misfit, settle};
 use crate::arrival::as_event;
@@ -274,9 +274,25 @@ pub(crate) fn effects(seen: &SeenAction<'_>) -> Result<(Vec<Lot>, Vec<Allocation
         arena.replace(&mut now.block, position.block.is_averaged(), rewritten.iter().copied(), |_| 0);
         closed = allocations(&arena, &now, &as_event(&trade, &took.closed, runs), rules, multiplier_e8)?;
     }
-    let mut left = rewritten.into_iter().peekable();
-    let after = before
-        .into_iter()
-        .map(|lot| left.next_if(|now| now.origin == lot.origin).unwrap_or(Lot { quantity_e8: 0, ..lot }));
+    // What vanishes is known by its place: a position may have two lots of one identity.
+    let mut scaled = before.clone();
+    if rescales(input) {
+        let touched = concerned(input, &scaled);
+        split(input, &mut scaled[..touched])?;
+    }
+    let mut left = rewritten.into_iter();
+    let after = before.into_iter().zip(scaled).map(|(lot, scaled)| match scaled.quantity_e8 {
+        0 => Lot { quantity_e8: 0, ..lot },
+        _ => left.next().unwrap_or(lot),
+    });
     Ok((after.collect(), closed))
+}
+
+/// Whether the action makes new units of old ones.
+fn rescales(input: &ActionInput) -> bool {
+    match input.kind {
+        ActionKind::Split => true,
+        ActionKind::Merger => input.leads_on(),
+        _ => false,
+    }
 }

@@ -1,6 +1,7 @@
-//! Wash sales: a view beside the plain lots, walked over the history of one instrument. Rule 11 of `docs/rules.md`.
+//! Wash sales: a view beside the plain lots, walked over the history of instruments between which lots moved, or of one.
+//! Rule 11 of `docs/rules.md`.
 //!
-//! Input is what the plain book did, step by step in chronological order, over every position of the instrument;
+//! Input is what the plain book did, step by step in chronological order, over every position of the instruments;
 //! output is what of each loss is disallowed, which units carry it on, and what that makes of open lots and totals.
 //! Nothing here is read by `decide`, and no plain figure changes. *Source: 26 USC 1091 and 1223(3), 26 CFR 1.1091-1
 //! and 1.1091-2, Publication 550 "Wash Sales", Rev. Rul. 56-602.*
@@ -12,10 +13,16 @@
 
 pub mod history;
 mod holding;
+pub mod merge;
+mod moving;
 mod openings;
 
 #[cfg(test)]
 mod history_tests;
+#[cfg(test)]
+mod moving_tests;
+#[cfg(test)]
+mod naive_story;
 #[cfg(test)]
 mod naive_tests;
 #[cfg(test)]
@@ -28,9 +35,11 @@ use crate::amount::{Money, Overflow, add, share, sub};
 use crate::date::Date;
 use crate::id::{NameId, TradeHash};
 use holding::{Holdings, Run};
-use openings::{Openings, Scope};
+use moving::Parcels;
+pub use moving::{ArrivedLot, LeftLot, PaidOut, Spun};
+use openings::{Openings, Owner, Scope};
 
-/// One step of the plain book, in chronological order over all positions of an instrument.
+/// One step of the plain book, in chronological order over all positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
     /// The position, by any number that is its own in this walk. Of no meaning for [`What::Split`].
@@ -41,6 +50,25 @@ pub struct Step {
     pub what: What,
 }
 
+/// Where a position counts for replacements: all of an account's positions in one security are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The account, by any number that is its own in this walk.
+    pub account: u32,
+    /// The security: one for all instruments between which a symbol change leads.
+    pub security: u32,
+}
+
+/// A lot of a position: the n-th of its identity, in lot order, as they are before the step (after its
+/// [`What::Scaled`], for what an action closes behind it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LotName {
+    /// The trade that opened it.
+    pub origin: TradeHash,
+    /// Lots of this identity before it: zero, but where parts of one lot moved.
+    pub nth: u32,
+}
+
 /// What a step did to the lots of its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
@@ -48,6 +76,8 @@ pub enum What {
     Booked(Booked),
     /// From here on `numerator` new units stand for `denominator` old ones, in every position.
     Split {
+        /// Of which security.
+        security: u32,
         /// New units; at least 1.
         numerator: u32,
         /// Old units; at least 1.
@@ -55,7 +85,7 @@ pub enum What {
     },
     /// The position's lots, in lot order, have other quantities; zero: the lot is gone and what it cost went to
     /// the lot behind it, or to the last one that is left.
-    Scaled(Vec<(TradeHash, i64)>),
+    Scaled(Vec<(LotName, i64)>),
     /// Open lots were struck anew at a market price, and their results realized: a reset.
     Struck {
         /// What was held since this date or before is long-term.
@@ -63,6 +93,12 @@ pub enum What {
         /// The lots, each with all of its units, which stay.
         lots: Vec<Closed>,
     },
+    /// Lots, or parts of them, left for other positions.
+    Left(Vec<LeftLot>),
+    /// A spin-off: each lot has given a part of what it carries to a new one.
+    Spun(Spun),
+    /// A lot arrived from another position.
+    Arrived(ArrivedLot),
 }
 
 /// What a booking closed and opened.
@@ -94,8 +130,8 @@ pub struct Washes {
 /// What was taken of one lot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// The trade that opened the lot.
-    pub lot: TradeHash,
+    /// The lot.
+    pub lot: LotName,
     /// Units taken; positive.
     pub quantity_e8: i64,
     /// Realized, as the plain book has it.
@@ -152,7 +188,7 @@ pub struct Loss {
     pub cause: TradeHash,
     /// Its date.
     pub date: Date,
-    /// The lot that was sold.
+    /// The trade that opened the lot that was sold.
     pub lot: TradeHash,
     /// Units sold.
     pub quantity_e8: i64,
@@ -226,20 +262,22 @@ pub struct View {
     pub losses: Vec<Loss>,
     /// Of the positions in which wash sales changed anything.
     pub totals: BTreeMap<u32, Totals>,
-    /// Open lots of which at least one unit replaced another, by position and origin; pieces in the order of leaving.
-    pub lots: BTreeMap<(u32, TradeHash), Vec<Piece>>,
+    /// Open lots of which at least one unit replaced another, by position and name; pieces in the order of leaving.
+    pub lots: BTreeMap<(u32, LotName), Vec<Piece>>,
 }
 
-/// Walks the steps of one instrument, which are in chronological order over all its positions.
+/// Walks the steps of positions, which are in chronological order over all of them; `home` says where each counts.
 ///
 /// Time: `O(n log n)` for `n` steps, lots and matches, whatever the windows hold.
 ///
 /// # Errors
 /// [`WashError`].
-pub fn walk(steps: &[Step]) -> Result<View, WashError> {
+pub fn walk(steps: &[Step], home: impl Fn(u32) -> Home) -> Result<View, WashError> {
     let mut walk = Walk {
-        openings: Openings::of(steps),
+        openings: Openings::of(steps, &home),
+        home: &home,
         holdings: Holdings::default(),
+        parcels: Parcels::default(),
         matches: 0,
         losses: Vec::new(),
         totals: BTreeMap::new(),
@@ -251,15 +289,21 @@ pub fn walk(steps: &[Step]) -> Result<View, WashError> {
             What::Split { .. } => {}
             What::Scaled(lots) => walk.scale(step.position, lots)?,
             What::Struck { long_term_until, lots } => walk.strike(step.position, *long_term_until, lots)?,
+            What::Left(lots) => walk.leave(step.position, lots)?,
+            What::Spun(spun) => walk.spin(step.position, spun)?,
+            What::Arrived(arrived) => walk.arrive(step.position, arrived)?,
         }
     }
     walk.view()
 }
 
 /// A walk under way.
-struct Walk {
+struct Walk<'a> {
     openings: Openings,
+    home: &'a dyn Fn(u32) -> Home,
     holdings: Holdings,
+    /// What left and has not arrived.
+    parcels: Parcels,
     /// Matches so far: they order the units of a lot.
     matches: u64,
     losses: Vec<Loss>,
@@ -276,7 +320,7 @@ struct Sold {
     was_long_term: bool,
 }
 
-impl Walk {
+impl Walk<'_> {
     fn book(&mut self, place: usize, step: &Step, booked: &Booked, opened: &mut u32) -> Result<(), WashError> {
         let mut sold = Vec::new();
         for closed in &booked.closed {
@@ -285,11 +329,13 @@ impl Walk {
         for units in &sold {
             self.realize(place, step, booked, units)?;
         }
+        self.holdings.sweep(step.position, booked.closed.iter().map(|closed| closed.lot.origin));
         if let Some(opens) = &booked.opened {
             let opening = *opened;
             *opened += 1;
             let runs = self.openings.open(opening);
-            self.holdings.open(step.position, opens, runs);
+            let serial = self.holdings.open(step.position, opens, opens.lot != booked.cause, runs);
+            self.openings.opened_in(opening, serial);
         }
         Ok(())
     }
@@ -299,17 +345,14 @@ impl Walk {
         let lot = self.holdings.lot(position, closed.lot)?;
         let (is_long, acquired) = (lot.is_long, lot.acquired);
         let runs = lot.take(closed.quantity_e8)?;
-        if lot.is_empty() {
-            self.holdings.close(position, closed.lot);
-        }
         for run in runs.iter().filter(|run| !run.is_matched()) {
-            self.openings.leave(run.opening, run.quantity_e8);
+            self.openings.leave(run.part, run.quantity_e8);
         }
+        let was_long_term = closed.is_long_term;
         let mut sums = Cumulated::of(closed.realized_e16, closed.quantity_e8);
         for run in runs {
             let realized_e16 = sums.next(run.quantity_e8)?;
-            let was_long_term = closed.is_long_term;
-            sold.push(Sold { lot: closed.lot, is_long, acquired, run, realized_e16, was_long_term });
+            sold.push(Sold { lot: closed.lot.origin, is_long, acquired, run, realized_e16, was_long_term });
         }
         Ok(())
     }
@@ -351,7 +394,7 @@ impl Walk {
     ) -> Result<Money, WashError> {
         let window = i32::from(washes.window_days);
         let scope = Scope {
-            position: step.position,
+            home: (self.home)(step.position),
             taxpayer: washes.across_accounts.then_some(booked.taxpayer),
             is_long: sold.is_long,
             from: step.date.days_before(window),
@@ -374,23 +417,24 @@ impl Walk {
             self.matches += 1;
             let run = Run {
                 opening: found.opening,
+                part: found.part,
                 matched: self.matches,
                 quantity_e8: found.units_e8,
                 addition_e16,
                 tacked_days,
             };
-            let (position, opens) = self.openings.which(found.opening);
+            let lot = self.openings.lot_of(found.part);
             replacements.push(Replacement {
-                position,
+                position: lot.position,
                 opening: self.openings.cause(found.opening),
-                lot: opens.lot,
+                lot: lot.origin,
                 quantity_e8: found.units_e8,
                 addition_e16,
                 tacked_days,
             });
             let is_open = self.openings.serve(&run);
             if is_open {
-                self.holdings.lot(position, opens.lot)?.match_units(run)?;
+                self.holdings.lot_by_number(&lot)?.match_units(run)?;
             }
         }
         self.losses.push(Loss {
@@ -409,25 +453,23 @@ impl Walk {
     }
 
     /// The lots of a position have other quantities.
-    fn scale(&mut self, position: u32, lots: &[(TradeHash, i64)]) -> Result<(), WashError> {
+    fn scale(&mut self, position: u32, lots: &[(LotName, i64)]) -> Result<(), WashError> {
         let last = lots.iter().rposition(|(_, quantity_e8)| *quantity_e8 != 0);
         let mut gone = 0;
-        for (at, (origin, quantity_e8)) in lots.iter().enumerate() {
-            let lot = self.holdings.lot(position, *origin)?;
+        for (name, quantity_e8) in lots {
+            let lot = self.holdings.lot(position, *name)?;
             if *quantity_e8 == 0 {
                 let (addition_e16, free) = lot.vanish()?;
                 gone = add(gone, addition_e16)?;
-                for opening in free {
-                    self.openings.set_free(opening, 0);
+                for part in free {
+                    self.openings.set_free(part, 0);
                 }
-                self.holdings.close(position, *origin);
                 continue;
             }
-            for (opening, free_e8) in lot.scale(*quantity_e8)? {
-                self.openings.set_free(opening, free_e8);
+            for (part, free_e8) in lot.scale(*quantity_e8)? {
+                self.openings.set_free(part, free_e8);
             }
             lot.give(core::mem::take(&mut gone))?;
-            debug_assert!(last.is_some_and(|last| at <= last));
         }
         match last {
             Some(last) => self.holdings.lot(position, lots[last].0)?.give(gone)?,
@@ -437,6 +479,7 @@ impl Walk {
                 totals.recognized_e16 = add(totals.recognized_e16, gone)?;
             }
         }
+        self.holdings.sweep(position, lots.iter().map(|(name, _)| name.origin));
         Ok(())
     }
 
@@ -450,7 +493,7 @@ impl Walk {
             for run in runs {
                 let realized_e16 = sums.next(run.quantity_e8)?;
                 let was_long_term = struck.is_long_term;
-                let sold = Sold { lot: struck.lot, is_long, acquired, run, realized_e16, was_long_term };
+                let sold = Sold { lot: struck.lot.origin, is_long, acquired, run, realized_e16, was_long_term };
                 self.sum(position, until, &sold, 0)?;
             }
         }
@@ -458,8 +501,11 @@ impl Walk {
     }
 
     fn view(mut self) -> Result<View, WashError> {
+        if !self.parcels.is_empty() {
+            return Err(WashError::Misfit);
+        }
         let mut lots = BTreeMap::new();
-        for ((position, origin), lot) in self.holdings.lots() {
+        for (position, name, lot) in self.holdings.lots() {
             let pieces = lot.pieces();
             if pieces.iter().all(|piece| piece.addition_e16 == 0 && piece.tacked_days == 0) {
                 continue;
@@ -468,7 +514,7 @@ impl Walk {
             for piece in &pieces {
                 totals.carried_e16 = add(totals.carried_e16, piece.addition_e16)?;
             }
-            lots.insert((position, origin), pieces);
+            lots.insert((position, name), pieces);
         }
         self.totals.retain(|_, totals| *totals != Totals::default());
         Ok(View { losses: self.losses, totals: self.totals, lots })

@@ -57,6 +57,8 @@ pub struct WashLossRow {
 pub struct ReplacementRow {
     /// Account in which they are.
     pub account: String,
+    /// Instrument in which they are: the same, or one that a symbol change led to or from.
+    pub instrument: String,
     /// The trade that opened them.
     pub trade_id: String,
     /// The trade that opened their lot.

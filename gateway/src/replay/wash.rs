@@ -1,10 +1,13 @@
 //! Wash sales in the document: what the view of a book says, in words and ids.
 
+use std::collections::BTreeMap;
+
 use lotbook_core::amount::{Money, Overflow, add, share, sub};
+use lotbook_core::id::TradeHash;
 use lotbook_core::lots::Lot;
-use lotbook_core::wash::{Loss, Piece, Totals};
+use lotbook_core::wash::{Loss, LotName, Piece, Totals};
 use lotbook_engine::Host;
-use lotbook_engine::wash::{Found, HistoryError, InstrumentWash, wash_sales};
+use lotbook_engine::wash::{Found, HistoryError, LinkedWash, wash_sales};
 
 use super::ledger::Ledger;
 use crate::output::{Day, E8, E16, LotSide, ReplacementRow, WashLossRow, WashLotRow, WashPieceRow, WashRow};
@@ -15,23 +18,27 @@ use crate::output::{Day, E8, E16, LotSide, ReplacementRow, WashLossRow, WashLotR
 /// [`HistoryError`].
 pub(super) fn rows(host: &Host, ledger: &Ledger, warnings: &mut Vec<String>) -> Result<Vec<WashRow>, HistoryError> {
     let mut rows = Vec::new();
-    for Found { instrument, wash } in wash_sales(host)? {
+    for Found { instruments, wash } in wash_sales(host)? {
+        let named = || instruments.join(" and ");
         match wash {
-            Ok(found) => match of_instrument(&instrument, &found, ledger) {
+            Ok(found) => match of_linked(&found, ledger) {
                 Ok(mut found) => rows.append(&mut found),
-                Err(Overflow) => warnings.push(format!("no wash sales of {instrument}: a sum leaves its exact range")),
+                Err(Overflow) => warnings.push(format!("no wash sales of {}: a sum leaves its exact range", named())),
             },
-            Err(error) => warnings.push(format!("no wash sales of {instrument}: {error}")),
+            Err(error) => warnings.push(format!("no wash sales of {}: {error}", named())),
         }
     }
+    rows.sort_by(|a, b| (&a.instrument, &a.account).cmp(&(&b.instrument, &b.account)));
     Ok(rows)
 }
 
-fn of_instrument(instrument: &str, found: &InstrumentWash, ledger: &Ledger) -> Result<Vec<WashRow>, Overflow> {
+fn of_linked(found: &LinkedWash, ledger: &Ledger) -> Result<Vec<WashRow>, Overflow> {
     let mut rows = Vec::new();
     for (number, washed) in (0..).zip(&found.positions) {
+        let mut seen: BTreeMap<TradeHash, u32> = BTreeMap::new();
         let lot_row = |lot: &Lot| {
-            let pieces = found.view.lots.get(&(number, lot.origin))?;
+            let nth = seen.entry(lot.origin).and_modify(|nth| *nth += 1).or_default();
+            let pieces = found.view.lots.get(&(number, LotName { origin: lot.origin, nth: *nth }))?;
             Some(lot_row(lot, pieces, washed.outcome.after.quantity_e8 > 0, ledger))
         };
         let lots = washed.outcome.lots.iter().filter_map(lot_row).collect::<Result<Vec<_>, _>>()?;
@@ -48,7 +55,7 @@ fn of_instrument(instrument: &str, found: &InstrumentWash, ledger: &Ledger) -> R
         let Totals { disallowed_e16, recognized_e16, carried_e16, .. } = totals;
         rows.push(WashRow {
             account: washed.account.as_ref().to_owned(),
-            instrument: instrument.to_owned(),
+            instrument: washed.instrument.as_ref().to_owned(),
             disallowed: E16(disallowed_e16),
             recognized: E16(recognized_e16),
             carried: E16(carried_e16),
@@ -62,9 +69,10 @@ fn of_instrument(instrument: &str, found: &InstrumentWash, ledger: &Ledger) -> R
     Ok(rows)
 }
 
-fn loss_row(loss: &Loss, found: &InstrumentWash, ledger: &Ledger) -> WashLossRow {
+fn loss_row(loss: &Loss, found: &LinkedWash, ledger: &Ledger) -> WashLossRow {
     let replacement = |by: &lotbook_core::wash::Replacement| ReplacementRow {
         account: found.positions[by.position as usize].account.as_ref().to_owned(),
+        instrument: found.positions[by.position as usize].instrument.as_ref().to_owned(),
         trade_id: ledger.id(by.opening),
         lot_trade_id: ledger.id(by.lot),
         quantity: E8(by.quantity_e8),

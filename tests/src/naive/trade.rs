@@ -187,7 +187,7 @@ pub fn book(before: &Book, trade: &Trade, rules: &Rules, instrument: &Instrument
                 cost,
                 base_cost,
                 price,
-                acquired: trade.acquired.unwrap_or(trade.date),
+                acquired: trade.acquired.map_or(trade.date, |acquired| acquired.min(trade.date)),
                 sub_account: trade.sub_account,
             });
         }

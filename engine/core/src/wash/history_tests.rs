@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::history::{Ground, splits, tell};
 use super::naive_tests::Random;
+use super::tests::rig::own;
 use super::{Step, What, walk};
 use crate::Scratch;
 use crate::action_input::{ActionInput, ActionKind};
@@ -19,14 +20,14 @@ use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash, TradeId};
 use crate::outcome::Outcome;
 use crate::rules::{ContractBook, ContractTerms, FeesRule, LotMethod, LotScope, Rules, WashSale};
 
-const INSTRUMENT: NameId = 7;
+pub(super) const INSTRUMENT: NameId = 7;
 const DAYS: u64 = 90;
 
-fn id(text: &str) -> (TradeId, TradeHash) {
+pub(super) fn id(text: &str) -> (TradeId, TradeHash) {
     (TradeId::new(text.as_bytes()).expect("short"), TradeHash::new(b"test", text.as_bytes()))
 }
 
-fn contracts(random: &mut Random) -> ContractBook {
+pub(super) fn contracts(random: &mut Random) -> ContractBook {
     let mut book = ContractBook::new(8);
     for version in 0..4 {
         let account = if version == 0 { NO_NAME } else { random.below(3) as NameId };
@@ -47,7 +48,7 @@ fn contracts(random: &mut Random) -> ContractBook {
     book
 }
 
-fn trade(random: &mut Random, number: u64, account: NameId) -> TradeInput {
+pub(super) fn trade(random: &mut Random, number: u64, account: NameId) -> TradeInput {
     let (trade_id, hash) = id(&format!("t{number}"));
     let effective_date = Date(18_000 + random.below(DAYS) as i32);
     let buys = random.chance(55);
@@ -107,7 +108,7 @@ fn realized(steps: &[(ChronoKey, Step)], outcome: &Outcome, actions: &[ActionInp
         match &step.what {
             What::Booked(booked) => booked.closed.iter().map(|closed| closed.realized_e16).sum(),
             What::Struck { lots, .. } => lots.iter().map(|closed| closed.realized_e16).sum(),
-            What::Split { .. } | What::Scaled(_) => 0,
+            What::Split { .. } | What::Scaled(_) | What::Left(_) | What::Spun(_) | What::Arrived(_) => 0,
         }
     };
     let is_return = |hash: TradeHash| {
@@ -138,8 +139,9 @@ fn what_a_replay_tells_fits_its_lots() {
             });
         }
         let actions: Vec<ActionInput> = (0..random.below(6)).map(|number| action(&mut random, number)).collect();
-        let ground = Ground { today: None, actions: &actions, contracts: &contracts, multiplier_e8: ONE_E8 };
-        let mut steps: Vec<(ChronoKey, u32, Step)> = splits(&actions).map(|(key, step)| (key, 0, step)).collect();
+        let ground =
+            Ground { today: None, actions: &actions, contracts: &contracts, multiplier_e8: ONE_E8, names: ("A", "X") };
+        let mut steps: Vec<(ChronoKey, u32, Step)> = splits(0, &actions).map(|(key, step)| (key, 0, step)).collect();
         let mut outcomes = Vec::new();
         for (position, history) in (0..).zip(&histories) {
             let (outcome, told) =
@@ -152,9 +154,9 @@ fn what_a_replay_tells_fits_its_lots() {
         }
         steps.sort_by_key(|(key, rank, _)| (*key, *rank));
         let steps: Vec<Step> = steps.into_iter().map(|(_, _, step)| step).collect();
-        let view = walk(&steps).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        for ((position, origin), pieces) in &view.lots {
-            let held = outcomes[*position as usize].lots.iter().find(|lot| lot.origin == *origin);
+        let view = walk(&steps, own).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        for ((position, name), pieces) in &view.lots {
+            let held = outcomes[*position as usize].lots.iter().find(|lot| lot.origin == name.origin);
             let units: i64 = pieces.iter().map(|piece| piece.quantity_e8).sum();
             assert_eq!(held.map(|lot| lot.quantity_e8), Some(units), "seed {seed}: units of a lot");
         }

@@ -1,18 +1,26 @@
 //! The lots of the walk: which of their units replaced others, what those carry, and which leave first.
+//!
+//! Two lots of a position may have one identity, since parts of a lot may move one after the other: a lot is the n-th of
+//! its identity, in lot order, until the end of the step; for openings it has a number of its own.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use super::{Opened, Piece, WashError};
-use crate::amount::{Money, add, share};
+use super::{LotName, Opened, Piece, WashError};
+use crate::amount::{Money, add, convert, share, sub};
 use crate::date::Date;
 use crate::id::TradeHash;
+
+/// The part of units that never replace anything: they came as another security.
+pub(super) const SPENT: u32 = u32::MAX;
 
 /// Units of one opening that are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Run {
     /// What opened them.
     pub opening: u32,
+    /// Of free units: their part of the opening, which is where they may replace; [`SPENT`]: nowhere.
+    pub part: u32,
     /// Number of the match in which they replaced others; zero: in none, they are free.
     pub matched: u64,
     /// Units; positive.
@@ -40,6 +48,8 @@ impl Run {
 /// One open lot of the walk.
 #[derive(Debug)]
 pub(super) struct Lot {
+    /// A number of its own.
+    pub serial: u32,
     pub is_long: bool,
     /// As the plain book has it.
     pub acquired: Date,
@@ -52,6 +62,25 @@ pub(super) struct Lot {
 impl Lot {
     pub(super) fn is_empty(&self) -> bool {
         self.matched.is_empty() && self.free.is_empty()
+    }
+
+    /// These units, in the order of leaving.
+    pub(super) fn of(is_long: bool, acquired: Date, runs: Vec<Run>) -> Self {
+        let mut lot = Self { serial: 0, is_long, acquired, matched: VecDeque::new(), free: VecDeque::new() };
+        lot.fill(runs);
+        lot
+    }
+
+    /// An empty lot gets these units, in the order of leaving.
+    pub(super) fn fill(&mut self, runs: Vec<Run>) {
+        for run in runs {
+            let queue = if run.is_matched() { &mut self.matched } else { &mut self.free };
+            queue.push_back(run);
+        }
+    }
+
+    pub(super) fn quantity_e8(&self) -> i64 {
+        self.runs().map(|run| run.quantity_e8).sum()
     }
 
     fn runs(&self) -> impl Iterator<Item = &Run> {
@@ -92,7 +121,7 @@ impl Lot {
     }
 
     /// The lot has another quantity: units in the order of leaving, by their cumulated number, rounded down. What a
-    /// run carries that vanishes goes to the run behind it, or to the last one. Gives the free units of each opening.
+    /// run carries that vanishes goes to the run behind it, or to the last one. Gives the free units of each part.
     pub(super) fn scale(&mut self, quantity_e8: i64) -> Result<Vec<(u32, i64)>, WashError> {
         let before: i128 = self.runs().map(|run| i128::from(run.quantity_e8)).sum();
         if before == 0 {
@@ -107,7 +136,7 @@ impl Lot {
             run.quantity_e8 = now - reached;
             reached = now;
             if !run.is_matched() {
-                free.push((run.opening, run.quantity_e8));
+                free.push((run.part, run.quantity_e8));
             }
             if run.quantity_e8 == 0 {
                 gone = add(gone, core::mem::take(&mut run.addition_e16))?;
@@ -122,13 +151,27 @@ impl Lot {
         Ok(free)
     }
 
-    /// The lot is gone: what its units carried, and the openings whose free units went with it.
+    /// The lot is gone: what its units carried, and the parts whose free units went with it.
     pub(super) fn vanish(&mut self) -> Result<(Money, Vec<u32>), WashError> {
         let mut gone = 0;
         for run in self.runs() {
             gone = add(gone, run.addition_e16)?;
         }
-        Ok((gone, self.free.iter().map(|run| run.opening).collect()))
+        self.matched.clear();
+        Ok((gone, self.free.drain(..).map(|run| run.part).collect()))
+    }
+
+    /// A spin-off: the new lot, still in the units of this one. Each piece gives this fraction of what it carries to
+    /// its like, which never replaces anything.
+    pub(super) fn spin(&mut self, fraction_e8: i64) -> Result<Self, WashError> {
+        let mut spun = Self { serial: 0, matched: self.matched.clone(), free: self.free.clone(), ..*self };
+        let held = self.matched.iter_mut().chain(&mut self.free);
+        for (held, new) in held.zip(spun.matched.iter_mut().chain(&mut spun.free)) {
+            new.part = SPENT;
+            new.addition_e16 = convert(held.addition_e16, fraction_e8)?;
+            held.addition_e16 = sub(held.addition_e16, new.addition_e16)?;
+        }
+        Ok(spun)
     }
 
     /// The units that leave first carry this too.
@@ -169,23 +212,39 @@ impl Lot {
 /// The open lots of all positions.
 #[derive(Debug, Default)]
 pub(super) struct Holdings {
-    lots: BTreeMap<(u32, TradeHash), Lot>,
+    /// Lots of one identity in lot order.
+    lots: BTreeMap<(u32, TradeHash), Vec<Lot>>,
+    lots_ever: u32,
 }
 
 impl Holdings {
-    pub(super) fn lot(&mut self, position: u32, origin: TradeHash) -> Result<&mut Lot, WashError> {
-        self.lots.get_mut(&(position, origin)).ok_or(WashError::Misfit)
+    pub(super) fn lot(&mut self, position: u32, name: LotName) -> Result<&mut Lot, WashError> {
+        let lots = self.lots.get_mut(&(position, name.origin)).ok_or(WashError::Misfit)?;
+        lots.get_mut(name.nth as usize).ok_or(WashError::Misfit)
     }
 
-    /// A lot opens, or one that is open is enlarged. `runs`: units that have replaced others already, then the free
-    /// ones, as [`super::Openings::open`] gives them.
-    pub(super) fn open(&mut self, position: u32, opens: &Opened, runs: Vec<Run>) {
-        let lot = self.lots.entry((position, opens.lot)).or_insert_with(|| Lot {
-            is_long: opens.is_long,
-            acquired: opens.opened,
-            matched: VecDeque::new(),
-            free: VecDeque::new(),
-        });
+    /// The lot with this number.
+    pub(super) fn lot_by_number(&mut self, home: &LotHome) -> Result<&mut Lot, WashError> {
+        let lots = self.lots.get_mut(&(home.position, home.origin)).ok_or(WashError::Misfit)?;
+        lots.iter_mut().find(|lot| lot.serial == home.serial).ok_or(WashError::Misfit)
+    }
+
+    /// A lot opens, or the first one of its identity is enlarged. `runs`: units that have replaced others already, then
+    /// the free ones. Gives the lot's number.
+    pub(super) fn open(&mut self, position: u32, opens: &Opened, enlarges: bool, runs: Vec<Run>) -> u32 {
+        let lots = self.lots.entry((position, opens.lot)).or_default();
+        let at = if enlarges && !lots.is_empty() { 0 } else { lots.len() };
+        if at == lots.len() {
+            lots.push(Lot {
+                serial: self.lots_ever,
+                is_long: opens.is_long,
+                acquired: opens.opened,
+                matched: VecDeque::new(),
+                free: VecDeque::new(),
+            });
+            self.lots_ever += 1;
+        }
+        let lot = &mut lots[at];
         for run in runs {
             if run.is_matched() {
                 let at = lot.matched.partition_point(|other| other.matched < run.matched);
@@ -194,14 +253,33 @@ impl Holdings {
                 lot.free.push_back(run);
             }
         }
+        lot.serial
     }
 
-    pub(super) fn close(&mut self, position: u32, origin: TradeHash) {
-        self.lots.remove(&(position, origin));
+    /// The step is over: lots of these identities that are empty are gone.
+    pub(super) fn sweep(&mut self, position: u32, origins: impl Iterator<Item = TradeHash>) {
+        for origin in origins {
+            let Some(lots) = self.lots.get_mut(&(position, origin)) else { continue };
+            lots.retain(|lot| !lot.is_empty());
+            if lots.is_empty() {
+                self.lots.remove(&(position, origin));
+            }
+        }
     }
 
-    /// All open lots, by position and origin.
-    pub(super) fn lots(&self) -> impl Iterator<Item = ((u32, TradeHash), &Lot)> {
-        self.lots.iter().map(|(key, lot)| (*key, lot))
+    /// All open lots, by position and origin, with their number among those of one identity.
+    pub(super) fn lots(&self) -> impl Iterator<Item = (u32, LotName, &Lot)> {
+        let named = |(&(position, origin), lots)| {
+            (0..).zip(lots).map(move |(nth, lot)| (position, LotName { origin, nth }, lot))
+        };
+        self.lots.iter().flat_map(named)
     }
+}
+
+/// Where a lot of the walk is found, whatever closes beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LotHome {
+    pub position: u32,
+    pub origin: TradeHash,
+    pub serial: u32,
 }

@@ -1,21 +1,22 @@
 //! What was opened and what will be: which units may still replace others, found in order of opening.
 //!
-//! An opening that has no free unit left never has one again, so each list skips it for good: a window full of
-//! used openings costs nothing.
+//! Moves divide the units of an opening into *parts*, one for each lot in which free units of it are; a part stands in the
+//! lists of where it is. One that has no free unit left never has one again and leaves its lists: a window full of used
+//! openings costs nothing.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use super::holding::Run;
-use super::{Opened, Step, What};
+use super::holding::{LotHome, Run, SPENT};
+use super::{Home, Opened, Step, What};
 use crate::date::Date;
 use crate::id::{NameId, TradeHash};
 
 /// Where replacements of one loss may be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
-    /// The position of the loss.
-    pub position: u32,
+    /// Account and security of the loss.
+    pub home: Home,
     /// Whose accounts count too.
     pub taxpayer: Option<NameId>,
     pub is_long: bool,
@@ -26,10 +27,11 @@ pub(super) struct Scope {
     pub but: u32,
 }
 
-/// Units of one opening that can replace.
+/// Units of one opening, in one lot, that can replace.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found {
     pub opening: u32,
+    pub part: u32,
     /// Its units, as it counts them.
     pub units_e8: i64,
     /// The units sold that they replace, as those were counted.
@@ -38,118 +40,102 @@ pub(super) struct Found {
 
 #[derive(Debug)]
 struct Opening {
-    position: u32,
     cause: TradeHash,
     opens: Opened,
     /// Its step.
     place: usize,
-    /// Units that may still replace: all of them before it is opened, those that are still there after.
-    free_e8: i64,
     is_open: bool,
     /// Units that replaced others before they were opened.
     matched: Vec<Run>,
-    /// Where it stands in the lists of its position and of its taxpayer.
-    rows: [(usize, usize); 2],
 }
 
-/// Openings of one position or taxpayer and side, by date and place.
-#[derive(Debug, Default)]
-struct Row {
-    openings: Vec<u32>,
-    /// For each place the first one from there on that may have free units; shortened as it is walked.
-    next: Vec<u32>,
+/// Free units of one opening in one lot.
+#[derive(Debug)]
+struct Part {
+    opening: u32,
+    /// Units that may still replace: all of them before the opening, those that are still there after.
+    free_e8: i64,
+    lot: LotHome,
+    /// The lists in which it stands.
+    rows: [Whose; 2],
 }
 
-impl Row {
-    fn next(&mut self, from: usize) -> usize {
-        let mut end = from;
-        while self.next[end] as usize != end {
-            end = self.next[end] as usize;
-        }
-        let mut at = from;
-        while at != end {
-            let next = self.next[at] as usize;
-            self.next[at] = end as u32;
-            at = next;
-        }
-        end
+/// Whose openings a list holds, of one security and side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Account(u32, u32, bool),
+    Taxpayer(NameId, u32, bool),
+}
+
+/// Whose free units are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    pub home: Home,
+    pub taxpayer: NameId,
+}
+
+impl Owner {
+    fn rows(&self, is_long: bool) -> [Whose; 2] {
+        let Home { account, security } = self.home;
+        [Whose::Account(account, security, is_long), Whose::Taxpayer(self.taxpayer, security, is_long)]
     }
 }
 
-/// Whose openings a list holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Whose {
-    Position(u32, bool),
-    Taxpayer(NameId, bool),
-}
-
-/// All openings of an instrument.
-#[derive(Debug)]
+/// All openings of the walk.
+#[derive(Debug, Default)]
 pub(super) struct Openings {
     openings: Vec<Opening>,
-    rows: Vec<Row>,
-    by_whom: BTreeMap<Whose, usize>,
-    /// Place, numerator and denominator of each split.
-    splits: Vec<(usize, u32, u32)>,
+    /// The first part of each opening has its number; those that moved stand behind, in the order of their arrivals.
+    parts: Vec<Part>,
+    /// Date, opening and part of all that have free units.
+    rows: BTreeMap<Whose, BTreeSet<(Date, u32, u32)>>,
+    /// Place, security, numerator and denominator of each split.
+    splits: Vec<(usize, u32, u32, u32)>,
 }
 
 impl Openings {
     /// The openings of the steps, numbered in their order.
-    pub(super) fn of(steps: &[Step]) -> Self {
-        let mut found = Self { openings: Vec::new(), rows: Vec::new(), by_whom: BTreeMap::new(), splits: Vec::new() };
-        let mut members: Vec<Vec<(Date, u32)>> = Vec::new();
+    pub(super) fn of(steps: &[Step], home: impl Fn(u32) -> Home) -> Self {
+        let mut found = Self::default();
         for (place, step) in steps.iter().enumerate() {
             match &step.what {
-                What::Split { numerator, denominator } => found.splits.push((place, *numerator, *denominator)),
+                What::Split { security, numerator, denominator } => {
+                    found.splits.push((place, *security, *numerator, *denominator));
+                }
                 What::Booked(booked) => {
                     let Some(opens) = booked.opened else { continue };
-                    let id = found.openings.len() as u32;
-                    let whose = [
-                        Whose::Position(step.position, opens.is_long),
-                        Whose::Taxpayer(booked.taxpayer, opens.is_long),
-                    ];
-                    let rows = whose.map(|whose| {
-                        let new = members.len();
-                        let row = *found.by_whom.entry(whose).or_insert(new);
-                        if row == new {
-                            members.push(Vec::new());
-                        }
-                        members[row].push((opens.opened, id));
-                        (row, 0)
-                    });
-                    found.openings.push(Opening {
-                        position: step.position,
-                        cause: booked.cause,
-                        opens,
-                        place,
-                        free_e8: opens.quantity_e8,
-                        is_open: false,
-                        matched: Vec::new(),
-                        rows,
-                    });
+                    let opening = found.openings.len() as u32;
+                    let (cause, matched) = (booked.cause, Vec::new());
+                    found.openings.push(Opening { cause, opens, place, is_open: false, matched });
+                    let owner = Owner { home: home(step.position), taxpayer: booked.taxpayer };
+                    let lot = LotHome { position: step.position, origin: opens.lot, serial: u32::MAX };
+                    found.add(opening, opens.quantity_e8, lot, owner);
                 }
-                What::Scaled(_) | What::Struck { .. } => {}
+                _ => {}
             }
-        }
-        for (row, mut members) in members.into_iter().enumerate() {
-            members.sort_unstable();
-            for (at, (_, id)) in members.iter().enumerate() {
-                let rows = &mut found.openings[*id as usize].rows;
-                let mine = if rows[0].0 == row { 0 } else { 1 };
-                rows[mine].1 = at;
-            }
-            found.rows.push(Row {
-                openings: members.iter().map(|member| member.1).collect(),
-                next: (0..=members.len() as u32).collect(),
-            });
         }
         found
     }
 
-    /// Position and lot of an opening.
-    pub(super) fn which(&self, opening: u32) -> (u32, Opened) {
-        let opening = &self.openings[opening as usize];
-        (opening.position, opening.opens)
+    /// Free units in a lot.
+    fn add(&mut self, opening: u32, free_e8: i64, lot: LotHome, owner: Owner) -> u32 {
+        let opens = self.openings[opening as usize].opens;
+        let (rows, part) = (owner.rows(opens.is_long), self.parts.len() as u32);
+        for row in rows {
+            self.rows.entry(row).or_default().insert((opens.opened, opening, part));
+        }
+        self.parts.push(Part { opening, free_e8, lot, rows });
+        part
+    }
+
+    /// Free units of an opening have arrived in a lot, where this owner has them from now on.
+    pub(super) fn arrive(&mut self, run: &mut Run, lot: LotHome, owner: Owner) {
+        run.part = self.add(run.opening, run.quantity_e8, lot, owner);
+    }
+
+    /// Where the units of a part are, or will be opened.
+    pub(super) fn lot_of(&self, part: u32) -> LotHome {
+        self.parts[part as usize].lot
     }
 
     /// The trade behind an opening.
@@ -162,22 +148,29 @@ impl Openings {
         let opening = &mut self.openings[id as usize];
         opening.is_open = true;
         let mut runs = core::mem::take(&mut opening.matched);
-        if opening.free_e8 > 0 {
-            let quantity_e8 = opening.free_e8;
-            runs.push(Run { opening: id, matched: 0, quantity_e8, addition_e16: 0, tacked_days: 0 });
+        let quantity_e8 = self.parts[id as usize].free_e8;
+        if quantity_e8 > 0 {
+            runs.push(Run { opening: id, part: id, matched: 0, quantity_e8, addition_e16: 0, tacked_days: 0 });
         }
         runs
     }
 
-    /// Free units left their lot.
-    pub(super) fn leave(&mut self, id: u32, quantity_e8: i64) {
-        let free_e8 = self.openings[id as usize].free_e8 - quantity_e8;
-        self.set_free(id, free_e8);
+    /// The lot that the opening's units are in.
+    pub(super) fn opened_in(&mut self, id: u32, serial: u32) {
+        self.parts[id as usize].lot.serial = serial;
     }
 
-    /// Units of the run's opening replace others. Whether they are open already; else they wait here.
+    /// Free units left their lot.
+    pub(super) fn leave(&mut self, part: u32, quantity_e8: i64) {
+        if part != SPENT {
+            let free_e8 = self.parts[part as usize].free_e8 - quantity_e8;
+            self.set_free(part, free_e8);
+        }
+    }
+
+    /// Units of the run's part replace others. Whether they are open already; else they wait here.
     pub(super) fn serve(&mut self, run: &Run) -> bool {
-        self.leave(run.opening, run.quantity_e8);
+        self.leave(run.part, run.quantity_e8);
         let opening = &mut self.openings[run.opening as usize];
         if !opening.is_open {
             opening.matched.push(*run);
@@ -188,41 +181,44 @@ impl Openings {
     /// So many units may still replace.
     pub(super) fn set_free(&mut self, id: u32, free_e8: i64) {
         assert!(free_e8 >= 0, "no unit replaces twice");
-        let opening = &mut self.openings[id as usize];
-        opening.free_e8 = free_e8;
+        if id == SPENT {
+            return;
+        }
+        let part = &mut self.parts[id as usize];
+        part.free_e8 = free_e8;
         if free_e8 == 0 {
-            for (row, at) in opening.rows {
-                self.rows[row].next[at] = at as u32 + 1;
+            let date = self.openings[part.opening as usize].opens.opened;
+            for row in part.rows {
+                if let Some(row) = self.rows.get_mut(&row) {
+                    row.remove(&(date, part.opening, id));
+                }
             }
         }
     }
 
     /// Units that replace `quantity_e8` units sold by the step at `place`, in order of opening.
-    pub(super) fn replacements(&mut self, scope: &Scope, place: usize, quantity_e8: i64) -> Vec<Found> {
-        let of_position = self.by_whom.get(&Whose::Position(scope.position, scope.is_long)).copied();
-        let of_taxpayer =
-            scope.taxpayer.and_then(|whose| self.by_whom.get(&Whose::Taxpayer(whose, scope.is_long)).copied());
-        let mut cursors = [self.cursor(of_position, scope), self.cursor(of_taxpayer, scope)];
+    pub(super) fn replacements(&self, scope: &Scope, place: usize, quantity_e8: i64) -> Vec<Found> {
+        let Home { account, security } = scope.home;
+        let of_account = Some(Whose::Account(account, security, scope.is_long));
+        let of_taxpayer = scope.taxpayer.map(|whose| Whose::Taxpayer(whose, security, scope.is_long));
+        let window = (scope.from, 0, 0)..=(scope.until, u32::MAX, u32::MAX);
+        let mut cursors = [of_account, of_taxpayer].map(|whose| {
+            let row = whose.and_then(|whose| self.rows.get(&whose));
+            row.map(|row| row.range(window.clone()).copied()).into_iter().flatten().peekable()
+        });
         let mut found = Vec::new();
         let mut left = quantity_e8;
         while left > 0 {
-            let heads = cursors.map(|cursor| self.head(cursor, scope));
-            let Some((_, id)) = heads.into_iter().flatten().min() else { break };
-            for (cursor, head) in cursors.iter_mut().zip(heads) {
-                // The same opening may stand in both lists.
-                if let (Some((_, at)), Some((_, standing))) = (cursor.as_mut(), head)
-                    && standing == id
-                {
-                    *at += 1;
-                }
+            let heads = [cursors[0].peek().copied(), cursors[1].peek().copied()];
+            let Some(first) = heads.into_iter().flatten().min() else { break };
+            // The same units may stand in both lists.
+            for cursor in &mut cursors {
+                cursor.next_if_eq(&first);
             }
-            for (row, at) in cursors.iter_mut().flatten() {
-                *at = self.rows[*row].next(*at);
-            }
-            if id == scope.but {
+            if first.1 == scope.but {
                 continue;
             }
-            if let Some(fitting) = self.fit(id, place, left) {
+            if let Some(fitting) = self.fit(first.2, place, security, left) {
                 left -= fitting.sold_e8;
                 found.push(fitting);
             }
@@ -230,40 +226,27 @@ impl Openings {
         found
     }
 
-    /// List and place of the first opening of the window.
-    fn cursor(&mut self, row: Option<usize>, scope: &Scope) -> Option<(usize, usize)> {
-        let row = row?;
-        let openings = &self.openings;
-        let from = self.rows[row].openings.partition_point(|id| openings[*id as usize].opens.opened < scope.from);
-        Some((row, self.rows[row].next(from)))
-    }
-
-    /// Date and number of the opening at a cursor, if it is in the window.
-    fn head(&self, cursor: Option<(usize, usize)>, scope: &Scope) -> Option<(Date, u32)> {
-        let (row, at) = cursor?;
-        let id = *self.rows[row].openings.get(at)?;
-        let date = self.openings[id as usize].opens.opened;
-        (date <= scope.until).then_some((date, id))
-    }
-
-    /// How many units of an opening replace how many of those sold.
-    fn fit(&self, id: u32, place: usize, sold_e8: i64) -> Option<Found> {
-        let opening = &self.openings[id as usize];
+    /// How many units of a part replace how many of those sold.
+    fn fit(&self, id: u32, place: usize, security: u32, sold_e8: i64) -> Option<Found> {
+        let part = &self.parts[id as usize];
+        let opening = &self.openings[part.opening as usize];
         // Those that are open are counted as the units sold are.
-        let between = |split: &&(usize, u32, u32)| !opening.is_open && place < split.0 && split.0 < opening.place;
+        let between = |split: &&(usize, u32, u32, u32)| {
+            !opening.is_open && split.1 == security && place < split.0 && split.0 < opening.place
+        };
         let (mut wanted_e8, mut backward) = (sold_e8, Vec::new());
-        for (_, numerator, denominator) in self.splits.iter().filter(between) {
+        for (_, _, numerator, denominator) in self.splits.iter().filter(between) {
             wanted_e8 = scaled(wanted_e8, *numerator, *denominator);
             backward.push((*denominator, *numerator));
         }
-        let units_e8 = wanted_e8.min(opening.free_e8);
+        let units_e8 = wanted_e8.min(part.free_e8);
         let sold_e8 = if units_e8 == wanted_e8 {
             sold_e8
         } else {
             let same = backward.iter().rev().fold(units_e8, |units_e8, (of, by)| scaled(units_e8, *of, *by));
             same.min(sold_e8)
         };
-        (units_e8 > 0 && sold_e8 > 0).then_some(Found { opening: id, units_e8, sold_e8 })
+        (units_e8 > 0 && sold_e8 > 0).then_some(Found { opening: part.opening, part: id, units_e8, sold_e8 })
     }
 }
 

@@ -3,12 +3,12 @@
 //! Published ones name their source. Golden files of two public calculators are given beside the publications where they
 //! say more; where this book decides otherwise the reason stands there.
 
-mod rig;
+pub(super) mod rig;
 
 use alloc::vec::Vec;
 
 use super::*;
-use rig::{check, steps};
+use rig::{check, own, steps};
 
 #[test]
 fn publications() {
@@ -418,10 +418,10 @@ fn a_view_that_is_not_to_be_had() {
         other => panic!("{other:?}"),
     };
     realize(&mut history, 1, -max);
-    assert_eq!(walk(&history), Err(WashError::Overflow), "an addition of all there is, and a loss behind it");
+    assert_eq!(walk(&history, own), Err(WashError::Overflow), "an addition of all there is, and a loss behind it");
     realize(&mut history, 3, max);
-    let view = walk(&history).expect("in range");
+    let view = walk(&history, own).expect("in range");
     assert_eq!(view.totals[&u32::from(b'A')].disallowed_e16, max);
     history.remove(2);
-    assert_eq!(walk(&history), Err(WashError::Misfit), "a lot that was never opened");
+    assert_eq!(walk(&history, own), Err(WashError::Misfit), "a lot that was never opened");
 }

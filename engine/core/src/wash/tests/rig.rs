@@ -31,6 +31,16 @@ fn number(scaled: i128, decimals: usize) -> String {
     if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }
 
+/// The only lot of its identity.
+pub(in super::super) fn first(origin: TradeHash) -> LotName {
+    LotName { origin, nth: 0 }
+}
+
+/// Each position is an account of its own, and there is one security.
+pub(in super::super) fn own(position: u32) -> Home {
+    Home { account: position, security: 0 }
+}
+
 fn money(text: &str) -> Money {
     i128::from(parse_e8(text, false).expect("a number")) * i128::from(ONE_E8)
 }
@@ -91,7 +101,7 @@ pub(super) fn steps(history: &str) -> Vec<Step> {
                     let (cost, worth) = (share(held.3, part, held.2), share(value, part, left));
                     let realized_e16 = if held.5 { worth - cost } else { cost - worth };
                     let is_long_term = held.5 && held.4 <= until;
-                    booked.closed.push(Closed { lot: hash(lot), quantity_e8: part, realized_e16, is_long_term });
+                    booked.closed.push(Closed { lot: first(hash(lot)), quantity_e8: part, realized_e16, is_long_term });
                     (held.2, held.3) = (held.2 - part, held.3 - cost);
                     (left, value) = (left - part, value - worth);
                     if held.2 == 0 {
@@ -102,7 +112,7 @@ pub(super) fn steps(history: &str) -> Vec<Step> {
             }
             "split" => {
                 let (numerator, denominator) = (words[3].parse().expect("units"), words[4].parse().expect("units"));
-                steps.push(Step { position: 0, date: when, what: What::Split { numerator, denominator } });
+                steps.push(Step { position: 0, date: when, what: What::Split { security: 0, numerator, denominator } });
                 let mut positions: Vec<u32> = lots.iter().map(|lot| lot.0).collect();
                 positions.dedup();
                 for position in positions {
@@ -113,7 +123,7 @@ pub(super) fn steps(history: &str) -> Vec<Step> {
                         let now = (until * i128::from(numerator) / i128::from(denominator)) as i64;
                         lot.2 = now - reached;
                         reached = now;
-                        scaled.push((lot.1, lot.2));
+                        scaled.push((first(lot.1), lot.2));
                     }
                     steps.push(Step { position, date: when, what: What::Scaled(scaled) });
                 }
@@ -126,7 +136,7 @@ pub(super) fn steps(history: &str) -> Vec<Step> {
                     let cost = i128::from(lot.2) * (amount / i128::from(ONE_E8));
                     let realized_e16 = if lot.5 { cost - lot.3 } else { lot.3 - cost };
                     let is_long_term = lot.5 && lot.4 <= until;
-                    struck.push(Closed { lot: lot.1, quantity_e8: lot.2, realized_e16, is_long_term });
+                    struck.push(Closed { lot: first(lot.1), quantity_e8: lot.2, realized_e16, is_long_term });
                     lot.3 = cost;
                 }
                 steps.push(Step { position, date: when, what: What::Struck { long_term_until: until, lots: struck } });
@@ -166,7 +176,7 @@ fn rendered(view: &View) -> Vec<String> {
                 format!("{} +{} {days}d", units(piece.quantity_e8), number(piece.addition_e16, 16))
             })
             .collect();
-        lines.push(format!("lot {}: {}", name(*lot), pieces.join(", ")));
+        lines.push(format!("lot {}: {}", name(lot.origin), pieces.join(", ")));
     }
     for (position, totals) in &view.totals {
         let [disallowed, recognized, carried, long] =
@@ -179,7 +189,7 @@ fn rendered(view: &View) -> Vec<String> {
 }
 
 pub(super) fn check(source: &str, history: &str, expected: &str) {
-    let view = walk(&steps(history)).expect("a view");
+    let view = walk(&steps(history), own).expect("a view");
     let expected: Vec<String> =
         expected.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| line.to_string()).collect();
     assert_eq!(rendered(&view), expected, "{source}\n{history}");
