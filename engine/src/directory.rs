@@ -85,12 +85,14 @@ impl Directory {
     }
 
     /// How many names of a class there are.
-    pub(crate) fn len(&self, class: NameClass) -> usize {
+    #[must_use]
+    pub fn len(&self, class: NameClass) -> usize {
         self.hashes[class as usize].read().len()
     }
 
-    /// The names of a class, by number.
-    pub(crate) fn texts(&self, class: NameClass) -> Vec<Box<str>> {
+    /// The names of a class, by number. Sorts them all: not for every use of a name.
+    #[must_use]
+    pub fn texts(&self, class: NameClass) -> Vec<Box<str>> {
         let mut named: Vec<_> =
             self.maps[class as usize].iter().map(|entry| (*entry.value(), entry.key().clone())).collect();
         named.sort_unstable();

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod client;
 pub mod coldpath;
 pub mod config;
+mod event;
 pub mod exit;
 pub mod fix;
 pub mod gate;

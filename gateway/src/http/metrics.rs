@@ -180,6 +180,7 @@ fn followers(page: &mut Page, state: &HttpState) {
     let help = "Positions that cannot be reconciled without a person.";
     page.gauge("lotbook_dead_letters", help, state.coldpath.dead_letters().len() as u64);
     super::coldpath::metrics(page, state);
+    page.gauge("lotbook_streams", "Clients that hear events as they become durable.", state.streams.open() as u64);
     let help = "Records that the last start applied from the log.";
     page.gauge("lotbook_recovery_records", help, state.report.records);
     let took_ns = u64::try_from(state.report.took.as_nanos()).unwrap_or(u64::MAX);

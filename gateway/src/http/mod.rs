@@ -12,6 +12,7 @@ mod past;
 mod positions;
 mod problem;
 mod retention;
+mod stream;
 
 use std::fmt;
 use std::io;
@@ -31,6 +32,8 @@ use lotbook_engine::{Directory, Host, ReadModel};
 use lotbook_wal::Log;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
+
+use stream::Streams;
 
 pub use amendments::Operator;
 pub use health::Health;
@@ -69,6 +72,7 @@ pub struct HttpState {
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
     /// The way of an operator's commands; without it they are refused.
     pub operator: Option<Arc<Operator>>,
+    streams: Arc<Streams>,
 }
 
 impl HttpState {
@@ -88,6 +92,7 @@ impl HttpState {
             report: Arc::new(host.report().clone()),
             health,
             operator: None,
+            streams: Arc::default(),
         }
     }
 
@@ -123,6 +128,7 @@ pub struct HttpServer {
 #[derive(Debug)]
 struct Running {
     runtime: Runtime,
+    streams: Arc<Streams>,
     stop: oneshot::Sender<()>,
     done: oneshot::Receiver<()>,
 }
@@ -148,6 +154,7 @@ pub fn serve(listen: SocketAddr, state: HttpState) -> io::Result<HttpServer> {
         .build()?;
     let (stop, stopped) = oneshot::channel();
     let (finished, done) = oneshot::channel();
+    let streams = state.streams.clone();
     let app = router(state);
     let listener = {
         let _inside = runtime.enter();
@@ -163,7 +170,7 @@ pub fn serve(listen: SocketAddr, state: HttpState) -> io::Result<HttpServer> {
         }
         let _ = finished.send(());
     });
-    Ok(HttpServer { local_addr, running: Some(Running { runtime, stop, done }) })
+    Ok(HttpServer { local_addr, running: Some(Running { runtime, streams, stop, done }) })
 }
 
 impl HttpServer {
@@ -174,7 +181,8 @@ impl HttpServer {
     }
 
     fn end(&mut self) {
-        let Some(Running { runtime, stop, done }) = self.running.take() else { return };
+        let Some(Running { runtime, streams, stop, done }) = self.running.take() else { return };
+        streams.stop();
         let _ = stop.send(());
         // An idle connection is closed at once; one that never ends is cut with the runtime.
         let _ = runtime.block_on(async { tokio::time::timeout(STOP_PATIENCE, done).await });
@@ -199,6 +207,7 @@ fn router(state: HttpState) -> Router {
         .route("/v1/positions", get(positions::list))
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
         .route("/v1/coldpath", get(coldpath::show).post(coldpath::command))
+        .route("/v1/stream", get(stream::open))
         .route("/v1/amendments/held", get(amendments::held))
         .route("/v1/resolutions", post(amendments::resolution))
         .layer(DefaultBodyLimit::max(amendments::BODY_BYTES_MAX))

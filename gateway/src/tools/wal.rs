@@ -5,7 +5,6 @@
 //! of corrections are in `side`) or a log directory itself.
 
 mod dump;
-mod event;
 mod history;
 mod inspect;
 mod repair;

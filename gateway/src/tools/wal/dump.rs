@@ -16,10 +16,10 @@ use lotbook_core::event::Event;
 use lotbook_core::outcome::Outcome;
 use lotbook_wal::{ReadOnlyLog, RecordBuffer, RecordHeader};
 
-use super::event::{correlation_of, kind_word, occurred_at_ns, position_of};
 use super::history::{self, History};
 use super::{Steps, Target, WalError, failed, open, targets};
 use crate::cli::{ExitCode, PositionName, WalDumpArgs};
+use crate::event::{correlation_of, kind_word, occurred_at_ns, position_of};
 
 pub(super) fn run(args: &WalDumpArgs, out: &mut dyn Write) -> Result<ExitCode, WalError> {
     // Of a data directory the main log; the side log is a directory of its own to ask for.

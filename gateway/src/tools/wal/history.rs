@@ -14,9 +14,9 @@ use lotbook_core::id::NameId;
 use lotbook_engine::checkpoint::{self, Read, State};
 use lotbook_wal::{From, NO_ADDRESS, ReadError, ReadOnlyLog, RecordBuffer};
 
-use super::event::{moved_position, position_of};
 use super::{Target, WalError, checkpoints_dir, failed};
 use crate::cli::{PositionName, WalDumpArgs};
+use crate::event::{moved_position, position_of};
 
 /// Trade ids that a checkpoint may hold to be used here; with more, the log is read.
 const TRADE_IDS_MAX: usize = 1 << 22;

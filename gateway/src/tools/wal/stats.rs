@@ -9,9 +9,9 @@ use lotbook_core::codec::Decoder;
 use lotbook_wal::{EpochStart, KIND_EPOCH_START, RecordHeader};
 use serde::Serialize;
 
-use super::event::occurred_at_ns;
 use super::{Steps, Target, WalError, bytes, failed, open, targets};
 use crate::cli::{ExitCode, WalStatsArgs};
+use crate::event::occurred_at_ns;
 
 /// Rows of rates that are chosen for.
 const ROWS_WANTED: usize = 60;

@@ -19,10 +19,10 @@ use lotbook_wal::{
 };
 use serde::Serialize;
 
-use super::event::moved_position;
 use super::inspect::CursorRow;
 use super::{Target, WalError, bar, bytes, failed, open, targets};
 use crate::cli::{ExitCode, WalDirArgs};
+use crate::event::moved_position;
 
 /// Findings that are listed; the rest is counted.
 const LISTED_MAX: usize = 20;

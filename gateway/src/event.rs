@@ -1,16 +1,16 @@
-//! What the commands ask of an event, whichever it is: when, whose, which position.
+//! What tools and streams ask of an event, whichever it is: when, whose, which position.
 
 use lotbook_core::codec::kind;
 use lotbook_core::event::{Class, Event, Reason};
 use lotbook_core::id::NameId;
 
 /// When the shard decided it, UTC nanoseconds; 0 where no door stamped it.
-pub(super) fn occurred_at_ns(event: &Event<'_>) -> i64 {
+pub(crate) fn occurred_at_ns(event: &Event<'_>) -> i64 {
     event.origin().occurred_at_ns
 }
 
 /// Account and instrument of the position that it is about.
-pub(super) fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
+pub(crate) fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
     match event {
         Event::Trade(trade) => Some((trade.input.account, trade.input.instrument)),
         Event::Taken(taken) => Some((taken.account, taken.instrument)),
@@ -24,7 +24,7 @@ pub(super) fn position_of(event: &Event<'_>) -> Option<(NameId, NameId)> {
 }
 
 /// Number of the position in whose chain it is a link: the next event of that position names it. `None` for what changes no position.
-pub(super) fn moved_position(event: &Event<'_>) -> Option<u32> {
+pub(crate) fn moved_position(event: &Event<'_>) -> Option<u32> {
     match event {
         Event::Trade(trade) => trade.class.is_a_version().then_some(trade.position),
         Event::Amended(amend) => (amend.class == Class::Provisional).then_some(amend.position),
@@ -37,7 +37,7 @@ pub(super) fn moved_position(event: &Event<'_>) -> Option<u32> {
 }
 
 /// The sender's correlation id.
-pub(super) fn correlation_of<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
+pub(crate) fn correlation_of<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
     match event {
         Event::Trade(trade) => Some(trade.input.correlation.as_bytes()),
         Event::Amended(amend) => Some(amend.input.correlation.as_bytes()),
@@ -48,7 +48,7 @@ pub(super) fn correlation_of<'a>(event: &'a Event<'_>) -> Option<&'a [u8]> {
 }
 
 /// The word of `--kind` for a kind.
-pub(super) fn kind_word(kind: u16) -> &'static str {
+pub(crate) fn kind_word(kind: u16) -> &'static str {
     match kind {
         kind::DEFINED => "defined",
         kind::INSTRUMENT => "instrument",
