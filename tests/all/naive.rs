@@ -19,6 +19,7 @@ mod washes;
 mod whole;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lotbook_perf::rng::Rng;
 use lotbook_tests::naive::actions::{Action, Kind};
@@ -37,6 +38,7 @@ use whole::Pace;
 type Seen = BTreeMap<&'static str, usize>;
 
 const EVENTS: usize = 400;
+const METHODS: [Method; 6] = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
 
 /// Both books along a history.
 fn agree(history: &[Step]) -> Result<Seen, String> {
@@ -50,23 +52,27 @@ fn agree(history: &[Step]) -> Result<Seen, String> {
     Ok(both.seen)
 }
 
+/// The seeds of a comparison. `LOTBOOK_SEEDS=FROM..UNTIL` takes a piece of the long form.
+fn seeds(short: u64, long: u64) -> Range<u64> {
+    let Ok(piece) = std::env::var("LOTBOOK_SEEDS") else { return 0..if long_form() { long } else { short } };
+    let ends = piece.split_once("..").and_then(|(from, until)| Some((from.parse().ok()?, until.parse().ok()?)));
+    let (from, until) = ends.expect("LOTBOOK_SEEDS=FROM..UNTIL");
+    from..long.min(until)
+}
+
+fn add(seen: &mut Seen, of: Seen) {
+    of.into_iter().for_each(|(what, count)| *seen.entry(what).or_default() += count);
+}
+
 fn histories(method: Method, stream: u64) {
-    let events_wanted = if long_form() { 1_700_000 } else { 100_000 };
-    let (mut events, mut seed, mut seen) = (0, 0, Seen::new());
-    while events < events_wanted {
-        for flavour in FLAVOURS {
-            for in_order in [true, false] {
-                let history = Draw::new(Rng::new(seed, stream), flavour, in_order).history(method, EVENTS);
-                events += history.len();
-                let name = format!("{method:?} {flavour:?} seed {seed} in order {in_order}");
-                for (what, count) in hold(&name, &history, agree) {
-                    *seen.entry(what).or_default() += count;
-                }
-                seed += 1;
-            }
-        }
+    let (mut events, mut seen, seeds) = (0, Seen::new(), seeds(252, 4_260));
+    for seed in seeds.clone() {
+        let (flavour, in_order) = (FLAVOURS[seed as usize / 2 % 3], seed % 2 == 0);
+        let history = Draw::new(Rng::new(seed, stream), flavour, in_order).history(method, EVENTS);
+        events += history.len();
+        add(&mut seen, hold(&format!("{method:?} {flavour:?} seed {seed} in order {in_order}"), &history, agree));
     }
-    println!("{method:?}: {events} events in {seed} histories: {seen:?}");
+    println!("{method:?}: {events} events in histories {seeds:?}: {seen:?}");
 }
 
 #[test]
@@ -103,36 +109,30 @@ fn the_model_agrees_least_tax() {
 #[test]
 fn the_model_agrees_on_many_lots() {
     let methods = [Method::Average, Method::Hifo, Method::MinTax, Method::Average, Method::Lifo, Method::Lofo];
-    let (mut events, mut most) = (0, 0);
-    for seed in 0..if long_form() { 3_000 } else { 12 } {
+    let (mut events, mut most, seeds) = (0, 0, seeds(12, 3_000));
+    for seed in seeds.clone() {
         let method = methods[seed as usize % methods.len()];
         let history = Draw::new(Rng::new(seed, 30), FLAVOURS[seed as usize % 2], true).many(method, 900);
         events += history.len();
         let seen = hold(&format!("many lots {method:?} seed {seed}"), &history, agree);
         most = most.max(seen["opened"]);
     }
-    println!("many lots: {events} events, up to {most} lots opened");
+    println!("many lots: {events} events in histories {seeds:?}, up to {most} lots opened");
     assert!(most > 400, "{most} lots at most");
 }
 
 /// Positions on which actions and resets take place, by the replay alone.
 #[test]
 fn the_model_agrees_on_actions() {
-    let events_wanted = if long_form() { 2_000_000 } else { 100_000 };
-    let methods = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
-    let (mut events, mut seed, mut seen) = (0, 0, Seen::new());
-    while events < events_wanted {
-        for (method, flavour) in methods.into_iter().flat_map(|method| FLAVOURS.map(|flavour| (method, flavour))) {
-            let len = [12, 40, 120][seed as usize % 3];
-            let history = Draw::new(Rng::new(seed, 7), flavour, false).position(method, len);
-            events += history.len();
-            for (what, count) in hold(&format!("{method:?} {flavour:?} seed {seed}"), &history, replays::agree) {
-                *seen.entry(what).or_default() += count;
-            }
-            seed += 1;
-        }
+    let (mut events, mut seen, seeds) = (0, Seen::new(), seeds(1_746, 35_000));
+    for seed in seeds.clone() {
+        let (method, flavour) = (METHODS[seed as usize / 3 % 6], FLAVOURS[seed as usize % 3]);
+        let len = [12, 40, 120][seed as usize % 3];
+        let history = Draw::new(Rng::new(seed, 7), flavour, false).position(method, len);
+        events += history.len();
+        add(&mut seen, hold(&format!("{method:?} {flavour:?} seed {seed}"), &history, replays::agree));
     }
-    println!("actions: {events} events in {seed} histories: {seen:?}");
+    println!("actions: {events} events in histories {seeds:?}: {seen:?}");
 }
 
 /// Histories that differed once, as they were left by the shrinker.
@@ -181,41 +181,33 @@ fn what_differed_once() {
 
 /// Whole hosts: lots move between positions, everything comes in any order and is amended, processes die in between.
 fn whole_worlds(name: &str, pace: Pace, crashes: bool, (short, long): (u64, u64), stream: u64) {
-    let methods = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
-    let (mut events, mut seen) = (0, Seen::new());
-    let histories = if long_form() { long } else { short };
-    for seed in 0..histories {
-        let (method, flavour) = (methods[seed as usize % methods.len()], FLAVOURS[seed as usize / 6 % 2]);
+    let (mut events, mut seen, seeds) = (0, Seen::new(), seeds(short, long));
+    for seed in seeds.clone() {
+        let (method, flavour) = (METHODS[seed as usize % METHODS.len()], FLAVOURS[seed as usize / 6 % 2]);
         let len = [12, 40, 120][seed as usize / 12 % 3];
         let history = DrawWorld::new(Draw::new(Rng::new(seed, stream), flavour, false)).history(method, len);
         events += history.len();
         let crashes = crashes.then_some(seed);
         let check = |history: &[Step]| whole::agree(history, pace, crashes);
-        for (what, count) in hold(&format!("{name} {method:?} {flavour:?} seed {seed}"), &history, check) {
-            *seen.entry(what).or_default() += count;
-        }
+        add(&mut seen, hold(&format!("{name} {method:?} {flavour:?} seed {seed}"), &history, check));
     }
-    println!("{name}: {events} events in {histories} histories: {seen:?}");
+    println!("{name}: {events} events in histories {seeds:?}: {seen:?}");
 }
 
 /// Losses and purchases close to one another, in several accounts: rule 11.
 #[test]
 fn wash_sales_agree() {
-    let methods = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
-    let (mut events, mut seen) = (0, Seen::new());
-    let histories = if long_form() { 60_000 } else { 120 };
-    for seed in 0..histories {
-        let (method, flavour) = (methods[seed as usize % methods.len()], FLAVOURS[seed as usize / 6 % 2]);
+    let (mut events, mut seen, seeds) = (0, Seen::new(), seeds(120, 60_000));
+    for seed in seeds.clone() {
+        let (method, flavour) = (METHODS[seed as usize % METHODS.len()], FLAVOURS[seed as usize / 6 % 2]);
         let len = [16, 40, 90][seed as usize / 12 % 3];
         let history = wash_history(&mut Draw::new(Rng::new(seed, 12), flavour, false), method, len);
         events += history.len();
         let check = |history: &[Step]| whole::agree(history, Pace::Hasty, None);
-        for (what, count) in hold(&format!("wash {method:?} {flavour:?} seed {seed}"), &history, check) {
-            *seen.entry(what).or_default() += count;
-        }
+        add(&mut seen, hold(&format!("wash {method:?} {flavour:?} seed {seed}"), &history, check));
     }
-    println!("wash sales: {events} events in {histories} histories: {seen:?}");
-    assert!(seen["wash: losses"] > histories as usize && seen["wash: chains"] > 0);
+    println!("wash sales: {events} events in histories {seeds:?}: {seen:?}");
+    assert!(seen["wash: losses"] > seeds.count() && seen["wash: chains"] > 0);
 }
 
 #[test]

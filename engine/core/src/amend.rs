@@ -10,6 +10,7 @@ use crate::date::Date;
 use crate::digest;
 use crate::event::Reason;
 use crate::id::{NO_NAME, NameId, TradeHash, TradeId};
+use crate::limits::SPLIT_TERM_MAX;
 
 /// Execution time of an amendment that gave none: after all that have one.
 pub const NO_TIME: i64 = i64::MAX;
@@ -154,6 +155,14 @@ impl Changes {
         }
         if below(self.fx_to_base_e8(), 1) {
             return Err(Reason::BadRate);
+        }
+        // Each by itself, for a later correct may hide it until that is cancelled.
+        let no_term = |value: Option<u32>| value.is_some_and(|term| !(1..=SPLIT_TERM_MAX).contains(&term));
+        if no_term(self.numerator()) || no_term(self.denominator()) {
+            return Err(Reason::BadTerms);
+        }
+        if below(self.cash_e8(), 0) || below(self.cash_in_lieu_e8(), 0) {
+            return Err(Reason::BadPrice);
         }
         if self.effective_date() == Some(Date::NONE) {
             return Err(Reason::BadDate);

@@ -161,11 +161,11 @@ impl Book {
         if input.changes.contract().is_some_and(|contract| !self.contracts.is_known(contract)) {
             return Err(Reason::UnknownContract);
         }
-        let mut laid = held.input;
-        input.changes.lay_over_action(&mut laid);
-        laid.check()?;
         self.actions.admit(entry)?;
         let (_, after) = self.actions.effective(entry, Some(input));
+        if input.kind == AmendKind::Correct {
+            after.check()?;
+        }
         if self.is_action_locked(&held.input) || self.is_action_locked(&after) {
             return Err(Reason::PeriodLocked);
         }

@@ -116,6 +116,13 @@ impl DrawWorld {
             Kind::Reset { .. } => changes.price = Some(price),
             Kind::SymbolChange { .. } => changes.date = Some(date),
         }
+        if one_in(rng, 16) {
+            match rng.below(3) {
+                0 => of.denominator = Some(0),
+                1 => of.cash = Some(-1),
+                _ => of.cash_in_lieu = Some(-2),
+            }
+        }
         changes.date = if one_in(rng, 3) { Some(date) } else { changes.date };
         changes.fx_to_base = one_in(rng, 4).then_some(rate);
         changes.of_actions = (of != ActionChanges::default()).then_some(of);

@@ -229,3 +229,33 @@ fn a_split_that_leaves_nothing_behind_a_wash_sale() {
         ]);
     }
 }
+
+/// A spin-off that gives no unit at all does nothing, whatever the price of the lot that is held would be behind it: the
+/// second book named it passed over.
+#[test]
+fn a_spin_off_of_nothing() {
+    let terms = Terms { numerator: 1, denominator: 2, cash_in_lieu: None };
+    let priced = Trade { consideration: Some(1_000 * ONE), quantity: 1, ..trade("o", Side::Buy, 5) };
+    check(&[
+        Step::Instrument(0, Instrument { multiplier: 5, currency: None }),
+        Step::Trade(Trade { acquired: Some(day(2020, 1, 1)), ..priced }),
+        Step::Action(action("a", Kind::SpinOff { to: 1, terms, fraction: 0 }, 6)),
+    ]);
+}
+
+/// A correct that stands before another one was held to a form in which it had the last word: its date lay before the
+/// record date of the other, and it was refused.
+#[test]
+fn a_correct_of_an_action_below_another_one() {
+    let dividend = Kind::Dividend { cash: ONE, record_date: None };
+    let record = ActionChanges { record_date: Some(day(2024, 2, 12)), ..ActionChanges::default() };
+    let both = Changes { date: Some(day(2024, 2, 20)), of_actions: Some(record), ..Changes::default() };
+    let earlier = Changes { date: Some(day(2024, 2, 7)), ..Changes::default() };
+    let Step::Amend(first) = correct("c1", "a", earlier) else { unreachable!("an amendment") };
+    check(&[
+        Step::Trade(trade("b", Side::Buy, 5)),
+        Step::Action(action("a", dividend, 10)),
+        correct("c2", "a", both),
+        Step::Amend(Amendment { executed_at: Some(1), ..first }),
+    ]);
+}

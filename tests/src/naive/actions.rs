@@ -9,7 +9,7 @@ use super::numbers::{ONE, add, convert, fraction, money, small, sub, unit_price,
 use super::words::{BAD_DATE, BAD_PRICE, BAD_RATE, BAD_TERMS, Day, Id, Instrument, Name, Reason};
 
 /// Largest number of a split.
-const TERM_MAX: i128 = 1_000_000_000;
+pub(super) const TERM_MAX: i128 = 1_000_000_000;
 
 /// What an action does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

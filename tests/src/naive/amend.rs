@@ -1,10 +1,11 @@
 //! Cancels and corrects of the naive model (rule 9): which trades are in the history, and as what.
 
-use super::actions::{Action, Kind};
+use super::actions::{Action, Kind, TERM_MAX};
 use super::holding::end_of;
 use super::leading::Terms;
 use super::words::{
-    BAD_CONSIDERATION, BAD_FEES, BAD_PRICE, BAD_QUANTITY, BAD_RATE, Day, Id, Name, Reason, Side, Trade, TradeType,
+    BAD_CONSIDERATION, BAD_FEES, BAD_PRICE, BAD_QUANTITY, BAD_RATE, BAD_TERMS, Day, Id, Name, Reason, Side, Trade,
+    TradeType,
 };
 
 /// The terms of an action that a correct names, beside what trades have too.
@@ -54,18 +55,22 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The first value that no trade may have.
+    /// The first value that no trade, and no action, may have.
     ///
     /// # Errors
     /// As for a trade's form.
     pub fn form(&self) -> Result<(), Reason> {
         let below = |value: Option<i128>, least: i128| value.is_some_and(|value| value < least);
+        let terms = self.of_actions.unwrap_or_default();
+        let no_term = |value: Option<i128>| value.is_some_and(|term| !(1..=TERM_MAX).contains(&term));
         let checks = [
             (below(self.quantity, 1), BAD_QUANTITY),
             (below(self.price, 0), BAD_PRICE),
             (below(self.fees, 0), BAD_FEES),
             (below(self.consideration, 0), BAD_CONSIDERATION),
             (below(self.fx_to_base, 1), BAD_RATE),
+            (no_term(terms.numerator) || no_term(terms.denominator), BAD_TERMS),
+            (below(terms.cash, 0) || below(terms.cash_in_lieu, 0), BAD_PRICE),
         ];
         checks.into_iter().find(|check| check.0).map_or(Ok(()), |check| Err(check.1))
     }

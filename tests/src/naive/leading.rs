@@ -79,7 +79,10 @@ pub fn spin_off(
     rules: &Rules,
     instrument: &Instrument,
 ) -> Result<Figures, Reason> {
-    let before = book.clone();
+    if book.quantity().abs() * terms.numerator / terms.denominator == 0 {
+        // All new lots vanish: nothing happens.
+        return Ok(Figures::default());
+    }
     let mut gains = Gains::of(book, action, rules);
     let (mut held, mut given) = (0, 0);
     let mut new: Vec<Lot> = Vec::new();
@@ -99,11 +102,7 @@ pub fn spin_off(
         }
         given = until;
     }
-    let Some(last) = new.last_mut() else {
-        // All vanish: nothing happens.
-        *book = before;
-        return Ok(Figures::default());
-    };
+    let last = new.last_mut().expect("there are new units");
     (last.cost, last.base_cost) = (add(last.cost, cost)?, add(last.base_cost, base_cost)?);
     if let Some(price) = terms.cash_in_lieu {
         let mut part = given % ONE;
