@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lotbook_core::command::{Command, NameClass, Origin, TradeKind, TradeType};
+use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::date::Date;
 use lotbook_core::event::Class;
 use lotbook_core::id::{NameId, TradeId};
@@ -37,9 +37,9 @@ use super::message::{Message, MsgType};
 use super::session::{self, Consumed, Disconnect, Now, Persist, Resume, Session, SessionConfig};
 use super::store::RingStore;
 use super::trade::amend::{FixAmend, FixItem};
-use super::trade::{FixTrade, FixTradeType, Refusal, RefusalAnswer};
+use super::trade::{FixTrade, Refusal, RefusalAnswer};
 use crate::journal::{self, Journal, Known, SessionRef};
-use crate::resolver::{Resolver, TradeWords};
+use crate::resolver::Resolver;
 
 /// Connections at one time, logged on or not.
 pub const CONNECTIONS_MAX: usize = 1024;

@@ -142,6 +142,7 @@ macro_rules! codes {
 // Behind the macro, which they use.
 pub mod amend;
 pub mod settlement;
+mod words;
 
 use settlement::Settlement;
 

@@ -3,31 +3,31 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use lotbook_core::command::{TradeKind, TradeType};
 use lotbook_core::date::Date;
 use lotbook_core::limits::NAME_BYTES_MAX;
 
 use crate::fix::frame::{self, Framed};
 use crate::fix::message::{Message, MsgType, RejectReason, Tag};
 use crate::fix::trade::amend::{FixAmend, FixItem};
-use crate::fix::trade::{FixTrade, FixTradeType, Refusal, RefusalAnswer};
+use crate::fix::trade::{FixTrade, Refusal, RefusalAnswer};
 use crate::input::text::check_name;
 use crate::input::{AmendLine, Code, FixDecoder, Line, LineError, TradeLine};
 
 /// "No business date yet".
 pub(super) const NO_DATE: i32 = i32::MIN;
 
-/// A decoder for the reader. `today` is the business date for trades that give no date.
-pub(super) fn decoder(today: Arc<AtomicI32>) -> FixDecoder {
+/// A decoder for the reader. `today` is the business date for trades that give no date, `base` the currency to which a
+/// message may bring a rate.
+pub(super) fn decoder(today: Arc<AtomicI32>, base: Option<String>) -> FixDecoder {
     Box::new(move |bytes| {
         // ORDERING: written by the same thread, between two messages.
         let today = today.load(Ordering::Relaxed);
-        decode(bytes, (today != NO_DATE).then_some(Date(today))).transpose()
+        decode(bytes, (today != NO_DATE).then_some(Date(today)), base.as_deref()).transpose()
     })
 }
 
 /// A trade, or nothing for a message that says nothing about the book.
-fn decode(bytes: &[u8], today: Option<Date>) -> Result<Option<Line>, LineError> {
+fn decode(bytes: &[u8], today: Option<Date>, base: Option<&str>) -> Result<Option<Line>, LineError> {
     let frame = match frame::next(bytes) {
         Framed::Frame(frame) => frame,
         Framed::NeedMore { .. } | Framed::Garbled { .. } => {
@@ -65,25 +65,30 @@ fn decode(bytes: &[u8], today: Option<Date>) -> Result<Option<Line>, LineError> 
     Ok(Some(match FixItem::from_message(&message).map_err(|refusal| line_error(&refusal))? {
         FixItem::Trade(trade) => {
             let date = date(trade.effective_date)?;
-            Line::Trade(line_of(&trade, date, namespace(&message, date)?))
+            Line::Trade(line_of(&trade, date, &namespace(&message, date)?, base))
         }
-        FixItem::Amend(amend) => Line::Amend(amend_of(&amend, namespace(&message, date(amend.trade_date)?)?)),
+        FixItem::Amend(amend) => {
+            let namespace = namespace(&message, date(amend.trade_date)?)?;
+            Line::Amend(amend_of(&amend, &namespace, base))
+        }
     }))
 }
 
-fn amend_of(amend: &FixAmend<'_>, namespace: String) -> AmendLine {
+fn amend_of(amend: &FixAmend<'_>, namespace: &str, base: Option<&str>) -> AmendLine {
+    let changes = amend.change_words(base);
+    let words = amend.words(namespace, &changes);
     AmendLine {
-        amend_id: amend.amend_id.to_owned(),
-        namespace: Some(namespace),
-        kind: amend.kind,
-        target_id: amend.target_id.to_owned(),
-        account: amend.account.map(str::to_owned),
-        instrument: Some(amend.instrument.to_owned()),
-        changes: amend.changes(),
-        executed_at_ns: amend.executed_at_ns,
-        source_order: Some(amend.seq),
-        correlation_id: amend.correlation_id.map(str::to_owned),
-        user_id: None,
+        amend_id: words.amend_id.to_owned(),
+        namespace: Some(words.namespace.to_owned()),
+        kind: words.kind,
+        target_id: words.target_id.to_owned(),
+        account: words.account.map(str::to_owned),
+        instrument: words.instrument.map(str::to_owned),
+        executed_at_ns: words.executed_at_ns,
+        source_order: Some(words.source_order),
+        correlation_id: words.correlation.map(str::to_owned),
+        user_id: words.user.map(str::to_owned),
+        changes,
     }
 }
 
@@ -103,34 +108,34 @@ fn namespace(message: &Message<'_>, date: Date) -> Result<String, LineError> {
     Ok(namespace)
 }
 
-fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: String) -> TradeLine {
+fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: &str, base: Option<&str>) -> TradeLine {
+    // A time that the message does not give is stamped where the line is fed.
+    let words = trade.words(namespace, effective_date, trade.executed_at_ns.unwrap_or_default(), base);
+    let owned = |text: Option<&str>| text.map(str::to_owned);
     TradeLine {
-        trade_id: trade.trade_id.to_owned(),
-        namespace: Some(namespace),
-        account: trade.account.to_owned(),
-        instrument: trade.instrument.to_owned(),
-        kind: TradeKind::Trade,
-        to_account: None,
-        side: trade.side.of_book(),
-        trade_type: match trade.trade_type {
-            Some(FixTradeType::Decrease) => TradeType::Decrease,
-            None => TradeType::Any,
-        },
-        quantity_e8: trade.quantity_e8,
-        price_e8: Some(trade.price_e8),
-        consideration_e8: trade.consideration_e8,
-        currency: trade.currency.map(str::to_owned),
-        fx_to_base_e8: None,
-        sub_account: None,
-        acquired: None,
-        fees_e8: trade.fees_e8,
-        effective_date,
+        trade_id: words.trade_id.to_owned(),
+        namespace: Some(words.namespace.to_owned()),
+        account: words.account.to_owned(),
+        instrument: words.instrument.to_owned(),
+        kind: words.kind,
+        to_account: owned(words.to_account),
+        side: words.side,
+        trade_type: words.trade_type,
+        quantity_e8: words.quantity_e8,
+        price_e8: words.price_e8,
+        consideration_e8: words.consideration_e8,
+        currency: owned(words.currency),
+        fx_to_base_e8: words.fx_to_base_e8,
+        sub_account: owned(words.sub_account),
+        acquired: words.acquired,
+        fees_e8: words.fees_e8,
+        effective_date: words.effective_date,
         executed_at_ns: trade.executed_at_ns,
-        source_order: Some(trade.seq),
-        lot: None,
-        contract_id: None,
-        correlation_id: trade.correlation_id.map(str::to_owned),
-        user_id: None,
+        source_order: Some(words.source_order),
+        lot: owned(words.lot),
+        contract_id: owned(words.contract),
+        correlation_id: owned(words.correlation),
+        user_id: owned(words.user),
     }
 }
 
@@ -168,7 +173,7 @@ mod tests {
                          31=167.63|";
 
     fn read(body: &str) -> Result<Option<TradeLine>, String> {
-        match decode(&framed("FIX.4.4", body), None) {
+        match decode(&framed("FIX.4.4", body), None, None) {
             Ok(Some(Line::Trade(trade))) => Ok(Some(trade)),
             Ok(None) => Ok(None),
             Ok(other) => Err(format!("{other:?}")),
@@ -184,14 +189,30 @@ mod tests {
         assert_eq!(trade.effective_date.to_string(), "2020-03-04");
         assert_eq!(trade.executed_at_ns, crate::input::time::parse_timestamp("2020-03-05T14:29:59.5Z"));
         let today = Date::parse("2020-03-06");
-        let Ok(Some(Line::Trade(trade))) = decode(&framed("FIX.4.4", TRADE), today) else { panic!("a trade") };
+        let Ok(Some(Line::Trade(trade))) = decode(&framed("FIX.4.4", TRADE), today, None) else { panic!("a trade") };
         assert_eq!((Some(trade.effective_date), trade.executed_at_ns), (today, None));
+    }
+
+    #[test]
+    fn rates_come_as_through_the_door() {
+        let settled = format!("{TRADE}75=20200304|120=USD|155=1.1|");
+        for (base, want) in [(Some("USD"), Some(110_000_000)), (Some("CHF"), None), (None, None)] {
+            let Ok(Some(Line::Trade(trade))) = decode(&framed("FIX.4.4", &settled), None, base) else {
+                panic!("a trade")
+            };
+            assert_eq!(trade.fx_to_base_e8, want, "{base:?}");
+            let correct = settled.replace("17=E1|150=F|", "17=X1|150=G|19=E1|");
+            let Ok(Some(Line::Amend(amend))) = decode(&framed("FIX.4.4", &correct), None, base) else {
+                panic!("a correct")
+            };
+            assert_eq!(amend.changes.fx_to_base_e8, want, "{base:?}");
+        }
     }
 
     #[test]
     fn amendments() {
         let report = |fields: &str| TRADE.replace("17=E1|150=F|", &format!("17=X1|150={fields}|19=E1|75=20200304|"));
-        let read = |body: &str| match decode(&framed("FIX.4.4", body), None) {
+        let read = |body: &str| match decode(&framed("FIX.4.4", body), None, None) {
             Ok(Some(Line::Amend(amend))) => amend,
             other => panic!("{other:?}"),
         };
@@ -228,7 +249,7 @@ mod tests {
                 (other, _) => panic!("{body}: {other:?}"),
             }
         }
-        let old = decode(&framed("FIX.4.2", TRADE), None).expect_err("another version");
+        let old = decode(&framed("FIX.4.2", TRADE), None, None).expect_err("another version");
         assert_eq!(old.code, Code::BadEnum);
     }
 }

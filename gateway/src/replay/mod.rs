@@ -191,7 +191,11 @@ pub fn book(
     for located in &rules {
         feeder.line(located)?;
     }
-    let mut reader = Reader::new(args.files.clone(), options, Some(fix_lines::decoder(feeder.business_date_of_fix())));
+    let mut reader = Reader::new(
+        args.files.clone(),
+        options,
+        Some(fix_lines::decoder(feeder.business_date_of_fix(), args.base_currency.clone())),
+    );
     let (skipped, unreadable) = feed_all(&mut reader, &mut feeder, args.skip_bad, &progress)?;
     feeder.finish()?;
     let fed = feeder.into_fed();

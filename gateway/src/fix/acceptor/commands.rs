@@ -4,8 +4,6 @@ use lotbook_core::amend::{AmendInput, AmendKind};
 use lotbook_core::command::TradeInput;
 
 use super::*;
-use crate::input::ChangeWords;
-use crate::resolver::AmendWords;
 
 /// Where a message came from, and what resolves its words.
 pub(super) struct Context<'w> {
@@ -35,34 +33,8 @@ impl Context<'_> {
     pub(super) fn trade(self, trade: &FixTrade<'_>, msg_type: MsgType) -> Result<(TradeInput, Trade), Refusal> {
         let date = self.date(trade.effective_date, trade.executed_at_ns);
         let Self { resolver, namespace, number, live, seq, today, now_ns, base } = self;
-        let words = TradeWords {
-            trade_id: trade.trade_id,
-            namespace: namespace.get(number, live, date),
-            account: trade.account,
-            instrument: trade.instrument,
-            contract: None,
-            user: None,
-            correlation: trade.correlation_id,
-            lot: None,
-            sub_account: None,
-            currency: trade.currency,
-            kind: TradeKind::Trade,
-            to_account: None,
-            side: trade.side.of_book(),
-            trade_type: match trade.trade_type {
-                Some(FixTradeType::Decrease) => TradeType::Decrease,
-                None => TradeType::Any,
-            },
-            quantity_e8: trade.quantity_e8,
-            price_e8: Some(trade.price_e8),
-            consideration_e8: trade.consideration_e8,
-            fx_to_base_e8: trade.settlement.and_then(|settlement| settlement.to(base)),
-            acquired: None,
-            fees_e8: trade.fees_e8,
-            effective_date: date,
-            executed_at_ns: trade.executed_at_ns.unwrap_or_else(|| Resolver::stamp(date, today, now_ns)),
-            source_order: seq,
-        };
+        let executed_at_ns = trade.executed_at_ns.unwrap_or_else(|| Resolver::stamp(date, today, now_ns));
+        let words = trade.words(namespace.get(number, live, date), date, executed_at_ns, base);
         let input = resolver.trade(&words, now_ns).map_err(name_refusal)?;
         let in_flight = Trade {
             session: number,
@@ -85,21 +57,8 @@ impl Context<'_> {
         // The trade date is a part of the amended trade's identity.
         let date = self.date(amend.trade_date, amend.executed_at_ns);
         let Self { resolver, namespace, number, live, seq, now_ns, base, .. } = self;
-        let fx_to_base_e8 = amend.settlement.and_then(|settlement| settlement.to(base));
-        let changes = ChangeWords { fx_to_base_e8, ..amend.changes() };
-        let words = AmendWords {
-            amend_id: amend.amend_id,
-            namespace: namespace.get(number, live, date),
-            kind: amend.kind,
-            target_id: amend.target_id,
-            account: amend.account,
-            instrument: Some(amend.instrument),
-            changes: &changes,
-            executed_at_ns: amend.executed_at_ns,
-            source_order: seq,
-            user: None,
-            correlation: amend.correlation_id,
-        };
+        let changes = amend.change_words(base);
+        let words = amend.words(namespace.get(number, live, date), &changes);
         let input = resolver.amend(&words, now_ns).map_err(name_refusal)?;
         let in_flight = Trade {
             session: number,
