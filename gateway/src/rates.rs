@@ -66,6 +66,11 @@ impl Rates {
         self.of_instrument.insert(terms.instrument, terms.currency);
     }
 
+    /// As [`Self::set_instrument`], where nothing is known of the instrument yet.
+    pub fn learn_instrument(&mut self, terms: &InstrumentTerms) {
+        self.of_instrument.entry(terms.instrument).or_insert(terms.currency);
+    }
+
     /// The last rate of a currency not after a time; one where there is none, and for the base currency itself.
     #[must_use]
     pub fn at(&self, currency: NameId, at_ns: i64) -> i64 {

@@ -1,5 +1,7 @@
 //! From a door's words to a command: names to numbers, identities, stamps for what the sender left out.
 
+mod lines;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
 use lotbook_core::note::Note;
 use lotbook_engine::{Directory, NameError};
+
+pub use lines::Stamps;
 
 use crate::input::{ChangeWords, ResolveLine};
 

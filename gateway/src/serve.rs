@@ -126,7 +126,9 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
             let mut state = HttpState::of(&server.host, Arc::new(move || seen.lock().clone()));
             if let Some(door) = server.host.open_door() {
                 let resolver = Resolver::new(server.host.directory().clone(), SERVICE_ID);
-                state = state.with_operator(Operator::new(door, resolver));
+                let base_currency = config.fix.base_currency.as_deref();
+                let operator = Operator::new(door, resolver).with(defaults.rules, base_currency);
+                state = state.with_operator(operator.map_err(|_| ServeError::Stopped(server.host.error()))?);
             }
             state.journal = Some(server.journal.clone());
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };

@@ -13,6 +13,7 @@ mod exact;
 mod examples;
 mod fix_peer;
 mod forward;
+mod http_commands;
 mod import;
 mod latched;
 mod legs;

@@ -1,33 +1,26 @@
 //! `GET /v1/amendments/held` and `POST /v1/resolutions`: what waits for its target, and an operator's word on breaks.
 //!
-//! A resolution is the one command that this door sends. It goes through a door of its own to the shard, and is
+//! A resolution goes through the operator's door to the shard, and is
 //! answered when its event survives power loss: it is an audited decision of a person, and they are rare.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::event::Reason;
 use lotbook_engine::read_model::HeldView;
-use lotbook_engine::{Answer, Door, NameError, Request, Status};
-use parking_lot::Mutex;
+use lotbook_engine::{NameError, Status};
 use serde::Serialize;
 
 use super::HttpState;
+use super::operator::{ANSWER_PATIENCE, now_ns, wants_json};
 use super::problem::Problem;
 use crate::input::{Line, ResolveLine, parse_line};
-use crate::resolver::Resolver;
-
-/// Largest body of a request, in bytes: names of 64, a reason of 200, and room for escapes.
-pub(super) const BODY_BYTES_MAX: usize = 4096;
-/// How long a resolution may take until it is durable. After that its fate is unknown to whoever asked.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A held amendment in an answer.
 #[derive(Serialize)]
@@ -73,31 +66,6 @@ pub(super) async fn held(State(state): State<Arc<HttpState>>) -> Response {
     Json(HeldList { held: views.iter().map(Held::of).collect(), as_of_sequence }).into_response()
 }
 
-/// The way of an operator's commands to the shard.
-pub struct Operator {
-    end: Mutex<End>,
-}
-
-struct End {
-    door: Door,
-    resolver: Resolver,
-    token: u64,
-}
-
-impl std::fmt::Debug for Operator {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Operator").finish_non_exhaustive()
-    }
-}
-
-impl Operator {
-    /// Over a door that nobody else uses.
-    #[must_use]
-    pub fn new(door: Door, resolver: Resolver) -> Self {
-        Self { end: Mutex::new(End { door, resolver, token: 0 }) }
-    }
-}
-
 /// What became of a resolution.
 #[derive(Debug, Serialize)]
 struct Resolved {
@@ -107,23 +75,6 @@ struct Resolved {
     version: u64,
     /// Log sequence of its event, which survives power loss.
     sequence: u64,
-}
-
-impl End {
-    /// Sends a command and waits for its answer. `None`: it did not come; the fate of the command is unknown.
-    fn ask(&mut self, origin: Origin, command: Command, deadline: Instant) -> Option<Answer> {
-        self.token += 1;
-        self.door.submit(Request { token: self.token, origin, command }).ok()?;
-        while Instant::now() < deadline && !self.door.is_abandoned() {
-            match self.door.poll() {
-                Some(answer) if answer.token == self.token => return Some(answer),
-                // To one that nobody waits for any more.
-                Some(_) => {}
-                None => std::thread::sleep(Duration::from_micros(200)),
-            }
-        }
-        None
-    }
 }
 
 /// Resolves the breaks of a position. Blocks until the event is durable.
@@ -137,9 +88,8 @@ fn resolve(state: &HttpState, line: ResolveLine) -> Result<Resolved, Problem> {
     );
     state.model.position(ids.0, ids.1).ok_or_else(unknown)?;
     let deadline = Instant::now() + ANSWER_PATIENCE;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now_ns = i64::try_from(since.as_nanos()).unwrap_or(i64::MAX);
-    let mut end = operator.end.lock();
+    let now_ns = now_ns();
+    let mut end = operator.lock();
     let input = end.resolver.resolve(&line, now_ns).map_err(|error| match error {
         NameError::Length => Problem::bad_parameter("user_id", "it is too long"),
         NameError::Full => Problem::unavailable("no more names can be defined"),
@@ -181,11 +131,7 @@ pub(super) async fn resolution(
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
-    // A page of another origin cannot send this type without asking first.
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    if kind.split(';').next().map(str::trim) != Some("application/json") {
-        return Err(Problem::wrong_type());
-    }
+    wants_json(&headers)?;
     let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
     let line = match parse_line(&body, false) {
         Ok(Line::Resolve(line)) => line,

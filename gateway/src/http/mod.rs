@@ -1,13 +1,15 @@
-//! The HTTP door: health, metrics, positions, retention, and an operator's resolution of breaks.
+//! The HTTP door: health, metrics, positions, retention, commands, and an operator's resolution of breaks.
 //!
-//! It serves from the read model and from counters; only a resolution reaches the shard. A runtime of
+//! It serves from the read model and from counters; only commands and resolutions reach the shard. A runtime of
 //! its own keeps it apart from the doors that trade. There are no credentials yet, so the
 //! configuration admits loopback addresses only, and so does [`serve`].
 
 mod amendments;
 mod coldpath;
+mod commands;
 pub mod health;
 pub mod metrics;
+mod operator;
 mod past;
 mod positions;
 mod problem;
@@ -35,8 +37,8 @@ use tokio::sync::oneshot;
 
 use stream::Streams;
 
-pub use amendments::Operator;
 pub use health::Health;
+pub use operator::Operator;
 
 /// Threads that serve requests. One is enough for people and scrapers; long lists go to another.
 const WORKERS: usize = 1;
@@ -210,7 +212,8 @@ fn router(state: HttpState) -> Router {
         .route("/v1/stream", get(stream::open))
         .route("/v1/amendments/held", get(amendments::held))
         .route("/v1/resolutions", post(amendments::resolution))
-        .layer(DefaultBodyLimit::max(amendments::BODY_BYTES_MAX))
+        .layer(DefaultBodyLimit::max(operator::BODY_BYTES_MAX))
+        .route("/v1/commands", post(commands::post).layer(DefaultBodyLimit::max(commands::COMMANDS_BYTES_MAX)))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(Arc::new(state))

@@ -101,7 +101,9 @@ impl Problem {
             kind: "/problems/wrong-type",
             title: "The body has another type",
             status: StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            detail: "a body of type application/json is wanted".into(),
+            detail:
+                "a body of type application/json is wanted, or of application/x-ndjson where it may have many lines"
+                    .into(),
             parameter: None,
             code: None,
         }

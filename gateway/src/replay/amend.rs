@@ -10,29 +10,16 @@ use lotbook_core::command::Command;
 use lotbook_core::id::TradeHash;
 use lotbook_engine::HostError;
 
-use super::feed::{Feeder, NAMESPACE, Pending, RowKey, source_order};
+use super::feed::{Feeder, NAMESPACE, Pending, RowKey, stamps};
 use super::{ReplayError, STALLED};
 use crate::input::{AmendLine, Located, ResolveLine};
 use crate::output::{E8, E16, Outcome, TradeRow};
-use crate::resolver::AmendWords;
 
 impl Feeder<'_> {
     pub(super) fn amend(&mut self, located: &Located, line: &AmendLine) -> Result<(), ReplayError> {
         self.amended = true;
-        let words = AmendWords {
-            amend_id: &line.amend_id,
-            namespace: line.namespace.as_deref().unwrap_or(NAMESPACE),
-            kind: line.kind,
-            target_id: &line.target_id,
-            account: line.account.as_deref(),
-            instrument: line.instrument.as_deref(),
-            changes: &line.changes,
-            executed_at_ns: line.executed_at_ns,
-            source_order: line.source_order.unwrap_or_else(|| source_order(located)),
-            user: line.user_id.as_deref(),
-            correlation: line.correlation_id.as_deref(),
-        };
-        let hash = TradeHash::new(words.namespace.as_bytes(), words.amend_id.as_bytes());
+        let namespace = line.namespace.as_deref().unwrap_or(NAMESPACE);
+        let hash = TradeHash::new(namespace.as_bytes(), line.amend_id.as_bytes());
         let row = self.fed.rows.len();
         // Its own time is no time at which anything was priced.
         self.fed.keys.push(RowKey { hash, executed_at_ns: i64::MIN, priced: None });
@@ -63,7 +50,7 @@ impl Feeder<'_> {
             line: located.line,
         });
         let resolved =
-            self.origin(located).and_then(|origin| Ok((origin, self.resolver.amend(&words, origin.received_at_ns)?)));
+            self.origin(located).and_then(|origin| Ok((origin, self.resolver.amend_line(line, &stamps(located, 0))?)));
         let (origin, input) = match resolved {
             Ok(resolved) => resolved,
             Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicI32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lotbook_core::amount::ONE_E8;
-use lotbook_core::command::{Command, InstrumentTerms, Mark, NameClass, Origin};
+use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::date::Date;
 use lotbook_core::event::Reason;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash};
@@ -21,10 +21,10 @@ use super::fix_lines::NO_DATE;
 use super::ledger::{KnownLog, Ledger};
 use super::{Defaults, ReplayError};
 use crate::gate::{Gate, GateRefusal};
-use crate::input::{ContractLine, FxLine, InstrumentLine, Line, Located, MarkLine, TradeLine};
+use crate::input::{FxLine, Line, Located, TradeLine};
 use crate::output::{ActionRow, E8, E16, LockRow, Outcome, TradeRow};
 use crate::rates::Rates;
-use crate::resolver::{Resolver, TradeWords};
+use crate::resolver::{Resolver, Stamps};
 
 /// Namespace of trade ids in files. It is the same in every run, so that feeding a file again gives duplicates.
 pub(super) const NAMESPACE: &str = "FILE";
@@ -235,9 +235,9 @@ impl<'h> Feeder<'h> {
             Err(error) => return self.name_refused(place, error),
         };
         let command = match line {
-            Line::Contract(line) => self.contract(line),
-            Line::Instrument(line) => self.instrument(line),
-            Line::Mark(line) => self.mark(line),
+            Line::Contract(line) => self.resolver.contract_line(line, &self.defaults).map(Command::Contract),
+            Line::Instrument(line) => self.resolver.instrument_line(line).map(Command::Instrument),
+            Line::Mark(line) => self.resolver.mark_line(line).map(Command::Mark),
             Line::BusinessDate(date) => Ok(Command::BusinessDate(*date)),
             Line::Trade(_)
             | Line::Fx(_)
@@ -284,32 +284,8 @@ impl<'h> Feeder<'h> {
 
     fn trade(&mut self, located: &Located, line: &TradeLine) -> Result<(), ReplayError> {
         let executed_at_ns = line.executed_at_ns.unwrap_or_else(|| Resolver::stamp(line.effective_date, None, 0));
-        let words = TradeWords {
-            trade_id: &line.trade_id,
-            namespace: line.namespace.as_deref().unwrap_or(NAMESPACE),
-            account: &line.account,
-            instrument: &line.instrument,
-            contract: line.contract_id.as_deref(),
-            user: line.user_id.as_deref(),
-            correlation: line.correlation_id.as_deref(),
-            lot: line.lot.as_deref(),
-            sub_account: line.sub_account.as_deref(),
-            currency: line.currency.as_deref(),
-            kind: line.kind,
-            to_account: line.to_account.as_deref(),
-            side: line.side,
-            trade_type: line.trade_type,
-            quantity_e8: line.quantity_e8,
-            price_e8: line.price_e8,
-            consideration_e8: line.consideration_e8,
-            fx_to_base_e8: line.fx_to_base_e8,
-            acquired: line.acquired,
-            fees_e8: line.fees_e8,
-            effective_date: line.effective_date,
-            executed_at_ns,
-            source_order: line.source_order.unwrap_or_else(|| source_order(located)),
-        };
-        let hash = TradeHash::new(words.namespace.as_bytes(), words.trade_id.as_bytes());
+        let namespace = line.namespace.as_deref().unwrap_or(NAMESPACE);
+        let hash = TradeHash::new(namespace.as_bytes(), line.trade_id.as_bytes());
         let row = self.fed.rows.len();
         let priced = line.price_e8.map(|price_e8| (price_e8, line.quantity_e8));
         self.fed.keys.push(RowKey { hash, executed_at_ns, priced });
@@ -339,8 +315,9 @@ impl<'h> Feeder<'h> {
             file: located.file.clone(),
             line: located.line,
         });
-        let resolved =
-            self.origin(located).and_then(|origin| Ok((origin, self.resolver.trade(&words, origin.received_at_ns)?)));
+        let resolved = self
+            .origin(located)
+            .and_then(|origin| Ok((origin, self.resolver.trade_line(line, &stamps(located, executed_at_ns))?)));
         let (origin, mut input) = match resolved {
             Ok(resolved) => resolved,
             Err(error) => {
@@ -370,52 +347,6 @@ impl<'h> Feeder<'h> {
     fn is_refused(&mut self, hash: TradeHash) -> Result<bool, ReplayError> {
         self.drain()?;
         Ok(!self.accepted.contains(&hash))
-    }
-
-    fn contract(&mut self, line: &ContractLine) -> Result<Command, NameError> {
-        let rules = Rules {
-            method: line.lot_method.unwrap_or(self.defaults.method),
-            allow_short: line.allow_short.unwrap_or(self.defaults.allow_short),
-            short_rank: line.short_rank.unwrap_or(self.defaults.short_rank),
-            lot_scope: line.lot_scope.unwrap_or(self.defaults.lot_scope),
-            fees_rule: line.fees_rule.unwrap_or(self.defaults.fees_rule),
-            tax_rates: line.tax_rates.or(self.defaults.tax_rates),
-            long_term_days: line.long_term_days.unwrap_or(self.defaults.long_term_days),
-            wash_sale: line.wash_sale.unwrap_or(self.defaults.wash_sale),
-            wash_window_days: line.wash_window_days.unwrap_or(self.defaults.wash_window_days),
-            taxpayer: self.resolver.optional(NameClass::Account, line.taxpayer.as_deref())?,
-            locked_changes: line.locked_changes.unwrap_or(self.defaults.locked_changes),
-        };
-        Ok(Command::Contract(ContractTerms {
-            contract: self.resolver.name(NameClass::Contract, &line.contract_id)?,
-            account: self.resolver.optional(NameClass::Account, line.account.as_deref())?,
-            instrument: self.resolver.optional(NameClass::Instrument, line.instrument.as_deref())?,
-            rules,
-            effective_date: line.effective_date,
-        }))
-    }
-
-    fn instrument(&mut self, line: &InstrumentLine) -> Result<Command, NameError> {
-        Ok(Command::Instrument(InstrumentTerms {
-            instrument: self.resolver.name(NameClass::Instrument, &line.instrument)?,
-            currency: self.resolver.optional(NameClass::Currency, line.currency.as_deref())?,
-            multiplier_e8: line.multiplier_e8.unwrap_or(ONE_E8),
-            tick_e8: line.tick_e8.unwrap_or(0),
-            price_min_e8: line.price_min_e8.unwrap_or(0),
-            price_max_e8: line.price_max_e8.unwrap_or(0),
-            isin: line.isin.unwrap_or_default(),
-            cusip: line.cusip.unwrap_or_default(),
-        }))
-    }
-
-    fn mark(&mut self, line: &MarkLine) -> Result<Command, NameError> {
-        Ok(Command::Mark(Mark {
-            instrument: self.resolver.name(NameClass::Instrument, &line.instrument)?,
-            kind: line.kind,
-            price_e8: line.price_e8,
-            ask_e8: line.ask_e8,
-            at_ns: line.at_ns,
-        }))
     }
 
     pub(super) fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
@@ -505,8 +436,13 @@ impl<'h> Feeder<'h> {
     }
 }
 
+/// What a line of a file gets that does not say it.
+pub(super) fn stamps(located: &Located, executed_at_ns: i64) -> Stamps<'static> {
+    Stamps { namespace: NAMESPACE, executed_at_ns, source_order: source_order(located), now_ns: now_ns() }
+}
+
 /// The line number, below the number of the file: line numbers begin again in every file.
-pub(super) fn source_order(located: &Located) -> u64 {
+fn source_order(located: &Located) -> u64 {
     u64::from(located.file_index) << LINE_BITS | located.line
 }
 

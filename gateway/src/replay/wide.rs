@@ -3,16 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use lotbook_core::action_input::ActionInput;
-use lotbook_core::command::{Command, NO_PRICE, NameClass, Origin};
-use lotbook_core::date::Date;
+use lotbook_core::command::Command;
 use lotbook_core::event::Class;
-use lotbook_core::id::{TradeHash, TradeId};
-use lotbook_core::wide_event::LockInput;
-use lotbook_engine::{Answer, HostError, NameError};
+use lotbook_core::id::TradeHash;
+use lotbook_engine::{Answer, HostError};
 
 use super::ReplayError;
-use super::feed::{FedAction, Feeder, NAMESPACE, Pending};
+use super::feed::{FedAction, Feeder, NAMESPACE, Pending, stamps};
 use crate::input::{ActionLine, Located, LockLine};
 use crate::output::{ActionRow, Day, LockRow, LockedScope, Outcome};
 
@@ -26,7 +23,8 @@ impl Feeder<'_> {
         let row = self.fed.actions.len();
         let date = line.record_date.unwrap_or(line.effective_date);
         self.fed.actions.push(FedAction { hash, date, row: ActionRow::new(located, line) });
-        let resolved = self.origin(located).and_then(|origin| Ok((origin, self.action_input(hash, line, &origin)?)));
+        let resolved =
+            self.origin(located).and_then(|origin| Ok((origin, self.resolver.action_line(line, &stamps(located, 0))?)));
         let (origin, input) = match resolved {
             Ok(resolved) => resolved,
             Err(error) => {
@@ -36,29 +34,6 @@ impl Feeder<'_> {
         };
         self.submit(Pending::Action(row), origin, Command::Action(input))?;
         self.await_settled()
-    }
-
-    fn action_input(&mut self, hash: TradeHash, line: &ActionLine, origin: &Origin) -> Result<ActionInput, NameError> {
-        let names = &mut self.resolver;
-        Ok(ActionInput {
-            action_id: TradeId::new(line.action_id.as_bytes()).ok_or(NameError::Length)?,
-            hash,
-            namespace: names.name(NameClass::Namespace, NAMESPACE)?,
-            kind: line.kind,
-            instrument: names.name(NameClass::Instrument, &line.instrument)?,
-            to_instrument: names.optional(NameClass::Instrument, line.to_instrument.as_deref())?,
-            contract: names.optional(NameClass::Contract, line.contract_id.as_deref())?,
-            numerator: line.numerator,
-            denominator: line.denominator,
-            cash_e8: line.cash_e8,
-            cash_in_lieu_e8: line.cash_in_lieu_e8.unwrap_or(NO_PRICE),
-            basis_fraction_e8: line.basis_fraction_e8,
-            fx_to_base_e8: line.fx_to_base_e8.unwrap_or(lotbook_core::amount::ONE_E8),
-            effective_date: line.effective_date,
-            record_date: line.record_date.unwrap_or(Date::NONE),
-            user: names.optional(NameClass::User, line.user_id.as_deref())?,
-            correlation: names.correlation(line.correlation_id.as_deref(), origin.received_at_ns)?,
-        })
     }
 
     pub(super) fn take_action(&mut self, answer: &Answer, class: Class, row: usize) {
@@ -85,10 +60,8 @@ impl Feeder<'_> {
             file: located.file.clone(),
             line: located.line,
         });
-        let resolved = self
-            .origin(located)
-            .and_then(|origin| Ok((origin, self.resolver.optional(NameClass::Account, line.account.as_deref())?)));
-        let (origin, account) = match resolved {
+        let resolved = self.origin(located).and_then(|origin| Ok((origin, self.resolver.lock_line(line)?)));
+        let (origin, input) = match resolved {
             Ok(resolved) => resolved,
             Err(error) => {
                 self.fed.locks[row].reason = Some(self.name_code(error)?);
@@ -96,8 +69,7 @@ impl Feeder<'_> {
             }
         };
         self.await_reconciled()?;
-        let command = Command::PeriodLock(LockInput { account, through: line.through });
-        self.submit(Pending::Lock(row), origin, command)?;
+        self.submit(Pending::Lock(row), origin, Command::PeriodLock(input))?;
         self.drain()
     }
 
