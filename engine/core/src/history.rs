@@ -4,8 +4,12 @@
 //! of items and amendments decides, never the order in which they came. What amendments make of the set is
 //! [`History::effective`]: rule 9 of `docs/rules.md`, as one pure function.
 
+mod order;
+
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+
+use order::{Order, Slot};
 
 use crate::action_input::ActionInput;
 use crate::amend::{AmendInput, AmendKind};
@@ -41,6 +45,16 @@ impl Item {
         }
     }
 
+    /// The same, where it lies.
+    #[must_use]
+    pub fn as_ref(&self) -> ItemRef<'_> {
+        match self {
+            Self::Trade(input) => ItemRef::Trade(input),
+            Self::Action(input) => ItemRef::Action(input),
+            Self::Arrival(leg) => ItemRef::Arrival(leg),
+        }
+    }
+
     /// Its id, for messages.
     #[must_use]
     pub fn id(&self) -> TradeId {
@@ -48,6 +62,30 @@ impl Item {
             Self::Trade(input) => input.trade_id,
             Self::Action(input) => input.action_id,
             Self::Arrival(leg) => leg.key.trade_id,
+        }
+    }
+}
+
+/// An item, where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ItemRef<'a> {
+    /// A trade.
+    Trade(&'a TradeInput),
+    /// A corporate action or a reset.
+    Action(&'a ActionInput),
+    /// A lot that arrives.
+    Arrival(&'a Leg),
+}
+
+impl ItemRef<'_> {
+    /// Its place in history.
+    #[inline]
+    #[must_use]
+    pub fn key(&self) -> ChronoKey {
+        match self {
+            Self::Trade(input) => input.key(),
+            Self::Action(input) => input.key(),
+            Self::Arrival(leg) => leg.key,
         }
     }
 }
@@ -183,7 +221,9 @@ impl Addition {
 struct Accepted {
     input: TradeInput,
     place: Place,
+    /// Its date has not come, as far as events say.
     waits: bool,
+    is_amended: bool,
 }
 
 /// The accepted items of one position, and their amendments.
@@ -192,9 +232,13 @@ pub struct History {
     trades: Vec<Accepted>,
     /// In the order of their events: a target stands before its amendments.
     amendments: Vec<AmendInput>,
-    matured: Vec<TradeHash>,
-    /// By identity, as it was sent last.
-    arrivals: BTreeMap<TradeHash, Leg>,
+    /// Trades that wait, by hash: their place in the list of trades.
+    waiting: BTreeMap<TradeHash, u32>,
+    /// As they were sent last; `None`: withdrawn.
+    legs: Vec<Option<Leg>>,
+    /// By identity: the place in the list of legs.
+    arrivals: BTreeMap<TradeHash, u32>,
+    order: Order,
     /// Totals by date, as they were when the position was reconciled last.
     pub reported: Reported,
 }
@@ -258,7 +302,7 @@ impl History {
     /// How many trades, amendments and arrivals it holds.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.trades.len() + self.amendments.len() + self.arrivals.len()
+        self.trades.len() + self.amendments.len() + self.legs.len()
     }
 
     /// Whether it holds none.
@@ -267,24 +311,80 @@ impl History {
         self.len() == 0
     }
 
-    /// Takes what an event adds. Events come in their order.
-    pub fn add(&mut self, addition: &Addition) {
+    /// Whether anything in it was ever amended.
+    #[must_use]
+    pub fn has_amendments(&self) -> bool {
+        !self.amendments.is_empty()
+    }
+
+    /// Bytes that it takes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let amended = size_of::<AmendInput>() + size_of::<TradeInput>() + 256;
+        self.trades.len() * (size_of::<Accepted>() + size_of::<Slot>())
+            + self.amendments.len() * amended
+            + self.legs.len() * (size_of::<Leg>() + 64)
+    }
+
+    /// Takes what an event adds. Events come in their order. Says from which place on it makes history another than the
+    /// event itself told; `None`: it goes behind everything, or nothing changes.
+    pub fn add(&mut self, addition: &Addition) -> Option<ChronoKey> {
         self.report(addition);
         match addition {
-            Addition::Trade { input, place, waits, .. } => {
-                self.trades.push(Accepted { input: *input, place: *place, waits: *waits });
+            Addition::Trade { input, place, waits, late, .. } => {
+                if *waits {
+                    self.waiting.insert(input.hash, self.trades.len() as u32);
+                }
+                self.trades.push(Accepted { input: *input, place: *place, waits: *waits, is_amended: false });
+                late.then(|| input.key())
             }
-            Addition::Matured { hash, .. } => self.matured.push(*hash),
-            Addition::Amended(input) => self.amendments.push(*input),
-            Addition::Arrived { due, .. } => match due.sending {
-                Sending::New | Sending::Instead => {
-                    self.arrivals.insert(due.leg.key.hash, due.leg);
-                }
-                Sending::Withdrawn => {
-                    self.arrivals.remove(&due.leg.key.hash);
-                }
-            },
-            Addition::Taken { .. } | Addition::Corrected { .. } | Addition::Rebooked { .. } | Addition::Nothing => {}
+            Addition::Matured { hash, late, .. } => self.mature(*hash, *late),
+            Addition::Amended(input) => Some(self.amend(input)),
+            Addition::Arrived { due, late, .. } => self.arrive(due, *late),
+            Addition::Taken { late, .. } => late.then_some(ChronoKey::MIN),
+            // Late trades behind a correction have said so themselves.
+            Addition::Corrected { .. } | Addition::Rebooked { .. } | Addition::Nothing => None,
+        }
+    }
+
+    fn mature(&mut self, hash: TradeHash, late: bool) -> Option<ChronoKey> {
+        let Some(at) = self.waiting.remove(&hash) else {
+            // One that an amendment lets wait: its date decides, and the event only says that it has come.
+            return late.then_some(ChronoKey::MIN);
+        };
+        self.touch(Slot::Trade(at));
+        let accepted = &mut self.trades[at as usize];
+        accepted.waits = false;
+        let key = accepted.input.key();
+        late.then(|| self.laid_key(at).min(key))
+    }
+
+    fn arrive(&mut self, due: &Due, late: bool) -> Option<ChronoKey> {
+        let hash = due.leg.key.hash;
+        let at = match self.arrivals.get(&hash) {
+            Some(&at) => at,
+            None if due.sending == Sending::Withdrawn => return late.then_some(due.leg.key),
+            None => {
+                self.legs.push(None);
+                self.legs.len() as u32 - 1
+            }
+        };
+        self.touch(Slot::Arrival(at));
+        let before = self.legs[at as usize].take();
+        match due.sending {
+            Sending::New | Sending::Instead => {
+                self.legs[at as usize] = Some(due.leg);
+                self.arrivals.insert(hash, at);
+            }
+            Sending::Withdrawn => {
+                self.arrivals.remove(&hash);
+            }
+        }
+        let was = before.map(|leg| leg.trade.map_or(leg.key, |trade| trade.key()));
+        let is = due.leg.trade.map_or(due.leg.key, |trade| trade.key()).min(due.leg.key);
+        match was {
+            Some(was) => Some(was.min(is)),
+            None => late.then_some(is),
         }
     }
 
@@ -307,13 +407,13 @@ impl History {
 
     /// The lots that arrived, as they were sent last.
     pub fn arrivals(&self) -> impl Iterator<Item = &Leg> {
-        self.arrivals.values()
+        self.legs.iter().flatten()
     }
 
     /// The lot that arrived under this identity.
     #[must_use]
     pub fn arrival(&self, identity: TradeHash) -> Option<&Leg> {
-        self.arrivals.get(&identity)
+        self.arrivals.get(&identity).and_then(|&at| self.legs[at as usize].as_ref())
     }
 
     /// What is booked, what waits and what is out on a business date (`None`: before any was set nothing waits).
@@ -321,15 +421,13 @@ impl History {
     /// A trade that nothing amended is booked or waits as its events say; of an amended one its date decides.
     #[must_use]
     pub fn effective(&self, today: Option<Date>) -> Effective {
-        let mut matured = self.matured.clone();
-        matured.sort_unstable();
         let amended = self.amended();
         let mut found = Effective { items: Vec::with_capacity(self.trades.len()), ..Effective::default() };
         let mut forwards = Forwards::default();
         for accepted in &self.trades {
             let mut input = accepted.input;
             let Some(amended) = amended.get(&input.hash) else {
-                if accepted.waits && matured.binary_search(&input.hash).is_err() {
+                if accepted.waits {
                     forwards.add(&input);
                 } else {
                     found.items.push(Item::Trade(input));
@@ -357,7 +455,7 @@ impl History {
             }
         }
         let arrived = |leg: &Leg| leg.trade.map_or(Item::Arrival(*leg), Item::Trade);
-        found.items.extend(self.arrivals.values().map(arrived));
+        found.items.extend(self.arrivals().map(arrived));
         found.items.sort_unstable_by_key(Item::key);
         found.moved.sort_unstable_by_key(TradeInput::key);
         found.waiting.sort_unstable_by_key(|waiting| waiting.input.key());

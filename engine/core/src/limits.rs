@@ -31,6 +31,15 @@ pub const SPLIT_TERM_MAX: u32 = 1_000_000_000;
 /// Changes of history that positions may be taking beside the actions that the book holds: contract changes and
 /// amendments of actions.
 pub const CHANGES_PENDING_SPARE: usize = 1024;
+/// Items between two states that are kept of a replay, at least.
+pub const KEPT_STATE_ITEMS_MIN: usize = 32;
+/// A kept state lies behind the one before it by at most this share of what is behind it, where more than the least is: what is
+/// booked again for nothing is that share of what must be.
+pub const KEPT_STATE_SHARE: usize = 8;
+/// Lots in all states that are kept of one history: those nearest to its end stay.
+pub const KEPT_STATE_LOTS_MAX: usize = 1 << 18;
+/// Items for which a replay's room stays when a smaller one comes.
+pub const ROOM_ITEMS_KEPT: usize = 1 << 16;
 
 /// Sizes of a book, fixed when it is made. Memory is reserved for all of it and touched when used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +88,7 @@ impl Limits {
 }
 
 const _: () = assert!(RUNS_PER_TRADE_MAX * core::mem::size_of::<crate::event::Run>() <= 40 * 1024);
+const _: () = assert!(KEPT_STATE_ITEMS_MIN > 0 && KEPT_STATE_SHARE > 1);
 const _: () = assert!(LOT_BLOCK_SLOTS_MIN.is_power_of_two());
 const _: () = assert!(LOT_BLOCK_SLOTS_MIN <= LOT_BLOCK_SLOTS_MAX);
 const _: () = assert!(LOT_BLOCK_SLOTS_MAX.is_power_of_two());

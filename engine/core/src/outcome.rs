@@ -21,8 +21,8 @@
 //! then    days u32, and as many: date i32 | realized, long-term, in base, fees, dividends i128
 //! then    last closed day i32 | realized, long-term, in base, fees, dividends i128
 //! ```
-//! `trades` lists, in chronological order, the figures of every trade that the replay decided again; `actions` those of
-//! every action that it booked; `days` the totals at the end of each date; the last line what closed days differ by.
+//! `trades` lists, in chronological order, the trades whose figures may be others than events and earlier bodies told, which are the
+//! last ones of the history ([`crate::course`]); all else is whole: `actions` has the figures of every action that is booked; `days` the totals at the end of each date; the last line what closed days differ by.
 
 use alloc::vec::Vec;
 
@@ -137,7 +137,7 @@ pub struct Outcome {
     pub lots: Vec<Lot>,
     /// Their costs were averaged since the position was flat.
     pub averaged: bool,
-    /// The trades that were decided again, in chronological order.
+    /// The trades whose figures may be others than they were told, in chronological order: the last ones of the history, or all.
     pub trades: Vec<TradeFigures>,
     /// The actions that were booked, in chronological order.
     pub actions: Vec<ActionFigures>,

@@ -14,10 +14,10 @@ use crate::command::{Origin, TradeInput, TradeKind};
 use crate::date::Date;
 use crate::decide::{BROKEN_CONTRACT, Booked, Decision, Ground, Legality, Scratch, carried_rules, sums_fit};
 use crate::event::{Class, Figures, Reason, Run, TradeEvent};
-use crate::history::{Effective, History, Item};
+use crate::history::{Effective, History, Item, ItemRef};
 use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::legs::{Leaving, Leg, leaving_by_action, leaving_by_transfer};
-use crate::limits::LOT_BLOCK_SLOTS_MIN;
+use crate::limits::{LOT_BLOCK_SLOTS_MIN, ROOM_ITEMS_KEPT};
 use crate::lots::{Lot, LotArena};
 use crate::names::Names;
 use crate::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
@@ -146,28 +146,20 @@ pub fn replay_witnessed(
     witness: &mut dyn Witness,
 ) -> Result<Outcome, ReplayError> {
     items.sort_unstable_by_key(Item::key);
+    let mut room = ReplayRoom::new(items.len());
+    let mut found = Found { trades: Vec::with_capacity(items.len()), ..Found::default() };
     let mut replayer = Replayer {
         witness,
         contracts,
         multiplier_e8,
         scratch,
-        // A block moves to one of twice its size, so four times the lots is room for every move.
-        lots: LotArena::new((items.len() * 4).max(LOT_BLOCK_SLOTS_MIN * 4).next_power_of_two()),
+        room: &mut room,
         position: Position::new(0, 0, 0),
-        names: Names::new(0),
-        trades: Vec::with_capacity(items.len()),
-        actions: Vec::new(),
-        room: None,
-        rewritten: Vec::new(),
-        gone: Vec::new(),
-        leaving: Vec::new(),
-        lots_max: items.len(),
-        breaks: Vec::new(),
-        days: Days::default(),
+        found: &mut found,
+        names_trades: true,
     };
     for item in items.iter() {
-        replayer.book(item)?;
-        replayer.days.close(item.key().date, PeriodFigures::of(&replayer.position));
+        replayer.book(&item.as_ref())?;
     }
     Ok(replayer.outcome())
 }
@@ -196,35 +188,86 @@ pub fn replay_history(
     Ok(Outcome { waiting, amended, forwards, forward_quantity_e8, forward_gross_e8, ..outcome })
 }
 
-/// A replay under way: the book of one position, and what was found so far.
-struct Replayer<'a> {
-    contracts: &'a ContractBook,
-    multiplier_e8: i64,
-    scratch: &'a mut Scratch,
-    lots: LotArena,
-    position: Position,
-    /// Empty: digests of this position only check its own steps, so names enter by their numbers.
-    names: Names,
-    trades: Vec<TradeFigures>,
-    actions: Vec<ActionFigures>,
+/// The lots of a replay under way, and what actions need. One serves replays one after the other.
+#[derive(Debug)]
+pub struct ReplayRoom {
+    pub(crate) lots: LotArena,
+    /// Items that one replay may book, and lots that it may begin with.
+    items_max: usize,
+    /// Empty: digests of a replay's position only check its own steps, so names enter by their numbers.
+    pub(crate) names: Names,
     /// For actions, made when there is one.
-    room: Option<ActionRoom>,
+    actions: Option<ActionRoom>,
     rewritten: Vec<Lot>,
     gone: Vec<Lot>,
-    leaving: Vec<Leaving>,
-    lots_max: usize,
-    breaks: Vec<(TradeHash, Reason)>,
-    days: Days,
-    witness: &'a mut dyn Witness,
+}
+
+impl ReplayRoom {
+    /// Room for a replay of so many items, the lots that it begins with counted like items. The memory is touched when
+    /// used.
+    #[must_use]
+    pub fn new(items: usize) -> Self {
+        Self {
+            // A block moves to one of twice its size, so four times the lots is room for every move.
+            lots: LotArena::new((items * 4).max(LOT_BLOCK_SLOTS_MIN * 4).next_power_of_two()),
+            items_max: items,
+            names: Names::new(0),
+            actions: None,
+            rewritten: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Makes it anew where it is too small, or far too large to be kept for a replay of this size.
+    pub(crate) fn fit(&mut self, items: usize) {
+        if items > self.items_max || (self.items_max > ROOM_ITEMS_KEPT && items < self.items_max / 16) {
+            *self = Self::new(items.next_power_of_two());
+        }
+    }
+}
+
+/// What a replay found so far, beside the position itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Found {
+    pub trades: Vec<TradeFigures>,
+    pub actions: Vec<ActionFigures>,
+    pub breaks: Vec<(TradeHash, Reason)>,
+    pub leaving: Vec<Leaving>,
+    pub days: Days,
+}
+
+/// A replay under way: the book of one position, and what was found so far.
+pub(crate) struct Replayer<'a> {
+    pub contracts: &'a ContractBook,
+    pub multiplier_e8: i64,
+    pub scratch: &'a mut Scratch,
+    pub room: &'a mut ReplayRoom,
+    pub position: Position,
+    pub found: &'a mut Found,
+    /// Whether the figures of trades are found; the others are known already.
+    pub names_trades: bool,
+    pub witness: &'a mut dyn Witness,
 }
 
 impl Replayer<'_> {
-    fn book(&mut self, item: &Item) -> Result<(), ReplayError> {
-        match item {
-            Item::Trade(input) => self.trade(input),
-            Item::Action(input) => self.action(input),
-            Item::Arrival(leg) => self.arrival(leg),
-        }
+    /// Books the next item in chronological order.
+    pub(crate) fn book(&mut self, item: &ItemRef<'_>) -> Result<(), ReplayError> {
+        let date = match *item {
+            ItemRef::Trade(input) => {
+                self.trade(input)?;
+                input.effective_date
+            }
+            ItemRef::Action(input) => {
+                self.action(input)?;
+                input.key().date
+            }
+            ItemRef::Arrival(leg) => {
+                self.arrival(leg)?;
+                leg.key.date
+            }
+        };
+        self.found.days.close(date, PeriodFigures::of(&self.position));
+        Ok(())
     }
 
     /// What leaves a range is passed over, like an action.
@@ -235,7 +278,7 @@ impl Replayer<'_> {
         let input = leg.as_input();
         let ground = Ground {
             quantity_e8: self.position.quantity_e8,
-            lots: &self.lots,
+            lots: &self.room.lots,
             block: &self.position.block,
             cost: (self.position.cost_e16, self.position.base_cost_e16),
             oldest: self.position.oldest,
@@ -243,14 +286,14 @@ impl Replayer<'_> {
         };
         let booked = ground.book_arrival(&rules, leg, self.scratch);
         let booked = booked.and_then(|booked| sums_fit(&self.position, &input, &booked).map(|()| booked));
-        let (position, lots, runs) = (&self.position, &self.lots, &self.scratch.runs);
+        let (position, lots, runs) = (&self.position, &self.room.lots, &self.scratch.runs);
         let seen = SeenArrival { leg, rules: &rules, position, lots, booked: booked.as_ref().ok(), runs };
         self.witness.arrival(&seen).map_err(|_| ReplayError::Item(leg.key.trade_id, Reason::Overflow))?;
         match booked {
             Ok(booked) => {
                 if booked.broke != Reason::None {
-                    self.breaks.push((leg.key.hash, booked.broke));
-                    self.trades.push(TradeFigures {
+                    self.found.breaks.push((leg.key.hash, booked.broke));
+                    self.name(TradeFigures {
                         hash: leg.key.hash,
                         realized_e16: booked.realized_e16,
                         realized_long_e16: booked.realized_long_e16,
@@ -262,10 +305,10 @@ impl Replayer<'_> {
                     });
                 }
                 let runs = &self.scratch.runs;
-                settle_arrival(&mut self.lots, &self.names, &mut self.position, leg, &booked, runs)
+                settle_arrival(&mut self.room.lots, &self.room.names, &mut self.position, leg, &booked, runs)
                     .map_err(ReplayError::Misfit)?;
             }
-            Err(Reason::Overflow) => self.breaks.push((leg.key.hash, Reason::Overflow)),
+            Err(Reason::Overflow) => self.found.breaks.push((leg.key.hash, Reason::Overflow)),
             Err(reason) => return Err(ReplayError::Item(leg.key.trade_id, reason)),
         }
         self.position.frontier = leg.key;
@@ -282,38 +325,39 @@ impl Replayer<'_> {
             .contracts
             .in_force(position.account, position.instrument, NO_NAME, input.date())
             .unwrap_or(Rules::DEFAULT);
-        let site = Site { position, lots: &self.lots, multiplier_e8: self.multiplier_e8 };
-        let room = self.room.get_or_insert_with(|| ActionRoom::new(self.lots_max));
+        let ReplayRoom { lots, actions, items_max, .. } = &mut *self.room;
+        let site = Site { position, lots, multiplier_e8: self.multiplier_e8 };
+        let room = actions.get_or_insert_with(|| ActionRoom::new(*items_max));
         let taken = take(&site, input, &rules, room, self.scratch);
         self.position.frontier = input.key();
         self.position.version += 1;
         let took = match taken {
             Ok(took) => took,
             Err(Reason::Overflow) => {
-                self.breaks.push((input.hash, Reason::Overflow));
+                self.found.breaks.push((input.hash, Reason::Overflow));
                 return Ok(());
             }
             Err(reason) => return Err(ReplayError::Item(input.action_id, reason)),
         };
         let gains = took.realized().map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let (runs, dividends_e16) = (&self.scratch.runs, took.dividends_e16);
-        let (position, lots, multiplier_e8) = (&self.position, &self.lots, self.multiplier_e8);
+        let (position, lots, multiplier_e8) = (&self.position, &self.room.lots, self.multiplier_e8);
         let seen = SeenAction { input, rules: &rules, multiplier_e8, position, lots, took: &took, runs };
         self.witness.action(&seen).map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let action = (input, self.multiplier_e8);
         let is_long = self.position.quantity_e8 > 0;
         settle_taken(
-            &mut self.lots,
-            &self.names,
+            &mut self.room.lots,
+            &self.room.names,
             &mut self.position,
             action,
             (&took, runs),
-            &mut self.rewritten,
-            &mut self.gone,
+            &mut self.room.rewritten,
+            &mut self.room.gone,
         )
         .map_err(ReplayError::Misfit)?;
-        leaving_by_action(input, is_long, &self.gone, &mut self.leaving);
-        self.actions.push(ActionFigures { hash: input.hash, date: input.date(), gains, dividends_e16 });
+        leaving_by_action(input, is_long, &self.room.gone, &mut self.found.leaving);
+        self.found.actions.push(ActionFigures { hash: input.hash, date: input.date(), gains, dividends_e16 });
         Ok(())
     }
 
@@ -323,7 +367,7 @@ impl Replayer<'_> {
         let (rules, broke) = carried_rules(self.contracts, input);
         let ground = Ground {
             quantity_e8: self.position.quantity_e8,
-            lots: &self.lots,
+            lots: &self.room.lots,
             block: &self.position.block,
             cost: (self.position.cost_e16, self.position.base_cost_e16),
             oldest: self.position.oldest,
@@ -342,7 +386,7 @@ impl Replayer<'_> {
             booked.broke = BROKEN_CONTRACT;
         }
         if booked.broke != Reason::None {
-            self.breaks.push((input.hash, booked.broke));
+            self.found.breaks.push((input.hash, booked.broke));
         }
         let decision = Decision {
             class: Class::Applied,
@@ -357,34 +401,44 @@ impl Replayer<'_> {
             first: None,
         };
         let event = decision.event(input, &Origin::INTERNAL, self.scratch);
-        let allocations = allocations(&self.lots, &self.position, &event, &rules, self.multiplier_e8)
-            .map_err(|_| failed(Reason::Overflow))?;
-        let (position, lots, runs) = (&self.position, &self.lots, event.runs);
-        let seen = SeenTrade { input, rules: &rules, position, lots, booked: &booked, runs, allocations: &allocations };
-        self.witness.trade(&seen);
-        self.trades.push(TradeFigures {
-            hash: input.hash,
-            realized_e16: booked.realized_e16,
-            realized_long_e16: booked.realized_long_e16,
-            realized_base_e16: booked.realized_base_e16,
-            realized_market_e16: values::market_part(booked.realized_e16, input.fx_to_base_e8)
-                .map_err(|_| failed(Reason::Overflow))?,
-            date: input.effective_date,
-            reason: booked.broke,
-            allocations,
-        });
-        if input.kind == TradeKind::Transfer {
-            leaving_by_transfer(&self.lots, &self.position, &event, &mut self.leaving);
+        if self.names_trades {
+            let allocations = allocations(&self.room.lots, &self.position, &event, &rules, self.multiplier_e8)
+                .map_err(|_| failed(Reason::Overflow))?;
+            let (position, lots, runs) = (&self.position, &self.room.lots, event.runs);
+            let allocated = &allocations;
+            let seen =
+                SeenTrade { input, rules: &rules, position, lots, booked: &booked, runs, allocations: allocated };
+            self.witness.trade(&seen);
+            self.found.trades.push(TradeFigures {
+                hash: input.hash,
+                realized_e16: booked.realized_e16,
+                realized_long_e16: booked.realized_long_e16,
+                realized_base_e16: booked.realized_base_e16,
+                realized_market_e16: values::market_part(booked.realized_e16, input.fx_to_base_e8)
+                    .map_err(|_| failed(Reason::Overflow))?,
+                date: input.effective_date,
+                reason: booked.broke,
+                allocations,
+            });
         }
-        settle(&mut self.lots, &self.names, &mut self.position, &event).map_err(ReplayError::Misfit)?;
+        if input.kind == TradeKind::Transfer {
+            leaving_by_transfer(&self.room.lots, &self.position, &event, &mut self.found.leaving);
+        }
+        settle(&mut self.room.lots, &self.room.names, &mut self.position, &event).map_err(ReplayError::Misfit)?;
         self.position.version += 1;
         Ok(())
     }
 
+    fn name(&mut self, figures: TradeFigures) {
+        if self.names_trades {
+            self.found.trades.push(figures);
+        }
+    }
+
     /// A trade that would leave a range at its place: a break, and nothing changes but the frontier.
     fn pass_over(&mut self, input: &TradeInput) {
-        self.breaks.push((input.hash, Reason::Overflow));
-        self.trades.push(TradeFigures {
+        self.found.breaks.push((input.hash, Reason::Overflow));
+        self.name(TradeFigures {
             hash: input.hash,
             realized_e16: 0,
             realized_long_e16: 0,
@@ -398,24 +452,27 @@ impl Replayer<'_> {
         self.position.version += 1;
     }
 
-    fn outcome(self) -> Outcome {
-        let lots: Vec<_> = self.lots.iter(&self.position.block).collect();
-        let after = Figures { lot_count: lots.len() as u32, ..self.position.figures() };
+    /// What the replay comes to. The room's lots are free again.
+    pub(crate) fn outcome(self) -> Outcome {
+        let Self { room, mut position, found, .. } = self;
+        let lots: Vec<_> = room.lots.iter(&position.block).collect();
+        let after = Figures { lot_count: lots.len() as u32, ..position.figures() };
         assert!(
-            self.lots.digests_anew(&self.position.block) == self.position.block.digests(),
+            room.lots.digests_anew(&position.block) == position.block.digests(),
             "the digest kept step by step is the digest of the result"
         );
-        let averaged = self.position.block.is_averaged();
+        let averaged = position.block.is_averaged();
+        room.lots.replace(&mut position.block, false, core::iter::empty(), |_| 0);
         Outcome {
             after,
-            frontier: self.position.frontier,
+            frontier: position.frontier,
             lots,
             averaged,
-            trades: self.trades,
-            actions: self.actions,
-            breaks: self.breaks,
-            leaving: self.leaving,
-            days: self.days,
+            trades: core::mem::take(&mut found.trades),
+            actions: found.actions.clone(),
+            breaks: found.breaks.clone(),
+            leaving: found.leaving.clone(),
+            days: found.days.clone(),
             ..Outcome::default()
         }
     }

@@ -1,8 +1,10 @@
 //! Actions, what positions take of them, contract changes and period locks as tables.
 
 mod closed;
+mod course;
 mod order;
 mod rig;
+mod told;
 
 use alloc::format;
 use alloc::string::String;

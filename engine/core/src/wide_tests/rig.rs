@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::told::Followed;
 use crate::action_input::{ActionInput, ActionKind};
 use crate::amend::{AmendInput, AmendKind, Changes, NO_TIME};
 use crate::amount::ONE_E8;
@@ -18,7 +19,7 @@ use crate::decide::Scratch;
 use crate::decide_amend::Target;
 use crate::decide_wide::Due;
 use crate::event::{Class, CorrectedEvent, Event, Reason};
-use crate::history::{Addition, History, Item};
+use crate::history::{Addition, Item};
 use crate::id::{NO_NAME, TradeHash, TradeId};
 use crate::limits::Limits;
 use crate::outcome::Outcome;
@@ -26,6 +27,7 @@ use crate::position::Reconciliation;
 use crate::replay::replay_history;
 use crate::rules::{ContractTerms, Rules};
 use crate::taking::ActionRoom;
+use crate::trail::By;
 use crate::wide_event::SettledEvent;
 
 pub(super) const ACCOUNTS: u32 = 4;
@@ -63,7 +65,7 @@ pub(super) struct Rig {
     room: ActionRoom,
     sequence: u64,
     /// What the events of each position say.
-    histories: Vec<History>,
+    followed: Vec<Followed>,
     /// Where the sweep for the oldest pending change stands.
     sweep: Option<(u32, Option<u32>)>,
     pub(super) replays: u32,
@@ -83,7 +85,7 @@ impl Rig {
             scratch: Scratch::new(),
             room: ActionRoom::new(LIMITS.lots_max),
             sequence: 0,
-            histories: Vec::new(),
+            followed: Vec::new(),
             sweep: None,
             replays: 0,
             bodies: Vec::new(),
@@ -110,7 +112,7 @@ impl Rig {
     fn log(
         (book, follower): (&mut Book, &mut Book),
         sequence: &mut u64,
-        histories: &mut Vec<History>,
+        followed: &mut Vec<Followed>,
         event: &Event<'_>,
         outcome: Option<&Outcome>,
     ) {
@@ -122,12 +124,12 @@ impl Rig {
         assert_eq!(read, *event);
         *sequence += 1;
         let place = Place { sequence: *sequence, address: *sequence * 100 };
+        if let Some((position, version, addition)) = Addition::of(event, place) {
+            followed.resize_with(followed.len().max(position as usize + 1), Followed::default);
+            followed[position as usize].take(book, event, version, &addition);
+        }
         follower.apply(&read, place, outcome).unwrap();
         book.apply(event, place, outcome).unwrap();
-        if let Some((position, _, addition)) = Addition::of(event, place) {
-            histories.resize(histories.len().max(position as usize + 1), History::default());
-            histories[position as usize].add(&addition);
-        }
         assert_eq!(book.economic_digest(), follower.economic_digest());
         assert_eq!(book.full_digest(), follower.full_digest());
     }
@@ -160,7 +162,7 @@ impl Rig {
             Event::PeriodLock(lock) => lock.reason,
             _ => unreachable!("of another kind"),
         };
-        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.followed, &event, None);
         reason
     }
 
@@ -172,7 +174,7 @@ impl Rig {
         }
         let decision = self.book.decide_amend(input, target, &mut self.scratch);
         let event = Event::Amended(decision.event(input, &Origin::INTERNAL, &self.scratch));
-        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.followed, &event, None);
         if decision.class == Class::Provisional {
             self.amended.insert(input.hash, decision.position);
         }
@@ -185,7 +187,7 @@ impl Rig {
         }
         let decision = self.book.decide_trade(input, &mut self.scratch);
         let event = Event::Trade(decision.event(input, &Origin::INTERNAL, &self.scratch));
-        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.followed, &event, None);
         if decision.class.is_accepted() {
             let (quantity_e8, date, to_account) = (input.signed_quantity_e8(), input.effective_date, input.to_account);
             let of = Target::Trade { position: decision.position, quantity_e8, date, to_account };
@@ -214,7 +216,7 @@ impl Rig {
                     Self::log(
                         (&mut self.book, &mut self.follower),
                         &mut self.sequence,
-                        &mut self.histories,
+                        &mut self.followed,
                         &event,
                         None,
                     );
@@ -230,7 +232,7 @@ impl Rig {
                     Self::log(
                         (&mut self.book, &mut self.follower),
                         &mut self.sequence,
-                        &mut self.histories,
+                        &mut self.followed,
                         &event,
                         None,
                     );
@@ -254,7 +256,7 @@ impl Rig {
             let Some(position) = next else {
                 let settled = SettledEvent { origin: Origin::INTERNAL, ordinal: change.ordinal, positions: 0 };
                 let event = Event::Settled(settled);
-                Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.histories, &event, None);
+                Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.followed, &event, None);
                 return true;
             };
             self.bring_up(position);
@@ -285,12 +287,15 @@ impl Rig {
             .after(position.instrument, &crate::id::ChronoKey::MIN)
             .map(|(_, input)| *input)
             .collect();
-        let (history, today) = (&self.histories[number as usize], self.book.business_date());
+        let (history, today) = (&self.followed[number as usize].history, self.book.business_date());
         let multiplier_e8 = self.book.instrument(position.instrument).unwrap().terms.multiplier_e8;
         let mut scratch = Scratch::unbounded();
         let mut outcome =
             replay_history(history, today, &actions, self.book.contracts(), multiplier_e8, &mut scratch).unwrap();
-        let reported = &mut self.histories[number as usize].reported;
+        let by = By { today, actions: &actions, contracts: self.book.contracts(), multiplier_e8 };
+        let has_seen = position.seen == self.book.actions().changes();
+        self.followed[number as usize].resume(&by, has_seen, &outcome);
+        let reported = &mut self.followed[number as usize].history.reported;
         if let Some(body) = reported.unread() {
             reported.found(self.bodies[body.sequence as usize].days.clone());
         }
@@ -319,16 +324,11 @@ impl Rig {
             body_digest: 0,
             adjusted: outcome.adjusted,
         });
-        Self::log(
-            (&mut self.book, &mut self.follower),
-            &mut self.sequence,
-            &mut self.histories,
-            &event,
-            Some(&outcome),
-        );
+        Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.followed, &event, Some(&outcome));
+        self.followed[number as usize].corrected(position.version, &outcome);
         // A coldpath that has not forgotten need not read what it wrote.
         if number.is_multiple_of(2) {
-            self.histories[number as usize].reported.reconciled(outcome.days.clone());
+            self.followed[number as usize].history.reported.reconciled(outcome.days.clone());
         }
         self.bodies.push(outcome);
     }
@@ -338,7 +338,7 @@ impl Rig {
         let position = self.book.positions()[number as usize];
         let all = self.book.actions().after(position.instrument, &crate::id::ChronoKey::MIN);
         let actions: Vec<ActionInput> = all.map(|(_, input)| *input).collect();
-        let (history, today) = (&self.histories[number as usize], self.book.business_date());
+        let (history, today) = (&self.followed[number as usize].history, self.book.business_date());
         let (contracts, mut scratch) = (self.book.contracts(), Scratch::unbounded());
         let outcome = replay_history(history, today, &actions, contracts, ONE_E8, &mut scratch).unwrap();
         let mut sums = PeriodFigures::default();
@@ -361,6 +361,12 @@ impl Rig {
             }
         }
         sums
+    }
+
+    /// Items that replays booked which went on from kept states, and how many there were.
+    pub(super) fn booked(&self) -> (usize, usize) {
+        let add = |sum: (usize, usize), one: &Followed| (sum.0 + one.booked.0, sum.1 + one.booked.1);
+        self.followed.iter().fold((0, 0), add)
     }
 
     pub(super) fn reconcile_all(&mut self) {
