@@ -337,6 +337,17 @@ pub struct RecordBuffer {
     bytes: AlignedBuffer,
     header: RecordHeader,
     payload_at: usize,
+    near: Option<Near>,
+    /// The chunk that was read from last, of which log.
+    last: Option<(u64, u64)>,
+}
+
+/// A whole chunk as it lies on the disk: what stands near a record that was read is often asked for next.
+#[derive(Debug)]
+struct Near {
+    log_id: u64,
+    chunk: u64,
+    bytes: AlignedBuffer,
 }
 
 impl Default for RecordBuffer {
@@ -353,6 +364,8 @@ impl RecordBuffer {
             bytes: AlignedBuffer::new(CHUNK_BYTES + BLOCK_BYTES),
             header: RecordHeader::decode(&[0; HEADER_BYTES]),
             payload_at: HEADER_BYTES,
+            near: None,
+            last: None,
         }
     }
 
@@ -383,11 +396,19 @@ pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Res
     }
     let chunk = chunk_floor(address);
     buffer.header = RecordHeader::decode(&[0; HEADER_BYTES]);
+    // It never changes, for it was durable as a whole when it was read.
+    if buffer.holds(log, chunk) {
+        return buffer.take_near(log, offset, address);
+    }
     for _ in 0..RACE_TRIES {
         if let Some(length) = copy_from_tail(log, chunk, offset, published, buffer) {
             return buffer.check(log.log_id, address, 0, length);
         }
-        if chunk + CHUNK_BYTES as u64 <= log.durable_address() || address < log.start.0 {
+        let is_whole = chunk + CHUNK_BYTES as u64 <= log.durable_address();
+        if is_whole && buffer.fetch_near(log, chunk)? {
+            return buffer.take_near(log, offset, address);
+        }
+        if is_whole || address < log.start.0 {
             let (start, length) = read_from_disk(log, address, &mut buffer.bytes)?;
             return buffer.check(log.log_id, address, start, length);
         }
@@ -396,6 +417,32 @@ pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Res
 }
 
 impl RecordBuffer {
+    fn holds(&self, log: &Log, chunk: u64) -> bool {
+        self.near.as_ref().is_some_and(|near| (near.log_id, near.chunk) == (log.log_id, chunk))
+    }
+
+    /// Reads a chunk that is durable as a whole when it is asked for the second time in a row: along the back-links of a position that is
+    /// seldom traded each record lies elsewhere, of one that is often traded they lie side by side. Says whether it is here.
+    fn fetch_near(&mut self, log: &Log, chunk: u64) -> Result<bool, ReadError> {
+        if self.last.replace((log.log_id, chunk)) != Some((log.log_id, chunk)) {
+            return Ok(false);
+        }
+        let mut bytes = self.near.take().map_or_else(|| AlignedBuffer::new(CHUNK_BYTES), |near| near.bytes);
+        let (first, file) = log.read_handle(chunk)?;
+        let read = file.read_at(HEAD_BYTES as u64 + (chunk - first), &mut bytes[..CHUNK_BYTES])?;
+        if read == CHUNK_BYTES {
+            self.near = Some(Near { log_id: log.log_id, chunk, bytes });
+        }
+        Ok(read == CHUNK_BYTES)
+    }
+
+    fn take_near(&mut self, log: &Log, offset: usize, address: u64) -> Result<(), ReadError> {
+        let Some(near) = self.near.take() else { unreachable!("the caller has looked") };
+        let taken = self.take(&near.bytes[..CHUNK_BYTES], offset, log.log_id, address);
+        self.near = Some(near);
+        taken
+    }
+
     /// The record at `offset` of a chunk, copied and verified.
     pub(crate) fn take(&mut self, chunk: &[u8], offset: usize, log_id: u64, address: u64) -> Result<(), ReadError> {
         let none = ReadError::NoRecord { address, what: What::Nothing };
