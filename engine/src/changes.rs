@@ -5,14 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use lotbook_core::Book;
-use lotbook_core::Scratch;
 use lotbook_core::action_input::ActionInput;
 use lotbook_core::date::Date;
-use lotbook_core::history::History;
 use lotbook_core::id::{ChronoKey, NO_NAME, NameId};
-use lotbook_core::outcome::Outcome;
-use lotbook_core::replay::{ReplayError, replay_history};
 use lotbook_core::rules::ContractBook;
+use lotbook_core::trail::By;
 use parking_lot::RwLock;
 
 #[derive(Debug, Default)]
@@ -57,14 +54,9 @@ impl ReplayRules {
         self.business_date
     }
 
-    /// Replays a position by these.
-    pub(crate) fn replay(
-        &self,
-        history: &History,
-        multiplier_e8: i64,
-        scratch: &mut Scratch,
-    ) -> Result<Outcome, ReplayError> {
-        replay_history(history, self.business_date, &self.actions, &self.contracts, multiplier_e8, scratch)
+    /// The same for a replay.
+    pub(crate) fn by(&self, multiplier_e8: i64) -> By<'_> {
+        By { today: self.business_date, actions: &self.actions, contracts: &self.contracts, multiplier_e8 }
     }
 }
 

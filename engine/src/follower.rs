@@ -171,6 +171,8 @@ impl Follower {
     /// Follows until told to end. The last thing a clean end does is a checkpoint.
     pub(crate) fn run(mut self) -> Option<Box<dyn Observer>> {
         let mut waiter = Waiter::with_sleep(WaitKind::Park, IDLE_SLEEP);
+        // A correction is on its way, and somebody looks forward to it.
+        let mut soon = Waiter::new(WaitKind::Park);
         loop {
             if self.crash.load(Ordering::Acquire) {
                 return self.observer;
@@ -198,10 +200,13 @@ impl Follower {
             }
             if count > 0 {
                 waiter.reset();
+                soon.reset();
             } else if finish {
                 self.publish();
                 self.checkpoint();
                 return self.observer;
+            } else if self.state.book.provisional_positions() > 0 {
+                soon.idle();
             } else {
                 waiter.idle();
             }
@@ -383,6 +388,7 @@ fn head(state: &State, number: u32) -> Option<Head> {
         instrument: position.instrument,
         frontier: position.frontier,
         multiplier_e8: state.book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),
+        seen: position.seen,
         late: position.provisional,
         closed_through: state.book.locks().through(position.account),
     })

@@ -11,6 +11,10 @@ pub const DOOR_BATCH: usize = 64;
 pub const COLD_WORKERS_MAX: usize = 16;
 /// Desks at the shard: one for each worker, and for as many that hang.
 pub const COLD_DESKS: usize = 2 * COLD_WORKERS_MAX;
+/// Positions that a worker takes at once where many wait: their bodies wait for the disk together.
+pub const COLD_GROUP: usize = 64;
+/// Bytes of the bodies that wait for the disk together, about: from here on the group is published as it is.
+pub const COLD_GROUP_BYTES: usize = 1 << 20;
 /// Trades that the shard books again behind one correction: the ceiling of what a correction costs the hot thread beside the swap
 /// of its lots.
 pub const CATCH_UP_MOST: usize = 512;
@@ -52,8 +56,9 @@ pub const LANE_SLOTS: usize = 256;
 pub const OUTBOX_SHOWN_MAX: usize = 128;
 /// Tries to reconcile one position before another one gets its turn.
 pub const RECONCILE_TRIES: u32 = 5;
-/// Items of the streams that the coldpath keeps between tries, those of recently served positions.
-pub const STREAMS_KEPT: usize = 1 << 20;
+/// Bytes, about, of the streams that the coldpath keeps between tries with what their replays left for the next: those of recently
+/// served positions.
+pub const STREAMS_KEPT_BYTES: usize = 512 << 20;
 /// Checkpoints kept. The log is needed from the older one on.
 pub const CHECKPOINTS_KEPT: usize = 2;
 

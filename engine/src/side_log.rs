@@ -67,19 +67,26 @@ impl SideWriter {
         Self { appender: Mutex::new(Some(appender)), log }
     }
 
-    /// Writes a body and waits until it is durable. Blocks.
+    /// Writes a body; it is durable once the sequence is that is given with it. Blocks while the log's tail is full.
     ///
     /// # Errors
-    /// [`BodyError`]; nothing was proposed then, and the body is garbage that nothing names.
-    pub(crate) fn write(&self, outcome: &Outcome) -> Result<BodyRef, BodyError> {
+    /// [`BodyError`]; the body is garbage then that nothing names.
+    pub(crate) fn write(&self, outcome: &Outcome) -> Result<(BodyRef, u64), BodyError> {
         let body = outcome.encode();
+        match &mut *self.appender.lock() {
+            Some(appender) => append(appender, &self.log, &body),
+            None => Err(BodyError::Latched("the host has stopped".into())),
+        }
+    }
+
+    /// Waits until what was written up to this sequence is durable. Blocks.
+    ///
+    /// # Errors
+    /// [`BodyError::Latched`]; it may be durable or not.
+    pub(crate) fn await_durable(&self, sequence: u64) -> Result<(), BodyError> {
         let latched = |error: &dyn std::fmt::Display| BodyError::Latched(error.to_string());
-        let (body, last_sequence) = match &mut *self.appender.lock() {
-            Some(appender) => append(appender, &self.log, &body)?,
-            None => return Err(latched(&"the host has stopped")),
-        };
-        while !self.log.wait_durable(last_sequence, Duration::from_secs(1)).map_err(|error| latched(&error))? {}
-        Ok(body)
+        while !self.log.wait_durable(sequence, Duration::from_secs(1)).map_err(|error| latched(&error))? {}
+        Ok(())
     }
 
     /// Reads the body at a place.

@@ -32,7 +32,7 @@ use lotbook_core::outcome::Outcome;
 use parking_lot::{Condvar, Mutex};
 
 use crate::changes::Changes;
-use crate::limits::{COLD_WORKERS_MAX, STREAMS_KEPT};
+use crate::limits::{COLD_GROUP, COLD_WORKERS_MAX, STREAMS_KEPT_BYTES};
 use crate::phase::{Phase, Phases};
 use crate::side_log::BodyRef;
 use queue::{Lease, Queue};
@@ -181,6 +181,8 @@ pub struct Head {
     pub frontier: ChronoKey,
     /// Multiplier of the instrument.
     pub multiplier_e8: i64,
+    /// Ordinal of the newest change of history that the position has seen.
+    pub seen: u32,
     /// Late changes since the last correction.
     pub late: u32,
     /// The last day that is closed for its account: it stays as long as the position is PROVISIONAL.
@@ -319,7 +321,7 @@ impl ColdQueue {
             changed: Condvar::new(),
             control: Condvar::new(),
             changes: Changes::default(),
-            streams: Mutex::new(Streams::new(STREAMS_KEPT)),
+            streams: Mutex::new(Streams::new(STREAMS_KEPT_BYTES)),
             counters: ColdCounters::default(),
             paused: AtomicBool::new(!running),
             stop: AtomicBool::new(false),
@@ -439,8 +441,9 @@ impl ColdQueue {
         }
     }
 
-    /// The next position for a worker, which blocks until there is one; `None`: it is to end.
-    pub(crate) fn next(&self, phases: &Phases, is_wanted: impl Fn() -> bool) -> Option<Lease> {
+    /// The next positions for a worker, which blocks until there is one; `None`: it is to end. Several where so many wait that all
+    /// workers have enough.
+    pub(crate) fn next(&self, phases: &Phases, is_wanted: impl Fn() -> bool) -> Option<Vec<Lease>> {
         let mut queue = self.queue.lock();
         loop {
             if self.stopped() || !is_wanted() {
@@ -451,7 +454,10 @@ impl ColdQueue {
                 && let Some(lease) = queue.take(now_us)
             {
                 phases.set(Phase::Correction, true);
-                return Some(lease);
+                let mut leases = vec![lease];
+                let share = (queue.ready() / (2 * self.workers())).min(COLD_GROUP - 1);
+                leases.extend((0..share).map_while(|_| queue.take(now_us)));
+                return Some(leases);
             }
             let until_us = queue.next_us().unwrap_or(u64::MAX).saturating_sub(now_us);
             let wait = Duration::from_micros(until_us).clamp(Duration::from_millis(1), Duration::from_millis(50));

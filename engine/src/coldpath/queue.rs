@@ -232,6 +232,12 @@ impl Queue {
         self.backing_off.first().map(|(until_us, _)| *until_us)
     }
 
+    /// Positions that wait and may be taken.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
     /// Positions in the hands of workers.
     #[must_use]
     pub fn busy(&self) -> usize {

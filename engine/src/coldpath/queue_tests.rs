@@ -21,6 +21,7 @@ fn head(version: u64, late: u32) -> Head {
         instrument: 0,
         frontier: ChronoKey::MIN,
         multiplier_e8: 1,
+        seen: 0,
         late,
         closed_through: Date::NONE,
     }

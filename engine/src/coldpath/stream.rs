@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{CodecError, Decoder};
-use lotbook_core::history::{Addition, History};
+use lotbook_core::course::Course;
+use lotbook_core::history::Addition;
 use lotbook_core::id::TradeHash;
 use lotbook_wal::{Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
 
@@ -16,7 +17,9 @@ pub(crate) struct Stream {
     pub version: u64,
     /// The newest record of it.
     pub read_sequence: u64,
-    pub history: History,
+    pub course: Course,
+    /// It traded on while it was replayed the last time.
+    pub is_busy: bool,
     /// What makes the position wait, by arrival: version, hash, and sequence of its event.
     causes: VecDeque<(u64, TradeHash, u64)>,
 }
@@ -27,8 +30,14 @@ impl Stream {
         self.causes.front().map(|(_, hash, sequence)| (*hash, *sequence))
     }
 
-    /// A correction of this version was accepted: what came up to it waits no more.
-    pub(crate) fn corrected(&mut self, base_version: u64) {
+    /// A correction of what was replayed last, which was this version, was accepted.
+    pub(crate) fn accepted(&mut self, base_version: u64) {
+        self.corrected(base_version);
+        self.course.accepted(base_version);
+    }
+
+    /// A correction of this version is in the log: what came up to it waits no more.
+    fn corrected(&mut self, base_version: u64) {
         while self.causes.front().is_some_and(|(version, ..)| *version <= base_version) {
             self.causes.pop_front();
         }
@@ -98,7 +107,7 @@ impl Loader {
                 stream.corrected(base_version);
             }
             stream.causes.extend(addition.cause().map(|hash| (version, hash, sequence)));
-            stream.history.add(&addition);
+            stream.course.add(version, &addition);
         }
         stream.version = stream.version.max(head.version);
         Ok(())
@@ -108,25 +117,25 @@ impl Loader {
 /// Streams of recently served positions: a position that is corrected again is not read again.
 #[derive(Debug)]
 pub(crate) struct Streams {
-    by_position: HashMap<u32, (u64, Stream)>,
+    by_position: HashMap<u32, (u64, usize, Stream)>,
     /// By the time of their last use.
     recent: BTreeMap<u64, u32>,
     uses: u64,
-    items: usize,
-    items_max: usize,
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl Streams {
-    /// Keeps streams of so many items in all.
-    pub(crate) fn new(items_max: usize) -> Self {
-        Self { by_position: HashMap::new(), recent: BTreeMap::new(), uses: 0, items: 0, items_max }
+    /// Keeps streams of about so many bytes in all.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { by_position: HashMap::new(), recent: BTreeMap::new(), uses: 0, bytes: 0, bytes_max }
     }
 
     /// The stream of a position, or an empty one.
     pub(crate) fn take(&mut self, position: u32) -> Stream {
-        let Some((used, stream)) = self.by_position.remove(&position) else { return Stream::default() };
+        let Some((used, bytes, stream)) = self.by_position.remove(&position) else { return Stream::default() };
         self.recent.remove(&used);
-        self.items -= stream.history.len();
+        self.bytes -= bytes;
         stream
     }
 
@@ -135,20 +144,20 @@ impl Streams {
         // Two workers may have had it, one of them taken for hung: the one that read further stays.
         let other = self.take(position);
         let stream = if other.version > stream.version { other } else { stream };
-        let items = stream.history.len();
-        if items == 0 || items > self.items_max {
+        let bytes = stream.course.bytes();
+        if bytes == 0 || bytes > self.bytes_max {
             return;
         }
-        while self.items + items > self.items_max {
+        while self.bytes + bytes > self.bytes_max {
             let Some((_, oldest)) = self.recent.pop_first() else { break };
-            if let Some((_, gone)) = self.by_position.remove(&oldest) {
-                self.items -= gone.history.len();
+            if let Some((_, gone, _)) = self.by_position.remove(&oldest) {
+                self.bytes -= gone;
             }
         }
         self.uses += 1;
-        self.items += items;
+        self.bytes += bytes;
         self.recent.insert(self.uses, position);
-        self.by_position.insert(position, (self.uses, stream));
+        self.by_position.insert(position, (self.uses, bytes, stream));
     }
 }
 
@@ -160,18 +169,19 @@ mod tests {
     use super::*;
 
     fn stream(version: u64, trades: u32) -> Stream {
-        let mut history = History::default();
+        let mut course = Course::default();
         for _ in 0..trades {
             let place = Place { sequence: 1, address: 0 };
             let figures = PeriodFigures::default();
-            history.add(&Addition::Trade { input: TradeInput::EMPTY, place, waits: false, late: false, figures });
+            let input = TradeInput::EMPTY;
+            course.add(version, &Addition::Trade { input, place, waits: false, late: false, figures });
         }
-        Stream { version, history, ..Stream::default() }
+        Stream { version, course, ..Stream::default() }
     }
 
     #[test]
     fn streams_are_kept_within_their_bound() {
-        let mut streams = Streams::new(10);
+        let mut streams = Streams::new(10 * stream(1, 1).course.bytes());
         streams.keep(1, stream(4, 4));
         streams.keep(2, stream(5, 5));
         assert_eq!(streams.take(1).version, 4);
@@ -179,7 +189,7 @@ mod tests {
         // Position 2 was not used for longest.
         streams.keep(3, stream(3, 3));
         assert_eq!((streams.take(2).version, streams.take(1).version, streams.take(3).version), (0, 4, 3));
-        assert_eq!((streams.items, streams.recent.len(), streams.by_position.len()), (0, 0, 0));
+        assert_eq!((streams.bytes, streams.recent.len(), streams.by_position.len()), (0, 0, 0));
         // One that is too long alone is not kept, and drives nobody out.
         streams.keep(1, stream(4, 4));
         streams.keep(2, stream(11, 11));
@@ -188,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_stream_that_read_further_stays() {
-        let mut streams = Streams::new(10);
+        let mut streams = Streams::new(10 * stream(1, 1).course.bytes());
         streams.keep(1, stream(6, 6));
         streams.keep(1, stream(4, 4));
         assert_eq!(streams.take(1).version, 6);

@@ -11,17 +11,19 @@ use std::time::Duration;
 use lotbook_core::Scratch;
 use lotbook_core::closed::Adjusted;
 use lotbook_core::date::Date;
+use lotbook_core::id::TradeHash;
 use lotbook_core::outcome::Outcome;
-use lotbook_core::replay::ReplayError;
+use lotbook_core::replay::{ReplayError, ReplayRoom};
 use lotbook_wal::Log;
 
 use super::desk::Asker;
 use super::queue::Lease;
 use super::stream::{Loader, Stream};
 use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict, Watched};
-use crate::limits::RECONCILE_TRIES;
+use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
 use crate::phase::Phases;
-use crate::side_log::{BodyError, SideWriter};
+use crate::side_log::{BodyError, BodyRef, SideWriter};
+use crate::wait::{WaitKind, Waiter};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -36,12 +38,13 @@ pub(crate) struct Common {
 #[derive(Debug)]
 struct Tools {
     scratch: Scratch,
+    room: ReplayRoom,
     loader: Loader,
 }
 
 impl Tools {
     fn new() -> Self {
-        Self { scratch: Scratch::unbounded(), loader: Loader::new() }
+        Self { scratch: Scratch::unbounded(), room: ReplayRoom::new(0), loader: Loader::new() }
     }
 }
 
@@ -54,6 +57,28 @@ enum Turn {
     Again,
     /// It was reconciled meanwhile, or the host stops.
     Gone,
+    /// Its body is written, and the proposal follows.
+    Prepared,
+}
+
+/// A replay that may be proposed once it is durable.
+struct Replayed {
+    base_version: u64,
+    seen: u32,
+    cause: TradeHash,
+    cause_sequence: u64,
+    /// The newest record of the log that it rests on.
+    read_sequence: u64,
+    outcome: Box<Outcome>,
+}
+
+/// A position between its body and its proposal.
+struct Prepared {
+    lease: Lease,
+    stream: Stream,
+    replayed: Replayed,
+    body: BodyRef,
+    body_sequence: u64,
 }
 
 /// Why a try failed.
@@ -97,31 +122,46 @@ impl Worker {
     /// Serves positions until told to end; gives the desk back.
     pub(crate) fn run(mut self) -> Asker<Paper> {
         let common = self.common.clone();
-        let (queue, phases) = (&common.queue, &common.phases);
         let mut tools = Tools::new();
         let retired = self.retired.clone();
         // ORDERING: acquire and release; they carry nothing but themselves.
-        while let Some(lease) = queue.next(phases, || !retired.load(Ordering::Acquire)) {
-            self.has.store(lease.position, Ordering::Release);
-            match catch_unwind(AssertUnwindSafe(|| self.reconcile(lease, &mut tools))) {
-                Ok(Ok(Turn::Accepted(version))) => queue.settled(lease, version, phases),
-                Ok(Ok(Turn::Again | Turn::Gone)) => queue.put_back(lease, phases),
-                Ok(Err(Failure { stage, error, is_unread })) => queue.failed(lease, stage, error, is_unread, phases),
-                Err(panic) => {
-                    queue.counters().note_panic();
-                    tools = Tools::new();
-                    self.clear_desk();
-                    self.end_watch();
-                    let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
-                    let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-                    let position = lease.position;
-                    tracing::error!(position, stage = self.stage.as_str(), words, "a coldpath worker panicked");
-                    queue.failed(lease, self.stage, format!("a worker panicked: {words}"), false, phases);
-                }
+        while let Some(leases) = common.queue.next(&common.phases, || !retired.load(Ordering::Acquire)) {
+            match leases[..] {
+                [lease] => self.guarded(lease, &mut tools, Self::reconcile),
+                _ => self.reconcile_together(&leases, &mut tools),
             }
             self.has.store(IDLE, Ordering::Release);
         }
         self.desk
+    }
+
+    /// Does something with a position and tells the queue how it ended; a panic ends with it.
+    fn guarded(
+        &mut self,
+        lease: Lease,
+        tools: &mut Tools,
+        what: impl FnOnce(&mut Self, Lease, &mut Tools) -> Result<Turn, Failure>,
+    ) {
+        let common = self.common.clone();
+        let (queue, phases) = (&common.queue, &common.phases);
+        self.has.store(lease.position, Ordering::Release);
+        match catch_unwind(AssertUnwindSafe(|| what(self, lease, tools))) {
+            Ok(Ok(Turn::Prepared)) => {}
+            Ok(Ok(Turn::Accepted(version))) => queue.settled(lease, version, phases),
+            Ok(Ok(Turn::Again | Turn::Gone)) => queue.put_back(lease, phases),
+            Ok(Err(Failure { stage, error, is_unread })) => queue.failed(lease, stage, error, is_unread, phases),
+            Err(panic) => {
+                queue.counters().note_panic();
+                *tools = Tools::new();
+                self.clear_desk();
+                self.end_watch();
+                let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+                let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+                let position = lease.position;
+                tracing::error!(position, stage = self.stage.as_str(), words, "a coldpath worker panicked");
+                queue.failed(lease, self.stage, format!("a worker panicked: {words}"), false, phases);
+            }
+        }
     }
 
     fn enter(&mut self, stage: Stage, position: u32) {
@@ -139,37 +179,87 @@ impl Worker {
         turn
     }
 
+    /// Several positions, whose bodies wait for the disk together. One that has moved on by then gets another turn.
+    fn reconcile_together(&mut self, leases: &[Lease], tools: &mut Tools) {
+        let mut prepared: Vec<Prepared> = Vec::with_capacity(leases.len());
+        let mut bytes = 0;
+        for &lease in leases {
+            self.guarded(lease, tools, |worker, lease, tools| {
+                Ok(match worker.prepare(lease, tools)? {
+                    Ok(found) => {
+                        bytes += found.body.bytes as usize;
+                        prepared.push(found);
+                        Turn::Prepared
+                    }
+                    Err(turn) => turn,
+                })
+            });
+            if bytes > COLD_GROUP_BYTES {
+                self.propose_together(std::mem::take(&mut prepared), tools);
+                bytes = 0;
+            }
+        }
+        self.propose_together(prepared, tools);
+    }
+
+    fn propose_together(&mut self, prepared: Vec<Prepared>, tools: &mut Tools) {
+        for one in prepared {
+            self.guarded(one.lease, tools, |worker, lease, _| {
+                let (position, mut stream) = (lease.position, one.stream);
+                worker.stage = Stage::Publish;
+                // The first one waits for all.
+                let verdict = worker.publish(lease, one.replayed, one.body, one.body_sequence);
+                let turn = verdict.and_then(|verdict| match verdict {
+                    None => Ok(Turn::Gone),
+                    Some(verdict) => Ok(accepted(&worker.common, &mut stream, verdict)?.unwrap_or(Turn::Again)),
+                });
+                worker.common.queue.streams.lock().keep(position, stream);
+                turn
+            });
+        }
+    }
+
+    /// Everything up to a body that is written, and not durable yet.
+    fn prepare(&mut self, lease: Lease, tools: &mut Tools) -> Result<Result<Prepared, Turn>, Failure> {
+        let common = self.common.clone();
+        let Some(head) = common.queue.head(lease) else { return Ok(Err(Turn::Gone)) };
+        let mut stream = common.queue.streams.lock().take(lease.position);
+        let done = match self.replay(&head, lease, &mut stream, tools) {
+            Ok(Some(replayed)) => {
+                self.enter(Stage::Publish, lease.position);
+                self.write(&replayed.outcome).map(|written| Ok((replayed, written)))
+            }
+            // Reconciled a moment ago, and the follower has not seen it yet.
+            Ok(None) => Ok(Err(Turn::Accepted(stream.version))),
+            Err(failure) => Err(failure),
+        };
+        match done {
+            Ok(Ok((replayed, (body, body_sequence)))) => {
+                Ok(Ok(Prepared { lease, stream, replayed, body, body_sequence }))
+            }
+            other => {
+                common.queue.streams.lock().keep(lease.position, stream);
+                other.map(|found| found.map(|_| unreachable!("it was prepared")))
+            }
+        }
+    }
+
     fn tries(&mut self, lease: Lease, stream: &mut Stream, tools: &mut Tools) -> Result<Turn, Failure> {
         let common = self.common.clone();
         let (queue, position) = (&common.queue, lease.position);
-        // A position that trades on is watched, so that a few trades since do not matter.
-        let mut is_busy = false;
+        // A position that trades on is watched, so that a few trades since do not matter; one that did so the last time, at once.
+        let mut is_busy = stream.is_busy;
         for _ in 0..RECONCILE_TRIES {
             let Some(mut head) = queue.head(lease) else { return Ok(Turn::Gone) };
             if is_busy {
                 let Some(watched) = self.watch(position) else { return Ok(Turn::Gone) };
-                (head.version, head.address) = (watched.version, watched.address);
+                (head.version, head.address, head.seen) = (watched.version, watched.address, watched.seen);
                 self.await_changes(&head, watched.seen);
             }
-            self.enter(Stage::Load, position);
-            tools
-                .loader
-                .catch_up(&common.log, position, stream, &head)
-                .map_err(|error| Failure { is_unread: error.is_unread(), ..Failure::at(Stage::Load, error) })?;
-            let Some((cause, cause_sequence)) = stream.cause() else {
+            let Some(replayed) = self.replay(&head, lease, stream, tools)? else {
                 // Reconciled a moment ago, and the follower has not seen it yet.
                 return Ok(Turn::Accepted(stream.version));
             };
-            self.enter(Stage::Replay, position);
-            // Read after the head: what the position has seen is in it.
-            let rules = queue.changes.of(head.instrument);
-            let mut outcome = rules
-                .replay(&stream.history, head.multiplier_e8, &mut tools.scratch)
-                .map_err(|error| Failure::at(Stage::Replay, describe(&error)))?;
-            queue.counters().note_items(stream.history.len() as u64);
-            outcome.adjusted = self
-                .adjusted(stream, &head, &outcome)
-                .map_err(|error| Failure { is_unread: true, ..Failure::at(Stage::Load, error) })?;
             match queue.head(lease) {
                 None => return Ok(Turn::Gone),
                 // It has moved on while it was replayed, so it would again while the body is written.
@@ -180,40 +270,85 @@ impl Worker {
                 Some(_) => {}
             }
             self.enter(Stage::Publish, position);
-            let body = common.side.write(&outcome).map_err(|error| match error {
-                BodyError::TooLarge(_) => Failure::at(Stage::Replay, error),
-                error => Failure::at(Stage::Publish, error),
-            })?;
-            if !self.await_durable(stream.read_sequence.max(rules.sequence)) || queue.head(lease).is_none() {
-                // Stopped, or taken away meanwhile: whoever has it now does the work.
-                return Ok(Turn::Gone);
-            }
-            let (base_version, seen, outcome) = (stream.version, rules.changes, Box::new(outcome));
-            let proposal = Proposal { position, base_version, seen, cause, cause_sequence, body, outcome };
-            match self.propose(proposal) {
+            let (body, body_sequence) = self.write(&replayed.outcome)?;
+            match self.publish(lease, replayed, body, body_sequence)? {
                 None => return Ok(Turn::Gone),
-                Some(verdict) if verdict.accepted => {
-                    queue.counters().note_correction();
-                    // The correction adds nothing to the inputs; what came behind it is read the next time.
-                    stream.corrected(base_version);
-                    if verdict.version == base_version + 1 {
-                        stream.version = verdict.version;
-                        stream.history.reported.reconciled(verdict.outcome.days);
-                    }
-                    return Ok(Turn::Accepted(verdict.version));
-                }
-                Some(verdict) if !verdict.fits => {
-                    return Err(Failure::at(Stage::Replay, "no room for its lots"));
-                }
-                Some(_) => is_busy = true,
+                Some(verdict) => match accepted(&common, stream, verdict)? {
+                    Some(turn) => return Ok(turn),
+                    None => is_busy = true,
+                },
             }
         }
         Ok(Turn::Again)
     }
 
+    /// Reads what there is up to the head and replays it; `None`: nothing waits.
+    fn replay(
+        &mut self,
+        head: &Head,
+        lease: Lease,
+        stream: &mut Stream,
+        tools: &mut Tools,
+    ) -> Result<Option<Replayed>, Failure> {
+        let common = self.common.clone();
+        let (queue, position) = (&common.queue, lease.position);
+        self.enter(Stage::Load, position);
+        tools
+            .loader
+            .catch_up(&common.log, position, stream, head)
+            .map_err(|error| Failure { is_unread: error.is_unread(), ..Failure::at(Stage::Load, error) })?;
+        let Some((cause, cause_sequence)) = stream.cause() else { return Ok(None) };
+        self.enter(Stage::Replay, position);
+        // Read after the head: what the position has seen is in it.
+        let rules = queue.changes.of(head.instrument);
+        let (by, has_seen) = (rules.by(head.multiplier_e8), rules.changes == head.seen);
+        let mut outcome = stream
+            .course
+            .replay(&by, has_seen, &mut tools.room, &mut tools.scratch)
+            .map_err(|error| Failure::at(Stage::Replay, describe(&error)))?;
+        queue.counters().note_items(stream.course.booked() as u64);
+        outcome.adjusted = self
+            .adjusted(stream, head, &outcome)
+            .map_err(|error| Failure { is_unread: true, ..Failure::at(Stage::Load, error) })?;
+        Ok(Some(Replayed {
+            base_version: stream.version,
+            seen: rules.changes,
+            cause,
+            cause_sequence,
+            read_sequence: stream.read_sequence.max(rules.sequence),
+            outcome: Box::new(outcome),
+        }))
+    }
+
+    fn write(&self, outcome: &Outcome) -> Result<(BodyRef, u64), Failure> {
+        self.common.side.write(outcome).map_err(|error| match error {
+            BodyError::TooLarge(_) => Failure::at(Stage::Replay, error),
+            error => Failure::at(Stage::Publish, error),
+        })
+    }
+
+    /// Proposes once the body and what was replayed are durable; `None`: the host stops, or the position is in other hands.
+    fn publish(
+        &mut self,
+        lease: Lease,
+        replayed: Replayed,
+        body: BodyRef,
+        body_sequence: u64,
+    ) -> Result<Option<Verdict>, Failure> {
+        let common = self.common.clone();
+        common.side.await_durable(body_sequence).map_err(|error| Failure::at(Stage::Publish, error))?;
+        let Replayed { base_version, seen, cause, cause_sequence, read_sequence, outcome } = replayed;
+        if !self.await_durable(read_sequence) || common.queue.head(lease).is_none() {
+            // Stopped, or taken away meanwhile: whoever has it now does the work.
+            return Ok(None);
+        }
+        let position = lease.position;
+        Ok(self.propose(Proposal { position, base_version, seen, cause, cause_sequence, body, outcome }))
+    }
+
     /// What the outcome changes in closed days, of what was reported of them.
     fn adjusted(&self, stream: &mut Stream, head: &Head, outcome: &Outcome) -> Result<Adjusted, BodyError> {
-        let reported = &mut stream.history.reported;
+        let reported = &mut stream.course.history.reported;
         if head.closed_through != Date::NONE
             && let Some(body) = reported.unread()
         {
@@ -273,6 +408,8 @@ impl Worker {
     }
 
     fn await_answer(&mut self) -> Option<Paper> {
+        // The shard answers within its turn: nearly always before a sleep would end.
+        let mut waiter = Waiter::new(WaitKind::Park);
         loop {
             if let Some(answer) = self.desk.poll() {
                 return Some(answer);
@@ -280,7 +417,7 @@ impl Worker {
             if self.desk.is_closed() || self.common.queue.stopped() {
                 return None;
             }
-            std::thread::sleep(Duration::from_micros(20));
+            waiter.idle();
         }
     }
 
@@ -302,6 +439,23 @@ impl Worker {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
+}
+
+/// What a verdict means for the stream that was replayed; `None`: the position has moved on.
+fn accepted(common: &Common, stream: &mut Stream, verdict: Verdict) -> Result<Option<Turn>, Failure> {
+    let base_version = stream.version;
+    if verdict.accepted {
+        common.queue.counters().note_correction();
+        // The correction adds nothing to the inputs; what came behind it is read the next time.
+        stream.accepted(base_version);
+        stream.is_busy = verdict.version > base_version + 1;
+        if verdict.version == base_version + 1 {
+            stream.version = verdict.version;
+            stream.course.history.reported.reconciled(verdict.outcome.days);
+        }
+        return Ok(Some(Turn::Accepted(verdict.version)));
+    }
+    if verdict.fits { Ok(None) } else { Err(Failure::at(Stage::Replay, "no room for its lots")) }
 }
 
 fn describe(error: &ReplayError) -> String {
