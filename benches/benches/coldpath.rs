@@ -1,20 +1,26 @@
 //! The coldpath through a whole host, beside the bare replay loop on the same trades in the same run.
 //!
-//! `cargo bench -p lotbook-benches --bench coldpath [-- --long]`. Three sections: from the acceptance of a late trade until the read
+//! `cargo bench -p lotbook-benches --bench coldpath [-- --long]`. First without a host: a replay that is late by so many trades beside the
+//! decisions of those alone, in histories of two lengths; and what an estimate costs the hot thread. Then through a host: from the acceptance of a late trade until the read
 //! model shows its position RECONCILED, for streams of several lengths, late by one trade and by all of them (`--long`: a
-//! million trades too); one position that does not stop trading while one trade in a hundred is late; and a backlog of positions with one
+//! million trades too); a trade's way to its answer beside a coldpath that is idle and one that is saturated; one position that does not stop trading while one trade in a hundred is late; and a backlog of positions with one
 //! late trade each, drained. The side log is synced on the disk under the temporary directory, so compare within one run only.
 
 use std::time::{Duration, Instant};
 
-use lotbook_benches::Rng;
+use lotbook_benches::{Rng, book, decide_and_apply, later, trades};
 use lotbook_core::Scratch;
+use lotbook_core::apply::Place;
+use lotbook_core::closed::PeriodFigures;
 use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput};
+use lotbook_core::course::Course;
 use lotbook_core::date::Date;
-use lotbook_core::history::Item;
+use lotbook_core::history::{Addition, Item};
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
-use lotbook_core::replay::replay;
-use lotbook_core::rules::{ContractBook, ContractTerms, Rules};
+use lotbook_core::outcome::Outcome;
+use lotbook_core::replay::{ReplayRoom, replay};
+use lotbook_core::rules::{ContractBook, ContractTerms, LotMethod, Rules};
+use lotbook_core::trail::By;
 use lotbook_engine::{Door, EngineConfig, Host, Request};
 
 const E8: i64 = 100_000_000;
@@ -188,9 +194,178 @@ fn backlog(positions: usize) {
     println!("{positions} positions with one late trade each: {took:.2} s, {:.0} a second", positions as f64 / took);
 }
 
+/// A course of so many trades that came in order and were replayed once, and what it is replayed with.
+struct Replays {
+    course: Course,
+    contracts: ContractBook,
+    room: ReplayRoom,
+    scratch: Scratch,
+    version: u64,
+}
+
+impl Replays {
+    fn of(trades: &[TradeInput]) -> Self {
+        let mut contracts = ContractBook::new(1);
+        let rules = Rules { allow_short: true, ..Rules::DEFAULT };
+        let (account, instrument) = (NO_NAME, NO_NAME);
+        contracts.insert(ContractTerms { contract: 0, account, instrument, rules, effective_date: Date(0) });
+        let mut this = Self {
+            course: Course::default(),
+            contracts,
+            room: ReplayRoom::new(0),
+            scratch: Scratch::unbounded(),
+            version: 0,
+        };
+        trades.iter().for_each(|input| this.add(*input, false));
+        let _ = this.replay();
+        this
+    }
+
+    fn add(&mut self, input: TradeInput, late: bool) {
+        self.version += 1;
+        let place = Place { sequence: self.version, address: 0 };
+        let figures = PeriodFigures::default();
+        self.course.add(self.version, &Addition::Trade { input, place, waits: false, late, figures });
+    }
+
+    fn replay(&mut self) -> Outcome {
+        let by = By { today: None, actions: &[], contracts: &self.contracts, multiplier_e8: E8 };
+        let outcome = self.course.replay(&by, true, &mut self.room, &mut self.scratch).expect("an outcome");
+        self.course.accepted(self.version);
+        outcome
+    }
+}
+
+/// One position's trades in order, a hundred apart in time.
+fn in_order(count: u64) -> Vec<TradeInput> {
+    trades(1, count).into_iter().map(|t| TradeInput { executed_at_ns: t.executed_at_ns * 100, ..t }).collect()
+}
+
+/// What a replay takes that is late by so many of so many trades, its trade's way into the order included; median.
+fn late_by(count: u64, by: u64) -> (Duration, usize) {
+    let list = in_order(count);
+    let mut replays = Replays::of(&list);
+    let mut took: Vec<Duration> = (0..99)
+        .map(|n| {
+            let at = &list[(count - by) as usize];
+            let id = format!("late{n:08}");
+            let input = TradeInput {
+                trade_id: TradeId::new(id.as_bytes()).unwrap_or(TradeId::EMPTY),
+                hash: TradeHash::new(b"bench", id.as_bytes()),
+                executed_at_ns: at.executed_at_ns - 99 + n,
+                ..*at
+            };
+            let began = Instant::now();
+            replays.add(input, true);
+            let outcome = replays.replay();
+            let took = began.elapsed();
+            assert!(outcome.trades.len() as u64 > by && outcome.trades.len() as u64 <= by + 100);
+            took
+        })
+        .collect();
+    took.sort_unstable();
+    (took[took.len() / 2], replays.course.booked())
+}
+
+/// Decide and apply of the last so many trades, on a book that has those before; median.
+fn suffix_alone(count: u64, by: u64) -> Duration {
+    let list = in_order(count);
+    let mut took: Vec<Duration> = (0..if by > 10_000 { 3 } else { 9 })
+        .map(|_| {
+            let (mut book, mut scratch) = (book(1, LotMethod::Fifo), Scratch::new());
+            decide_and_apply(&mut book, &mut scratch, &list[..(count - by) as usize]);
+            let began = Instant::now();
+            decide_and_apply(&mut book, &mut scratch, &list[(count - by) as usize..]);
+            began.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[took.len() / 2]
+}
+
+/// A replay beside the bare booking of what it must book, and beside the same in a log ten times as long.
+fn replays() {
+    for by in [1, 10, 100, 1_000, 10_000] {
+        for count in [10_000, 100_000u64] {
+            let (took, booked) = late_by(count, by);
+            let alone = suffix_alone(count, by);
+            println!(
+                "replay of {count:>7} trades late by {by:>6}: {:>9.1} us, {booked} booked; decide and apply of those alone {:>9.1} us: {:.2} times",
+                took.as_secs_f64() * 1e6,
+                alone.as_secs_f64() * 1e6,
+                took.as_secs_f64() / alone.as_secs_f64(),
+            );
+        }
+    }
+}
+
+/// What a late trade costs the hot thread beside one in order, both on a book of one position with many lots.
+fn estimates() {
+    let list = in_order(50_000);
+    let (mut book, mut scratch) = (book(1, LotMethod::Fifo), Scratch::new());
+    decide_and_apply(&mut book, &mut scratch, &list);
+    let next = later(&list, 100);
+    let mut took = [false, true].map(|is_late| {
+        let batch: Vec<TradeInput> = next[..20_000]
+            .iter()
+            .enumerate()
+            .map(|(n, t)| {
+                let id = format!("{is_late}{n:08}");
+                let executed_at_ns = if is_late { 7 } else { t.executed_at_ns };
+                let trade_id = TradeId::new(id.as_bytes()).unwrap_or(TradeId::EMPTY);
+                TradeInput { trade_id, hash: TradeHash::new(b"bench", id.as_bytes()), executed_at_ns, ..*t }
+            })
+            .collect();
+        let began = Instant::now();
+        decide_and_apply(&mut book, &mut scratch, &batch);
+        began.elapsed().as_nanos() as f64 / batch.len() as f64
+    });
+    took.iter_mut().for_each(|ns| *ns = ns.round());
+    println!("decide and apply in order {} ns a trade, late {} ns", took[0], took[1]);
+}
+
+/// From the submission of a trade to its answer, one after the other, while workers have nothing to do or never an end of it.
+fn hot_beside() {
+    for is_saturated in [false, true] {
+        let mut desk = Desk::new();
+        let (quiet, busy) = (desk.account("Q"), desk.account("B"));
+        for at in 0..20_000 {
+            let input = desk.trade(busy, 10 * (at + 1));
+            desk.send(Command::Trade(input));
+        }
+        desk.drain();
+        desk.settle();
+        let mut took = Vec::with_capacity(40_000);
+        for at in 0..40_000 {
+            if is_saturated && at % 100 == 0 {
+                // Late by all: workers replay the whole without end.
+                let input = desk.trade(busy, -at);
+                desk.send(Command::Trade(input));
+                desk.drain();
+            }
+            let input = desk.trade(quiet, at);
+            let began = Instant::now();
+            desk.send(Command::Trade(input));
+            desk.drain();
+            took.push(began.elapsed());
+        }
+        took.sort_unstable();
+        let us = |share| percentile(&took, share).as_secs_f64() * 1e6;
+        println!(
+            "a trade's way to its answer, coldpath {}: p50 {:.1} us, p99 {:.1} us, p99.9 {:.1} us",
+            if is_saturated { "saturated" } else { "idle" },
+            us(0.5),
+            us(0.99),
+            us(0.999),
+        );
+    }
+}
+
 fn main() {
     let is_long = std::env::args().any(|arg| arg == "--long");
     println!("{} cores, {} workers", std::thread::available_parallelism().map_or(1, usize::from), 2);
+    replays();
+    estimates();
     for (length, repeats) in [(10, 200), (1_000, 200), (10_000, 50)] {
         latency(length, repeats);
     }
@@ -200,5 +375,6 @@ fn main() {
     for rate in [1_000, 10_000, 50_000] {
         hot(rate, 3);
     }
+    hot_beside();
     backlog(if is_long { 100_000 } else { 10_000 });
 }
