@@ -179,7 +179,7 @@ impl Worker {
         turn
     }
 
-    /// Several positions, whose bodies wait for the disk together. One that has moved on by then gets another turn.
+    /// Several positions, whose bodies wait for the disk together. One that has moved on by then gets another turn, and is watched.
     fn reconcile_together(&mut self, leases: &[Lease], tools: &mut Tools) {
         let mut prepared: Vec<Prepared> = Vec::with_capacity(leases.len());
         let mut bytes = 0;
@@ -207,11 +207,14 @@ impl Worker {
             self.guarded(one.lease, tools, |worker, lease, _| {
                 let (position, mut stream) = (lease.position, one.stream);
                 worker.stage = Stage::Publish;
-                // The first one waits for all.
+                // The first one waits for nearly all.
                 let verdict = worker.publish(lease, one.replayed, one.body, one.body_sequence);
                 let turn = verdict.and_then(|verdict| match verdict {
                     None => Ok(Turn::Gone),
-                    Some(verdict) => Ok(accepted(&worker.common, &mut stream, verdict)?.unwrap_or(Turn::Again)),
+                    Some(verdict) => Ok(accepted(&worker.common, &mut stream, verdict)?.unwrap_or_else(|| {
+                        stream.is_busy = true;
+                        Turn::Again
+                    })),
                 });
                 worker.common.queue.streams.lock().keep(position, stream);
                 turn
@@ -219,11 +222,18 @@ impl Worker {
         }
     }
 
-    /// Everything up to a body that is written, and not durable yet.
+    /// Everything up to a body that is written, and not durable yet; or how the turn ended without.
     fn prepare(&mut self, lease: Lease, tools: &mut Tools) -> Result<Result<Prepared, Turn>, Failure> {
         let common = self.common.clone();
         let Some(head) = common.queue.head(lease) else { return Ok(Err(Turn::Gone)) };
         let mut stream = common.queue.streams.lock().take(lease.position);
+        if stream.is_busy {
+            // It would have moved on again by the time that the others are ready.
+            let turn = self.tries(lease, &mut stream, tools);
+            self.end_watch();
+            common.queue.streams.lock().keep(lease.position, stream);
+            return turn.map(Err);
+        }
         let done = match self.replay(&head, lease, &mut stream, tools) {
             Ok(Some(replayed)) => {
                 self.enter(Stage::Publish, lease.position);
