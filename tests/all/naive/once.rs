@@ -259,3 +259,23 @@ fn a_correct_of_an_action_below_another_one() {
         Step::Amend(Amendment { executed_at: Some(1), ..first }),
     ]);
 }
+
+/// A waiting trade broke a rule at its date on a position whose breaks had been resolved, and a late trade mended that:
+/// the second book took it for resolved still, though there had been another set of breaks.
+#[test]
+fn a_resolution_ends_with_another_break() {
+    let lot =
+        Trade { acquired: Some(day(2024, 2, 7)), consideration: Some(ONE), price: None, ..trade("o", Side::Buy, 9) };
+    let history = [
+        Step::Today(day(2024, 2, 5)),
+        Step::Trade(trade("s", Side::Sell, 7)),
+        Step::Today(day(2024, 2, 8)),
+        Step::Resolve(0, 0),
+        Step::Trade(lot),
+        Step::Today(day(2024, 2, 9)),
+        Step::Trade(trade("b", Side::Buy, 8)),
+        Step::Replay(0, 0),
+    ];
+    let seen = super::agree(&history).expect("both agree");
+    assert_eq!((seen["waits"], seen["resolved"], seen["replayed"]), (2, 1, 1));
+}

@@ -281,6 +281,10 @@ impl Desk {
                     accepted.is_due = true;
                 }
                 all.push((key.id, figures));
+                // What was resolved stays so until there are other breaks.
+                if !same_set(&position.breaks, &position.resolved) {
+                    position.resolved.clear();
+                }
             }
         }
         Ok(all)
