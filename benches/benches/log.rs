@@ -74,10 +74,13 @@ fn producers() {
         producers::PRODUCERS,
         producers::PAYLOAD_BYTES
     );
-    let pipelined = producers::median_rate(3, || producers::pipelined(3_000_000));
-    let waiting = producers::median_rate(3, || producers::one_at_a_time(std::time::Duration::from_secs(1)));
-    println!("{:<58} {:>14.0}", "producers that go on meanwhile", pipelined);
-    println!("{:<58} {:>14.0}", "producers that wait for each record", waiting);
+    for depth in 1..=3 {
+        let pipelined = producers::median_rate(3, || producers::pipelined(3_000_000, depth));
+        let second = std::time::Duration::from_secs(1);
+        let waiting = producers::median_rate(3, || producers::one_at_a_time(second, depth));
+        println!("{depth} in flight: {:<46} {pipelined:>14.0}", "producers that go on meanwhile");
+        println!("{depth} in flight: {:<46} {waiting:>14.0}", "producers that wait for each record");
+    }
 }
 
 /// The peers are a program of their own, in a workspace of its own: started here when it has been built.

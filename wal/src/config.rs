@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::limits::{
-    CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES, MIN_TAIL_BLOCKS,
+    CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_FLUSHES_IN_FLIGHT, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES, MIN_TAIL_BLOCKS,
 };
 use crate::retention::settings::Retention;
 use crate::stats::ActivityHook;
@@ -62,6 +62,9 @@ pub struct LogConfig {
     /// How long the first waiting record may wait for company, in microseconds, 0 to 1,000,000. Default 0: one record goes at once, and
     /// the next flush takes all that came meanwhile.
     pub max_flush_delay_us: u64,
+    /// Flushes that may be under way at a time, 1 to 3. Default 2: while one waits for its fdatasync the next is written. Each has a thread
+    /// and `max_flush_bytes` of memory; with 1 a flush begins when the one before it is durable.
+    pub flushes_in_flight: usize,
     /// Sleep between looks when idle, in microseconds, 1 to 1,000,000; up to eight times that when idle for long. Default 50.
     pub idle_sleep_us: u64,
     /// With nothing to write, the watermark follows within so many milliseconds, 1 to 60,000. Default 50.
@@ -90,6 +93,7 @@ impl LogConfig {
             wait: WaitStrategy::default(),
             max_flush_bytes: 1 << 20,
             max_flush_delay_us: 0,
+            flushes_in_flight: 2,
             idle_sleep_us: 50,
             idle_watermark_ms: 50,
             io: IoMode::default(),
@@ -113,6 +117,7 @@ impl LogConfig {
         within("tail_blocks", self.tail_blocks.into(), MIN_TAIL_BLOCKS.into(), MAX_TAIL_BLOCKS.into())?;
         within("max_flush_bytes", self.max_flush_bytes as u64, chunk, MAX_FLUSH_BYTES as u64)?;
         within("max_flush_delay_us", self.max_flush_delay_us, 0, 1_000_000)?;
+        within("flushes_in_flight", self.flushes_in_flight as u64, 1, MAX_FLUSHES_IN_FLIGHT as u64)?;
         within("idle_sleep_us", self.idle_sleep_us, 1, 1_000_000)?;
         within("idle_watermark_ms", self.idle_watermark_ms, 1, 60_000)?;
         self.retention.check(self.segment_bytes)
@@ -127,11 +132,13 @@ mod tests {
     fn a_key_out_of_bounds_is_named() {
         let base = LogConfig::new("x");
         assert_eq!(base.check(), Ok(()));
-        let cases: [(&str, LogConfig); 5] = [
+        let cases: [(&str, LogConfig); 7] = [
             ("segment_bytes", LogConfig { segment_bytes: 65_536, ..base.clone() }),
             ("no multiple", LogConfig { segment_bytes: 200_000, ..base.clone() }),
             ("tail_blocks", LogConfig { tail_blocks: 3, ..base.clone() }),
             ("max_flush_bytes", LogConfig { max_flush_bytes: 1, ..base.clone() }),
+            ("flushes_in_flight", LogConfig { flushes_in_flight: 0, ..base.clone() }),
+            ("flushes_in_flight", LogConfig { flushes_in_flight: 4, ..base.clone() }),
             ("idle_sleep_us", LogConfig { idle_sleep_us: 0, ..base }),
         ];
         for (name, config) in cases {

@@ -16,7 +16,7 @@ use crate::log::{Bell, Log};
 use crate::meta::Meta;
 use crate::open::{OpenReport, Opened, Recovered, SHARED_MEMORY};
 use crate::padded::CachePadded;
-use crate::preparer::Preparer;
+use crate::preparer::{Preparer, lanes_of};
 use crate::record::{EPOCH_START_BYTES, EpochStart, Group, KIND_EPOCH_START, RecordMeta};
 use crate::retention::keeper::Keeper;
 use crate::room::Room;
@@ -81,7 +81,7 @@ pub(crate) fn begin_epoch(
         registry.add(segment.first);
         if segment.first + meta.segment_bytes > start_address {
             let file = disk.open(&segment_path(&config.dir, segment.first), Access::Write)?;
-            ready.push_back((segment.first, file));
+            ready.push_back((segment.first, lanes_of(&*disk, file, config.flushes_in_flight)?));
             prepared_end = segment.first + meta.segment_bytes;
         }
     }
@@ -95,6 +95,7 @@ pub(crate) fn begin_epoch(
         tail,
         durability: Durability::new(recovered.end.sequence, start_address),
         room: Room::new(ready, prepared_end),
+        flushes_in_flight: config.flushes_in_flight,
         stop: Stop::new(),
         segments: registry,
         stats: CachePadded(StatsCells::new(config.on_activity.clone())),
@@ -118,10 +119,8 @@ pub(crate) fn begin_epoch(
             _ => {}
         }
     }
-    let slot = &recovered.next_slot;
-    let same_segment = start_address - start_address % meta.segment_bytes == slot.segment_first;
-    let slot_index = if same_segment { slot.index } else { 0 };
-    let flusher = Flusher::new(Arc::clone(&log), &config, start_address, slot_index, slot.generation);
+    let start = (recovered.end.sequence, start_address);
+    let flusher = Arc::new(Flusher::new(Arc::clone(&log), &config, start, recovered.slot_generation));
     let mut appender =
         Appender::new(Arc::clone(&log), start_address, recovered.end.sequence, recovered.end.checksum, lock);
     let first_sequence = append_epoch_start(&mut appender, &recovered);
@@ -146,7 +145,7 @@ pub(crate) fn begin_epoch(
 /// A log whose new epoch is in the tail: what is missing is somebody who takes the steps.
 pub(crate) struct Begun {
     pub(crate) opened: Opened,
-    pub(crate) flusher: Flusher,
+    pub(crate) flusher: Arc<Flusher>,
     pub(crate) preparer: Preparer,
     pub(crate) keeper: Keeper,
     /// Of the epoch's first record, which must be durable before the log is handed out.

@@ -48,6 +48,8 @@ mod disk;
 mod durability;
 mod epoch;
 mod error;
+mod flight;
+mod flights;
 mod flusher;
 mod join;
 pub mod limits;

@@ -13,10 +13,16 @@ pub const MAX_PAYLOAD_BYTES: usize = CHUNK_BYTES - HEADER_BYTES;
 /// "No such record": the end of a back-link chain, or a tail block that holds nothing.
 pub const NO_ADDRESS: u64 = u64::MAX;
 
-/// The head area of a segment file: header block, two tail slots, zeros. The stream bytes follow.
+/// The head area of a segment file: header block, tail slots, zeros. The stream bytes follow.
 pub const HEAD_BYTES: usize = 65_536;
-/// Where the two tail slots lie in the head area.
-pub const SLOT_OFFSETS: [u64; 2] = [4_096, 12_288];
+/// Tail slots of a segment.
+pub const SLOT_COUNT: usize = 4;
+/// Where the tail slots lie in the head area.
+pub const SLOT_OFFSETS: [u64; SLOT_COUNT] = [4_096, 12_288, 20_480, 28_672];
+/// Behind the last slot: zeros up to the end of the head area.
+pub const SLOTS_END: usize = 36_864;
+/// Most flushes under way at a time. One slot more holds the newest durable end of the log, whatever becomes of theirs.
+pub const MAX_FLUSHES_IN_FLIGHT: usize = SLOT_COUNT - 1;
 /// One tail slot, header and all. The checksum covers every byte of it.
 pub const SLOT_BYTES: usize = 8_192;
 /// The header of a tail slot.
@@ -24,9 +30,8 @@ pub const SLOT_HEADER_BYTES: usize = 64;
 
 /// Version of the files. A reader refuses what it does not know.
 pub const FORMAT_VERSION: u32 = 1;
-/// Version of the segment files that are made; all from 1 on are read. From 2 on a tail slot that was never written is sealed and says so;
-/// before, it was zeros.
-pub const SEGMENT_VERSION: u32 = 2;
+/// Version of the segment files, the only one that is read: those before it, with two tail slots, were never released.
+pub const SEGMENT_VERSION: u32 = 3;
 
 /// Smallest segment: tests roll often.
 pub const MIN_SEGMENT_BYTES: u64 = 2 * CHUNK_BYTES as u64;
@@ -68,7 +73,11 @@ const _: () = assert!(HEADER_BYTES.is_multiple_of(RECORD_ALIGN));
 const _: () = assert!(MAX_PAYLOAD_BYTES >= 32 << 10);
 const _: () = assert!(SLOT_OFFSETS[0] as usize >= BLOCK_BYTES);
 const _: () = assert!(SLOT_OFFSETS[0] as usize + SLOT_BYTES <= SLOT_OFFSETS[1] as usize);
-const _: () = assert!(SLOT_OFFSETS[1] as usize + SLOT_BYTES <= HEAD_BYTES);
+const _: () = assert!(SLOT_OFFSETS[1] as usize + SLOT_BYTES <= SLOT_OFFSETS[2] as usize);
+const _: () = assert!(SLOT_OFFSETS[2] as usize + SLOT_BYTES <= SLOT_OFFSETS[3] as usize);
+const _: () = assert!(SLOT_OFFSETS[SLOT_COUNT - 1] as usize + SLOT_BYTES == SLOTS_END);
+const _: () = assert!(SLOTS_END <= HEAD_BYTES);
+const _: () = assert!(MAX_FLUSHES_IN_FLIGHT >= 1 && MAX_FLUSHES_IN_FLIGHT < SLOT_COUNT);
 const _: () = assert!(SLOT_HEADER_BYTES + BLOCK_BYTES <= SLOT_BYTES);
 const _: () = assert!(HEAD_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(MIN_SEGMENT_BYTES.is_multiple_of(CHUNK_BYTES as u64));

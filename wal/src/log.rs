@@ -6,10 +6,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use crate::cursor::Cursors;
-use crate::disk::{Disk, DiskError, DiskFile};
+use crate::disk::{Disk, DiskError};
 use crate::durability::Durability;
 use crate::error::{LatchedError, ReadError};
 use crate::padded::CachePadded;
+use crate::preparer::Lanes;
 use crate::reader::{From, Limit, Reader, RecordBuffer};
 use crate::retention::keeper::KeeperState;
 use crate::retention::settings::Retention;
@@ -34,7 +35,9 @@ pub struct Log {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) tail: Tail,
     pub(crate) durability: Durability,
-    pub(crate) room: Room<Arc<dyn DiskFile>>,
+    pub(crate) room: Room<Lanes>,
+    /// How many flushes may be under way at a time.
+    pub(crate) flushes_in_flight: usize,
     pub(crate) stop: Stop,
     pub(crate) segments: Segments,
     pub(crate) stats: CachePadded<StatsCells>,
@@ -146,7 +149,7 @@ impl Log {
         }
     }
 
-    /// Log thread only. Refused once latched.
+    /// Log threads only, in order. Refused once latched.
     pub(crate) fn publish_durable(&self, sequence: u64, address: u64) -> Result<(), LatchedError> {
         self.durability.publish(sequence, address)
     }

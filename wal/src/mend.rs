@@ -400,6 +400,9 @@ impl Repairer {
             log_id: self.meta.log_id,
             segment_bytes: self.meta.segment_bytes,
             epoch,
+            epoch_begins: false,
+            // What the next start writes says how many there are from then on.
+            in_flight: 1,
             end: end.scan.chain.whole,
             clean: false,
             disk_end: end.scan.chain.end,

@@ -12,7 +12,7 @@ use crate::disk::{Access, DirLock, Disk, DiskResult, HeldLock};
 use crate::epoch::{Begun, begin_epoch, make_tail};
 use crate::error::OpenError;
 use crate::join::{Joined, TailFile, TailImage, join};
-use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil};
+use crate::limits::{BLOCK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOTS_END, chunk_ceil};
 use crate::log::Log;
 use crate::meta::{META_NAME, Meta};
 use crate::past::Past;
@@ -20,7 +20,7 @@ use crate::planted::{self, Bug};
 use crate::preparer::make_segment;
 use crate::real_disk::RealDisk;
 use crate::recovery::{Findings, GroupEnd, Row, TailFound, Verdict, decide};
-use crate::repair::{NextSlot, Repair};
+use crate::repair::Repair;
 use crate::scan::{DiskSegment, Scan, Stream, load_segments, scan};
 use crate::segment::{SegmentHeader, SlotFound, parse_segment_name, segment_path};
 use crate::tail::{TailIdentity, tail_name};
@@ -129,7 +129,8 @@ pub(crate) fn sync_parents(disk: &dyn Disk, dir: &Path) -> DiskResult<()> {
 pub(crate) struct Recovered {
     pub(crate) end: End,
     pub(crate) epoch: u32,
-    pub(crate) next_slot: NextSlot,
+    /// Of the slot written last.
+    pub(crate) slot_generation: u64,
     pub(crate) segments: Vec<DiskSegment>,
     pub(crate) row: &'static Row,
     pub(crate) clean: bool,
@@ -221,8 +222,8 @@ fn never_begun(disk: &dyn Disk, dir: &Path) -> Result<bool, OpenError> {
     let mut head = vec![0u8; HEAD_BYTES + BLOCK_BYTES];
     file.read_at(0, &mut head)?;
     let Ok(header) = SegmentHeader::decode(&head) else { return Ok(false) };
-    let unwritten = |at: u64| SlotFound::decode(&head[at as usize..], &header) == SlotFound::Empty;
-    Ok(SLOT_OFFSETS.into_iter().all(unwritten) && all_zero(&head[SLOT_OFFSETS[1] as usize + SLOT_BYTES..]))
+    let unwritten = SlotFound::all(&head, &header).iter().all(|slot| *slot == SlotFound::Empty);
+    Ok(unwritten && all_zero(&head[SLOTS_END..]))
 }
 
 fn space(error: crate::disk::DiskError, dir: &Path, needed_bytes: u64) -> OpenError {
@@ -283,7 +284,7 @@ fn recover(
         for (i, slot) in segment.slots.iter().enumerate() {
             if *slot == SlotFound::Bad {
                 let path = segment.file.path().display();
-                notes.push(format!("tail slot {i} of {path} is torn: the other one counts"));
+                notes.push(format!("tail slot {i} of {path} is torn: the others count"));
             }
         }
     }
@@ -328,19 +329,21 @@ fn recover(
         log_id: meta.log_id,
         segment_bytes: meta.segment_bytes,
         epoch,
+        epoch_begins: true,
+        in_flight: config.flushes_in_flight,
         end,
         clean: row.verdict == Verdict::StartClean,
         disk_end: scan.chain.end,
         nonzero_until: scan.nonzero_until,
         tail: image.filter(|_| joined.records > 0),
     };
-    let next_slot = repair.run(&mut segments).map_err(|e| space(e, dir, meta.segment_bytes))?;
+    let generation = repair.run(&mut segments).map_err(|e| space(e, dir, meta.segment_bytes))?;
     let seen_until = scan.nonzero_until.max(joined.chain.end.address);
     let cut_records = joined.chain.end.sequence - end.sequence;
     Ok(Recovered {
         end,
         epoch,
-        next_slot,
+        slot_generation: generation,
         segments,
         row,
         clean: row.verdict == Verdict::StartClean,

@@ -46,12 +46,22 @@ bugs! {
     WatermarkAhead,
     /// A record names what is published as durable already.
     HeaderWatermarkAhead,
-    /// A flush writes its partial block into both tail slots.
-    BothSlotsAtOnce,
+    /// A flush writes its partial block into the slot after its own as well.
+    TwoSlotsAtOnce,
     /// A flush writes its partial block into the slot that holds the newest one.
     SameSlotAgain,
     /// The partial last block is written to its place in the stream area, over durable bytes.
     PartialBlockInPlace,
+    /// A flush is called durable when its own sync is through, whatever became of those before it.
+    DurableOutOfOrder,
+    /// The slots in turn are one too few: a flush writes over the newest durable one.
+    SlotReusedEarly,
+    /// A tail slot calls durable what the flushes before its own are about to make so.
+    WatermarkOfFlushesUnderWay,
+    /// The next segment is begun while flushes into the one before it are under way.
+    RollWithFlushesUnderWay,
+    /// Flushes under way share one open file description, which tells only one of them that writing back has failed.
+    SharedDescription,
     /// Tail blocks are given back before their bytes are durable.
     BlocksFreedEarly,
     /// A failed sync is tried again, and what it then says is believed.
@@ -84,8 +94,8 @@ bugs! {
     LastSegmentNotMissed,
     /// Recovery goes on to the next segment and leaves a torn slot behind.
     TornSlotLeft,
-    /// Recovery trusts a torn pair of slots.
-    BothSlotsTornAccepted,
+    /// Recovery trusts a segment with more torn slots than flushes could tear.
+    TornSlotsAccepted,
     /// A slot of zeros passes for one that was never written.
     ZerosPassForUnwritten,
     /// Recovery forgets a loss that an earlier, killed recovery found.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::aligned::AlignedBuffer;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
-use crate::limits::{HEAD_BYTES, SEGMENT_VERSION, SEGMENTS_AHEAD, SLOT_BYTES, SLOT_OFFSETS, SPACE_RETRY_MS};
+use crate::limits::{HEAD_BYTES, SEGMENT_VERSION, SEGMENTS_AHEAD, SLOT_OFFSETS, SLOTS_END, SPACE_RETRY_MS};
 use crate::log::Log;
 use crate::planted::{self, Bug};
 use crate::segment::{SegmentHeader, segment_path};
@@ -73,7 +73,7 @@ fn fill_segment(disk: &dyn Disk, header: &SegmentHeader, new: &Path) -> DiskResu
     let bytes = HEAD_BYTES as u64 + header.stream_bytes;
     file.preallocate(bytes)?;
     let zeros = AlignedBuffer::new(ZERO_BYTES.min(bytes as usize));
-    let mut head = AlignedBuffer::new(SLOT_OFFSETS[1] as usize + SLOT_BYTES);
+    let mut head = AlignedBuffer::new(SLOTS_END);
     let mut at = head.len() as u64;
     while at < bytes {
         let part = (bytes - at).min(ZERO_BYTES as u64) as usize;
@@ -81,8 +81,8 @@ fn fill_segment(disk: &dyn Disk, header: &SegmentHeader, new: &Path) -> DiskResu
         at += part as u64;
     }
     header.encode(&mut head);
-    for slot in SLOT_OFFSETS {
-        header.unwritten_slot(&mut head[slot as usize..]);
+    for (place, at) in SLOT_OFFSETS.into_iter().enumerate() {
+        header.unwritten_slot(place, &mut head[at as usize..]);
     }
     file.write_at(0, &head)?;
     Ok(file)
@@ -110,6 +110,22 @@ fn name_segment(
     drop(file);
     // Under its final name, so that a failure names the file an operator sees.
     disk.open(path, Access::Write)
+}
+
+/// A segment opened once for each flush that may be under way.
+///
+/// A failure of writing back is told once to every open file description of a file. Two flushes that shared one would take it from each
+/// other: one is told that its sync failed, the other that all is well.
+pub(crate) type Lanes = Vec<Arc<dyn DiskFile>>;
+
+/// Opens the segment as often as it takes.
+pub(crate) fn lanes_of(disk: &dyn Disk, file: Arc<dyn DiskFile>, count: usize) -> DiskResult<Lanes> {
+    let path = file.path().to_path_buf();
+    let mut lanes = vec![file];
+    while lanes.len() < count {
+        lanes.push(disk.open(&path, Access::Write)?);
+    }
+    Ok(lanes)
 }
 
 /// The preparer's state.
@@ -149,11 +165,14 @@ impl Preparer {
             stream_bytes: self.log.segment_bytes,
             created_ns: self.log.disk.wall_clock_ns(),
         };
-        match make_segment(&*self.log.disk, &self.log.dir, &header) {
-            Ok(file) => {
+        let made = make_segment(&*self.log.disk, &self.log.dir, &header).and_then(|file| {
+            lanes_of(&*self.log.disk, file, self.log.flushes_in_flight).map_err(Unmade::Failed)
+        });
+        match made {
+            Ok(lanes) => {
                 self.log.segments.add(first_address);
                 bump(&self.log.stats.0.segments_prepared, 1);
-                self.log.room.add(first_address, file, first_address + self.log.segment_bytes);
+                self.log.room.add(first_address, lanes, first_address + self.log.segment_bytes);
                 Prepared::One
             }
             Err(Unmade::NoRoom(_)) => {

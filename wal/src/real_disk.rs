@@ -14,7 +14,7 @@ use memmap2::MmapOptions;
 use crate::aligned::AlignedBuffer;
 use crate::config::{DirectMode, IoMode};
 use crate::disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, WriteAt};
-use crate::limits::BLOCK_BYTES;
+use crate::limits::{BLOCK_BYTES, MAX_FLUSHES_IN_FLIGHT};
 use crate::lock::FlockedDir;
 use crate::mapped::MappedBytes;
 use crate::mapping::Mapping;
@@ -22,16 +22,19 @@ use crate::mapping::Mapping;
 /// Writes in flight in one ring.
 const RING_ENTRIES: u32 = 64;
 
+/// As many as flushes may be under way; none where the system grants none.
+type Rings = Arc<[Mutex<IoUring>]>;
+
 /// The real disk.
 pub struct RealDisk {
-    ring: Option<Arc<Mutex<IoUring>>>,
+    rings: Rings,
     direct: bool,
     notes: Vec<String>,
 }
 
 impl std::fmt::Debug for RealDisk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RealDisk(io_uring: {}, direct: {})", self.ring.is_some(), self.direct)
+        write!(f, "RealDisk(io_uring: {}, direct: {})", !self.rings.is_empty(), self.direct)
     }
 }
 
@@ -39,16 +42,16 @@ impl RealDisk {
     /// Finds out what the system and the file system under `dir` allow. `dir` must exist and be writable.
     pub fn probe(dir: &Path, io: IoMode, direct: DirectMode) -> Self {
         let mut notes = Vec::new();
-        let ring = match io {
+        let rings: Vec<Mutex<IoUring>> = match io {
             IoMode::Plain => {
                 notes.push("io_uring is off by configuration: plain pwrite".to_string());
-                None
+                Vec::new()
             }
-            IoMode::Auto | IoMode::Uring => match open_ring() {
-                Ok(ring) => Some(Arc::new(Mutex::new(ring))),
+            IoMode::Auto | IoMode::Uring => match open_rings() {
+                Ok(rings) => rings,
                 Err(reason) => {
                     notes.push(format!("io_uring is refused here ({reason}): plain pwrite"));
-                    None
+                    Vec::new()
                 }
             },
         };
@@ -68,18 +71,22 @@ impl RealDisk {
                 }
             },
         };
-        Self { ring, direct, notes }
+        Self { rings: rings.into(), direct, notes }
     }
 
     /// A disk for reading only: nothing is probed.
     pub fn read_only() -> Self {
-        Self { ring: None, direct: false, notes: Vec::new() }
+        Self { rings: Arc::new([]), direct: false, notes: Vec::new() }
     }
 
     /// True when io_uring was granted.
     pub fn has_ring(&self) -> bool {
-        self.ring.is_some()
+        !self.rings.is_empty()
     }
+}
+
+fn open_rings() -> io::Result<Vec<Mutex<IoUring>>> {
+    (0..MAX_FLUSHES_IN_FLIGHT).map(|_| open_ring().map(Mutex::new)).collect()
 }
 
 fn open_ring() -> io::Result<IoUring> {
@@ -129,7 +136,7 @@ fn map_new_file(file: &File, bytes: usize) -> Result<Mapping, (&'static str, io:
 struct RealFile {
     file: File,
     path: PathBuf,
-    ring: Option<Arc<Mutex<IoUring>>>,
+    rings: Rings,
 }
 
 impl std::fmt::Debug for RealFile {
@@ -224,10 +231,9 @@ impl DiskFile for RealFile {
     }
 
     fn write_batch(&self, writes: &[WriteAt<'_>]) -> DiskResult<()> {
-        // One write gains nothing from the ring, and a ring busy elsewhere is no reason to wait.
-        if let Some(ring) = &self.ring
-            && writes.len() > 1
-            && let Ok(mut ring) = ring.try_lock()
+        // One write gains nothing from a ring, and rings that are busy elsewhere are no reason to wait.
+        if writes.len() > 1
+            && let Some(mut ring) = self.rings.iter().find_map(|ring| ring.try_lock().ok())
         {
             for part in writes.chunks(RING_ENTRIES as usize) {
                 self.write_ring(&mut ring, part)?;
@@ -262,7 +268,7 @@ impl Disk for RealDisk {
         let flags = if direct { libc::O_DIRECT } else { 0 };
         let file =
             options.custom_flags(flags | libc::O_CLOEXEC).open(path).map_err(|e| DiskError::new("open", path, 0, e))?;
-        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), ring: self.ring.clone() }))
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), rings: Arc::clone(&self.rings) }))
     }
 
     fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping> {

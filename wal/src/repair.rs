@@ -1,6 +1,7 @@
 //! Making the disk say what recovery decided, before anyone is served. Every step may be repeated: a process killed in here recovers
 //! again to the same end.
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use crate::chain::End;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
 use crate::join::TailImage;
 use crate::limits::{
-    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_OFFSETS, chunk_ceil, chunk_floor,
+    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_COUNT, SLOT_OFFSETS, chunk_ceil, chunk_floor,
 };
 use crate::planted::{self, Bug};
 use crate::preparer::make_segment;
@@ -24,6 +25,10 @@ pub(crate) struct Repair<'a> {
     pub(crate) segment_bytes: u64,
     /// The epoch about to begin.
     pub(crate) epoch: u32,
+    /// An epoch begins right after this: there has to be a segment for it.
+    pub(crate) epoch_begins: bool,
+    /// How many flushes may be under way in that epoch.
+    pub(crate) in_flight: usize,
     /// The epoch before was closed in order, or there was none.
     pub(crate) clean: bool,
     /// Where the log ends from now on.
@@ -36,29 +41,24 @@ pub(crate) struct Repair<'a> {
     pub(crate) tail: Option<&'a TailImage>,
 }
 
-/// Which slot the log thread writes next, should it go on in this segment.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct NextSlot {
-    pub(crate) segment_first: u64,
-    pub(crate) index: usize,
-    pub(crate) generation: u64,
-}
-
 impl Repair<'_> {
-    /// Runs all steps. `segments` is brought up to date.
-    pub(crate) fn run(&self, segments: &mut Vec<DiskSegment>) -> DiskResult<NextSlot> {
+    /// Runs all steps. `segments` is brought up to date. Returns the generation of the slot written last.
+    pub(crate) fn run(&self, segments: &mut Vec<DiskSegment>) -> DiskResult<u64> {
         let stop = chunk_ceil(self.end.address);
         let mut generation =
             segments.iter().filter_map(|s| s.newest_slot()).map(|(_, s)| s.generation).max().unwrap_or(0);
         self.blank_later_segments(segments, stop)?;
         self.rewrite(segments, stop, &mut generation)?;
-        let segment_first = self.segment_of_end();
-        let mut index = 0;
         if segments.iter().any(|s| s.begun) {
+            let prepared = segments.last().map_or(0, |s| s.first + self.segment_bytes);
+            if self.epoch_begins && stop >= prepared {
+                // Made before the slots are written, so that they name it: one that only its own slots speak of is not missed.
+                segments.push(self.new_segment(prepared)?);
+            }
             let durable = (self.end.sequence, self.end.address);
-            index = self.write_slots(segments, segment_first, stop, durable, &mut generation)?;
+            self.write_slots(segments, self.segment_of_end(), stop, durable, &mut generation)?;
         }
-        Ok(NextSlot { segment_first, index, generation })
+        Ok(generation)
     }
 
     /// The first address of the segment in which the log ends.
@@ -85,16 +85,17 @@ impl Repair<'_> {
             let used = self.cut_until().clamp(segment.first + 1, segment.first + self.segment_bytes) - segment.first;
             let zeros = AlignedBuffer::new(CHUNK_BYTES);
             let mut unwritten = AlignedBuffer::new(SLOT_BYTES);
-            segment.header.unwritten_slot(&mut unwritten);
-            // One slot at a time, as ever.
-            file.write_at(SLOT_OFFSETS[0], &unwritten)?;
-            file.sync_data()?;
-            file.write_at(SLOT_OFFSETS[1], &unwritten)?;
+            // One slot at a time, as ever; the torn ones first.
+            for place in rewriting_order(&segment.slots) {
+                segment.header.unwritten_slot(place, &mut unwritten);
+                file.write_at(SLOT_OFFSETS[place], &unwritten)?;
+                file.sync_data()?;
+            }
             for at in (0..used).step_by(CHUNK_BYTES) {
                 file.write_at(HEAD_BYTES as u64 + at, &zeros)?;
             }
             file.sync_data()?;
-            segment.slots = [SlotFound::Empty, SlotFound::Empty];
+            segment.slots = UNWRITTEN;
             segment.begun = false;
         }
         Ok(())
@@ -213,12 +214,11 @@ impl Repair<'_> {
             created_ns: self.disk.wall_clock_ns(),
         };
         let file: Arc<dyn DiskFile> = make_segment(self.disk, self.dir, &header).map_err(DiskError::from)?;
-        Ok(DiskSegment { first, header, file, slots: [SlotFound::Empty, SlotFound::Empty], begun: false })
+        Ok(DiskSegment { first, header, file, slots: UNWRITTEN, begun: false })
     }
 
-    /// Both slots of a segment, one after the other. From here on the slots of the old epoch count for nothing: they may hold bytes that
-    /// were cut. One of them may be torn, on the disk or behind a page cache that still shows it whole, so neither is left. Returns the one
-    /// to be written next.
+    /// All slots of a segment, one after the other. From here on the slots of the old epoch count for nothing: they may hold bytes that
+    /// were cut.
     fn write_slots(
         &self,
         segments: &[DiskSegment],
@@ -226,18 +226,19 @@ impl Repair<'_> {
         address: u64,
         durable: (u64, u64),
         generation: &mut u64,
-    ) -> DiskResult<usize> {
-        let newest = segments.iter().find(|s| s.first == first).and_then(DiskSegment::newest_slot);
-        let older = newest.map_or(0, |(index, _)| index ^ 1);
+    ) -> DiskResult<()> {
         if planted::is(Bug::OldSlotsLeft) {
-            return Ok(older);
+            return Ok(());
         }
+        let found = segments.iter().find(|s| s.first == first).map_or(&UNWRITTEN, |s| &s.slots);
         let file = self.disk.open(&segment_path(self.dir, first), Access::Write)?;
         let mut slot = AlignedBuffer::new(SLOT_BYTES);
-        for index in [older, older ^ 1] {
+        for place in rewriting_order(found) {
             *generation += 1;
             SlotHead {
                 log_id: self.log_id,
+                place,
+                in_flight: self.in_flight,
                 epoch: self.epoch,
                 generation: *generation,
                 address,
@@ -247,12 +248,27 @@ impl Repair<'_> {
                 segments_end: segments.last().map_or(0, |s| s.first + self.segment_bytes),
             }
             .seal(&mut slot);
-            file.write_at(SLOT_OFFSETS[index], &slot)?;
-            // One at a time: the other one is whole, whatever becomes of this one.
+            file.write_at(SLOT_OFFSETS[place], &slot)?;
+            // One at a time: no more of them are torn at any moment than a crash of the log may tear.
             if !planted::is(Bug::RecoveredNotSynced) {
                 file.sync_data()?;
             }
         }
-        Ok(older)
+        Ok(())
     }
+}
+
+/// Slots that were never written.
+const UNWRITTEN: [SlotFound; SLOT_COUNT] = [const { SlotFound::Empty }; SLOT_COUNT];
+
+/// In which order slots are written again: torn ones first, then the newest. A slot may be torn on the disk behind a page cache that
+/// still shows it whole, and those are among the newest; so at no moment are more of them torn than were to begin with, or one.
+fn rewriting_order(slots: &[SlotFound; SLOT_COUNT]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..SLOT_COUNT).collect();
+    order.sort_by_key(|place| match &slots[*place] {
+        SlotFound::Bad => (0, Reverse((0, 0))),
+        SlotFound::Valid(slot) => (1, Reverse((slot.epoch, slot.generation))),
+        SlotFound::Empty => (2, Reverse((0, 0))),
+    });
+    order
 }

@@ -9,7 +9,8 @@ use crate::damage::{Corrupt, What};
 use crate::disk::{Access, Disk, DiskFile, DiskResult};
 use crate::error::OpenError;
 use crate::limits::{
-    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, SLOT_BYTES, SLOT_OFFSETS, chunk_floor,
+    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, MAX_FLUSHES_IN_FLIGHT, SCAN_BYTES, SLOT_COUNT, SLOT_OFFSETS,
+    SLOTS_END, chunk_floor,
 };
 use crate::planted::{self, Bug};
 use crate::record::{EpochStart, KIND_EPOCH_START, read_record, u64_at};
@@ -22,7 +23,7 @@ pub(crate) struct DiskSegment {
     pub(crate) first: u64,
     pub(crate) header: SegmentHeader,
     pub(crate) file: Arc<dyn DiskFile>,
-    pub(crate) slots: [SlotFound; 2],
+    pub(crate) slots: [SlotFound; SLOT_COUNT],
     /// Something was ever written to it.
     pub(crate) begun: bool,
 }
@@ -32,6 +33,13 @@ impl DiskSegment {
     pub(crate) fn newest_slot(&self) -> Option<(usize, &Slot)> {
         let valid = self.slots.iter().enumerate().filter_map(|(i, s)| Some((i, s.valid()?)));
         valid.max_by_key(|(_, s)| (s.epoch, s.generation))
+    }
+
+    /// Flushes that may have been under way when the segment was written last. Its slots say so; where none that was written is whole, the
+    /// first flushes into it may have been.
+    fn flushes_in_flight(&self) -> usize {
+        let said = self.slots.iter().filter_map(SlotFound::valid).map(|slot| slot.in_flight);
+        said.max().unwrap_or(MAX_FLUSHES_IN_FLIGHT)
     }
 }
 
@@ -102,11 +110,10 @@ fn load_segment(
     if found != wanted {
         return Err(wrong(format!("{found} bytes long, not {wanted}")));
     }
-    let rest = SLOT_OFFSETS[1] as usize + SLOT_BYTES..HEAD_BYTES;
-    if !all_zero(&head[rest]) {
+    if !all_zero(&head[SLOTS_END..HEAD_BYTES]) {
         return Err(wrong(What::HeadArea.to_string()));
     }
-    let slots = SLOT_OFFSETS.map(|at| SlotFound::decode(&head[at as usize..], &header));
+    let slots = SlotFound::all(&head, &header);
     for slot in slots.iter().filter_map(SlotFound::valid) {
         if !(first..=first + segment_bytes).contains(&slot.address) {
             return Err(wrong(format!("holds a tail slot of address {:#x}", slot.address)));
@@ -116,15 +123,15 @@ fn load_segment(
     Ok(DiskSegment { first, header, file, slots, begun })
 }
 
-/// A torn slot is possible only in the segment written last: before anything went to the next one, this one was synced. And only one:
-/// the other was durable before this one was written.
+/// Torn slots are possible only in the segment written last: before anything went to the next one, all of this one was durable. And no
+/// more of them than flushes could be under way.
 fn check_slots(segments: &[DiskSegment]) -> Result<(), OpenError> {
     let Some(last_begun) = segments.iter().rposition(|s| s.begun) else { return Ok(()) };
     for (number, segment) in segments[..=last_begun].iter().enumerate() {
         let torn = segment.slots.iter().filter(|s| **s == SlotFound::Bad).count();
         let allowed = match number == last_begun {
-            true if planted::is(Bug::BothSlotsTornAccepted) => 2,
-            true => 1,
+            true if planted::is(Bug::TornSlotsAccepted) => SLOT_COUNT,
+            true => segment.flushes_in_flight(),
             false => 0,
         };
         if torn > allowed
@@ -202,15 +209,17 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Puts the partial blocks of the newest epoch's slots where they belong. The older slot is durable for certain and its block may be
-/// torn in the stream area (the flush that filled it up may not have completed); the newer one goes on top.
+/// Puts the partial blocks of the newest epoch's slots where they belong, in the order in which they were written. Each holds bytes of
+/// the stream; the flush that filled its block up may not have completed, and then the block is torn in the stream area. Where a slot says
+/// that a block is durable as a whole, the stream area has the word: damage there is not to be covered up.
 fn lay_slots_over(segment: &DiskSegment, bytes: &mut [u8], address: u64) {
     let Some((_, newest)) = segment.newest_slot() else { return };
     let mut slots: Vec<&Slot> =
         segment.slots.iter().filter_map(SlotFound::valid).filter(|s| s.epoch == newest.epoch).collect();
     slots.sort_by_key(|s| s.generation);
-    for slot in slots {
-        let end = address + bytes.len() as u64;
+    let durable = slots.iter().map(|s| s.durable_address).max().unwrap_or(0);
+    let end = address + bytes.len() as u64;
+    for slot in slots.into_iter().filter(|s| s.address + BLOCK_BYTES as u64 > durable) {
         if (address..end).contains(&slot.address) {
             let at = (slot.address - address) as usize;
             bytes[at..at + slot.bytes.len()].copy_from_slice(&slot.bytes);

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::limits::{BLOCK_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_HEADER_BYTES};
+use crate::limits::{
+    BLOCK_BYTES, MAX_FLUSHES_IN_FLIGHT, SEGMENT_VERSION, SLOT_BYTES, SLOT_COUNT, SLOT_HEADER_BYTES, SLOT_OFFSETS,
+};
 use crate::planted::{self, Bug};
-use crate::record::{u32_at, u64_at};
+use crate::record::{u16_at, u32_at, u64_at};
 
 const SEGMENT_MAGIC: u64 = u64::from_le_bytes(*b"LOTSEG\x00\x01");
 const SLOT_MAGIC: u32 = u32::from_le_bytes(*b"LSLT");
@@ -14,7 +16,7 @@ const SLOT_MAGIC: u32 = u32::from_le_bytes(*b"LSLT");
 /// ```text
 /// offset  bytes  field
 ///      0      8  magic           "LOTSEG", 0, 1
-///      8      4  format_version  2; in segments of version 1 a slot that was never written is zeros
+///      8      4  format_version  3
 ///     12      4  checksum        CRC32C of the block with these four bytes zero
 ///     16      8  log_id
 ///     24      8  first_address   of the stream bytes held here
@@ -24,7 +26,7 @@ const SLOT_MAGIC: u32 = u32::from_le_bytes(*b"LSLT");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
-    /// Of the file: [`SEGMENT_VERSION`], or an older one.
+    /// Of the file: [`SEGMENT_VERSION`].
     pub version: u32,
     /// The log.
     pub log_id: u64,
@@ -63,7 +65,7 @@ impl SegmentHeader {
             return Err("segment header checksum mismatch".into());
         }
         let version = u32_at(block, 8);
-        if !(1..=SEGMENT_VERSION).contains(&version) {
+        if version != SEGMENT_VERSION {
             return Err(format!("format version {version}, this build knows {SEGMENT_VERSION}"));
         }
         Ok(Self {
@@ -75,13 +77,12 @@ impl SegmentHeader {
         })
     }
 
-    /// A slot of this segment that was never written.
-    pub(crate) fn unwritten_slot(&self, slot: &mut [u8]) {
-        if self.version == 1 {
-            return slot[..SLOT_BYTES].fill(0);
-        }
+    /// The slot at `place` of this segment as it is when it was never written.
+    pub(crate) fn unwritten_slot(&self, place: usize, slot: &mut [u8]) {
         SlotHead {
             log_id: self.log_id,
+            place,
+            in_flight: 0,
             epoch: 0,
             generation: 0,
             address: self.first_address,
@@ -94,10 +95,10 @@ impl SegmentHeader {
     }
 }
 
-/// One of the two alternating tail slots: the partial last block and the watermark.
+/// One of the tail slots, which are written in turn: the partial last block and the watermark.
 ///
 /// One that was never written has epoch and generation zero, the segment's first address, no bytes, and is sealed like any other: so a
-/// write of zeros that went astray never passes for it.
+/// write of zeros that went astray never passes for it. One that lies in another slot's place is as good as torn.
 ///
 /// ```text
 /// offset  bytes  field
@@ -105,7 +106,9 @@ impl SegmentHeader {
 ///      4      4  checksum          CRC32C of all 8192 bytes with these four zero
 ///      8      8  log_id
 ///     16      4  epoch
-///     20      4  length            valid bytes of the block, below 4096
+///     20      2  length            valid bytes of the block, below 4096
+///     22      1  place             which slot of the segment this is, from 0 on
+///     23      1  in_flight         flushes that may be under way at a time; 0 in a slot never written
 ///     24      8  generation        rises with every slot written
 ///     32      8  address           of the block
 ///     40      8  durable_sequence  durable before this flush began
@@ -117,6 +120,7 @@ impl SegmentHeader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) log_id: u64,
+    pub(crate) in_flight: usize,
     pub(crate) epoch: u32,
     pub(crate) generation: u64,
     pub(crate) address: u64,
@@ -130,6 +134,8 @@ pub(crate) struct Slot {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlotHead {
     pub(crate) log_id: u64,
+    pub(crate) place: usize,
+    pub(crate) in_flight: usize,
     pub(crate) epoch: u32,
     pub(crate) generation: u64,
     pub(crate) address: u64,
@@ -144,12 +150,16 @@ impl SlotHead {
     pub(crate) fn seal(&self, slot: &mut [u8]) {
         let slot = &mut slot[..SLOT_BYTES];
         assert!(self.length < BLOCK_BYTES, "a full block belongs to the stream area");
+        assert!(self.place < SLOT_COUNT);
+        assert!(self.in_flight <= MAX_FLUSHES_IN_FLIGHT);
         slot[..SLOT_HEADER_BYTES].fill(0);
         slot[SLOT_HEADER_BYTES + self.length..].fill(0);
         slot[0..4].copy_from_slice(&SLOT_MAGIC.to_le_bytes());
         slot[8..16].copy_from_slice(&self.log_id.to_le_bytes());
         slot[16..20].copy_from_slice(&self.epoch.to_le_bytes());
-        slot[20..24].copy_from_slice(&(self.length as u32).to_le_bytes());
+        slot[20..22].copy_from_slice(&(self.length as u16).to_le_bytes());
+        slot[22] = self.place as u8;
+        slot[23] = self.in_flight as u8;
         slot[24..32].copy_from_slice(&self.generation.to_le_bytes());
         slot[32..40].copy_from_slice(&self.address.to_le_bytes());
         slot[40..48].copy_from_slice(&self.durable_sequence.to_le_bytes());
@@ -172,21 +182,28 @@ pub(crate) enum SlotFound {
 }
 
 impl SlotFound {
-    /// Of the segment with that header.
-    pub(crate) fn decode(slot: &[u8], segment: &SegmentHeader) -> Self {
+    /// All slots of the segment that begins with `head` and has that header.
+    pub(crate) fn all(head: &[u8], segment: &SegmentHeader) -> [Self; SLOT_COUNT] {
+        std::array::from_fn(|place| Self::decode(&head[SLOT_OFFSETS[place] as usize..], place, segment))
+    }
+
+    /// The slot at `place` of the segment with that header.
+    pub(crate) fn decode(slot: &[u8], place: usize, segment: &SegmentHeader) -> Self {
         let slot = &slot[..SLOT_BYTES];
-        if crate::aligned::all_zero(slot) {
-            let unwritten = segment.version == 1 || planted::is(Bug::ZerosPassForUnwritten);
-            return if unwritten { SlotFound::Empty } else { SlotFound::Bad };
+        if planted::is(Bug::ZerosPassForUnwritten) && crate::aligned::all_zero(slot) {
+            return SlotFound::Empty;
         }
         let sum = crc32c::crc32c(&slot[..4]);
         let sum = crc32c::crc32c_append(sum, &[0; 4]);
         let sum = crc32c::crc32c_append(sum, &slot[8..]);
-        let length = u32_at(slot, 20) as usize;
+        let length = usize::from(u16_at(slot, 20));
+        let in_flight = usize::from(slot[23]);
         let address = u64_at(slot, 32);
         let sound = u32_at(slot, 0) == SLOT_MAGIC
             && u32_at(slot, 4) == sum
             && u64_at(slot, 8) == segment.log_id
+            && usize::from(slot[22]) == place
+            && in_flight <= MAX_FLUSHES_IN_FLIGHT
             && length < BLOCK_BYTES
             && address.is_multiple_of(BLOCK_BYTES as u64);
         if !sound {
@@ -194,11 +211,12 @@ impl SlotFound {
         }
         let (epoch, generation) = (u32_at(slot, 16), u64_at(slot, 24));
         if (epoch, generation) == (0, 0) {
-            let unwritten = segment.version > 1 && length == 0 && address == segment.first_address;
+            let unwritten = in_flight == 0 && length == 0 && address == segment.first_address;
             return if unwritten { SlotFound::Empty } else { SlotFound::Bad };
         }
         SlotFound::Valid(Slot {
             log_id: segment.log_id,
+            in_flight,
             epoch,
             generation,
             address,
@@ -291,6 +309,8 @@ mod tests {
         let mut slot = vec![0xAAu8; SLOT_BYTES];
         let head = SlotHead {
             log_id: 5,
+            place: 2,
+            in_flight: 2,
             epoch: 1,
             generation: 9,
             address: 8_192,
@@ -300,40 +320,32 @@ mod tests {
             segments_end: 1 << 20,
         };
         head.seal(&mut slot);
-        assert!(SlotFound::decode(&slot, &header).valid().is_some_and(|s| s.bytes == [0xAA; 100]));
+        assert!(SlotFound::decode(&slot, 2, &header).valid().is_some_and(|s| s.bytes == [0xAA; 100]));
         for bit in 0..slot.len() * 8 {
             slot[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(SlotFound::decode(&slot, &header), SlotFound::Bad, "slot bit {bit}");
+            assert_eq!(SlotFound::decode(&slot, 2, &header), SlotFound::Bad, "slot bit {bit}");
             slot[bit / 8] ^= 1 << (bit % 8);
         }
     }
 
     /// Zeros were how an unwritten slot looked, and are what a write that goes astray brings along: the two must differ.
     #[test]
-    fn only_a_sealed_slot_of_this_segment_was_never_written() {
+    fn only_a_sealed_slot_of_this_segment_and_place_was_never_written() {
         let header = header();
         let zeros = vec![0u8; SLOT_BYTES];
-        assert_eq!(SlotFound::decode(&zeros, &header), SlotFound::Bad);
+        assert_eq!(SlotFound::decode(&zeros, 0, &header), SlotFound::Bad);
         let mut slot = vec![0xAAu8; SLOT_BYTES];
-        header.unwritten_slot(&mut slot);
-        assert_eq!(SlotFound::decode(&slot, &header), SlotFound::Empty);
-        let strangers = [
-            SegmentHeader { log_id: 6, ..header },
-            SegmentHeader { first_address: 1 << 20, ..header },
-            SegmentHeader { version: 1, ..header },
-        ];
-        for stranger in strangers {
-            assert_eq!(SlotFound::decode(&slot, &stranger), SlotFound::Bad, "{stranger:?}");
+        header.unwritten_slot(1, &mut slot);
+        assert_eq!(SlotFound::decode(&slot, 1, &header), SlotFound::Empty);
+        assert_eq!(SlotFound::decode(&slot, 0, &header), SlotFound::Bad, "another slot's place");
+        for stranger in [SegmentHeader { log_id: 6, ..header }, SegmentHeader { first_address: 1 << 20, ..header }] {
+            assert_eq!(SlotFound::decode(&slot, 1, &stranger), SlotFound::Bad, "{stranger:?}");
         }
-        let old = SegmentHeader { version: 1, ..header };
-        old.unwritten_slot(&mut slot);
-        assert_eq!(slot, zeros);
-        assert_eq!(SlotFound::decode(&zeros, &old), SlotFound::Empty);
     }
 
     #[test]
     fn a_version_that_nobody_knows_is_refused() {
-        for (version, known) in [(0, false), (1, true), (SEGMENT_VERSION, true), (SEGMENT_VERSION + 1, false)] {
+        for (version, known) in [(0, false), (SEGMENT_VERSION - 1, false), (SEGMENT_VERSION, true), (SEGMENT_VERSION + 1, false)] {
             let mut block = vec![0u8; BLOCK_BYTES];
             let header = SegmentHeader { version, ..header() };
             header.encode(&mut block);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::aligned::all_zero;
 use crate::chain::{Chain, Walk};
 use crate::damage::{Corrupt, What};
-use crate::limits::{CHUNK_BYTES, HEAD_BYTES, SLOT_BYTES, SLOT_OFFSETS};
+use crate::limits::{CHUNK_BYTES, HEAD_BYTES, SLOT_OFFSETS, SLOTS_END};
 use crate::segment::{SegmentHeader, SlotFound};
 
 /// What a whole segment holds.
@@ -69,14 +69,11 @@ impl SegmentCheck {
         if !right {
             return Err(self.corrupt(0, self.first, What::SegmentHeader));
         }
-        for at in SLOT_OFFSETS {
-            if SlotFound::decode(&head[at as usize..], &header) == SlotFound::Bad {
-                return Err(self.corrupt(at, self.first, What::Slot));
-            }
+        if let Some(torn) = SlotFound::all(head, &header).iter().position(|slot| *slot == SlotFound::Bad) {
+            return Err(self.corrupt(SLOT_OFFSETS[torn], self.first, What::Slot));
         }
-        let rest = SLOT_OFFSETS[1] as usize + SLOT_BYTES;
-        if !all_zero(&head[rest..]) {
-            return Err(self.corrupt(rest as u64, self.first, What::HeadArea));
+        if !all_zero(&head[SLOTS_END..]) {
+            return Err(self.corrupt(SLOTS_END as u64, self.first, What::HeadArea));
         }
         self.header = Some(header);
         Ok(())

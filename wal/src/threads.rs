@@ -1,8 +1,8 @@
-//! The log's threads: the one that writes on, the one that makes segments ahead, and the one that keeps what is sealed.
+//! The log's threads: those that write on, the one that makes segments ahead, and the one that keeps what is sealed.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::LogConfig;
 use crate::error::OpenError;
@@ -24,11 +24,11 @@ impl Drop for PanicWatch {
     }
 }
 
-/// Starts the log thread, the preparer and the keeper. Either all run or none.
+/// Starts the log threads, the preparer and the keeper. Either all run or none.
 pub(crate) fn start_threads(
     config: &LogConfig,
     log: &Arc<Log>,
-    flusher: Flusher,
+    flusher: Arc<Flusher>,
     preparer: Preparer,
     keeper: Keeper,
 ) -> Result<Vec<JoinHandle<()>>, OpenError> {
@@ -36,12 +36,16 @@ pub(crate) fn start_threads(
     let idle_sleep = Duration::from_micros(config.idle_sleep_us);
     let core = config.log_core;
     let watch = |call| PanicWatch { log: Arc::clone(log), call };
-    let (log_watch, prepare_watch) = (watch("log thread"), watch("prepare thread"));
+    let prepare_watch = watch("prepare thread");
     #[cfg(feature = "sim")]
     let bug = crate::planted::planted();
-    let log_thread = std::thread::Builder::new()
-        .name(format!("{}-log", config.name))
-        .spawn(move || {
+    let clock = Instant::now();
+    let mut started: Vec<std::io::Result<JoinHandle<()>>> = Vec::new();
+    for number in 0..config.flushes_in_flight {
+        let log_watch = watch("log thread");
+        let flusher = Arc::clone(&flusher);
+        let name = if number == 0 { "log".to_owned() } else { format!("log-{}", number + 1) };
+        let work = move || {
             let _watch = log_watch;
             #[cfg(feature = "sim")]
             crate::planted::inherit(bug);
@@ -51,10 +55,10 @@ pub(crate) fn start_threads(
             // A sleep of 50 us must not become one of 100.
             // SAFETY: plain system call on the calling thread.
             unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
-            flusher.run(wait, idle_sleep);
-        })
-        .map_err(OpenError::Start)?;
-    let mut threads = vec![log_thread];
+            flusher.run(wait, idle_sleep, clock);
+        };
+        started.push(std::thread::Builder::new().name(format!("{}-{name}", config.name)).spawn(work));
+    }
     let prepare = move || {
         let _watch = prepare_watch;
         #[cfg(feature = "sim")]
@@ -68,17 +72,21 @@ pub(crate) fn start_threads(
         keeper.run();
     };
     let named = |what: &str| std::thread::Builder::new().name(format!("{}-{what}", config.name));
-    for started in [named("prepare").spawn(prepare), named("keep").spawn(keep)] {
-        match started {
+    started.extend([named("prepare").spawn(prepare), named("keep").spawn(keep)]);
+    let mut threads = Vec::with_capacity(started.len());
+    let mut failed = None;
+    for thread in started {
+        match thread {
             Ok(thread) => threads.push(thread),
-            Err(e) => {
-                log.stop.tell(STOP);
-                log.preparer_bell.ring();
-                log.keeper_bell.ring();
-                threads.into_iter().for_each(|thread| drop(thread.join()));
-                return Err(OpenError::Start(e));
-            }
+            Err(e) => failed = Some(e),
         }
+    }
+    if let Some(e) = failed {
+        log.stop.tell(STOP);
+        log.preparer_bell.ring();
+        log.keeper_bell.ring();
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+        return Err(OpenError::Start(e));
     }
     Ok(threads)
 }

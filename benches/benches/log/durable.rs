@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lotbook_wal::{LogConfig, Opened, RecordMeta, open};
+use lotbook_wal::{Appender, Log, LogConfig, Opened, RecordMeta, open};
 
 use crate::support::{Clock, Cores, Pages, Report, Times, fresh_dir, ticks, times_head, zeroed_file};
 
@@ -19,7 +20,20 @@ const SLICES: usize = 10;
 const CONTROL_BYTES: usize = 8_192;
 const FILE_BYTES: u64 = 64 << 20;
 
-/// The three figures of one run.
+/// How many flushes may be under way at a time, in the order in which they are printed.
+const DEPTHS: [usize; 3] = [1, 2, 3];
+
+/// One log of its own for each depth; they take turns.
+struct Subject {
+    depth: usize,
+    log: Arc<Log>,
+    appender: Appender,
+    times: Times,
+    flushes: u64,
+    flush_ns: u64,
+}
+
+/// The figures of one run.
 struct Found {
     /// On the hot thread's core, alone on the machine.
     control: Times,
@@ -27,7 +41,6 @@ struct Found {
     beside: Times,
     /// What records due each tick would have waited, had those writes and syncs been their group commits.
     ideal: Times,
-    durable: Times,
 }
 
 pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
@@ -45,13 +58,18 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
     let dir = fresh_dir();
     drop(zeroed_file(&dir.path().join("control"), FILE_BYTES));
     let mut disk = ControlDisk::open(&dir.path().join("control"));
-    let mut config = LogConfig::new(dir.path().join("log"));
-    config.log_core = Some(cores.log);
-    let Opened { log, mut appender, .. } = open(config).expect("a log");
+    let mut subjects: Vec<Subject> = DEPTHS
+        .into_iter()
+        .map(|depth| {
+            let mut config = LogConfig::new(dir.path().join(format!("log-{depth}")));
+            (config.log_core, config.flushes_in_flight) = (Some(cores.log), depth);
+            let Opened { log, appender, .. } = open(config).expect("a log");
+            Subject { depth, log, appender, times: Times::new(), flushes: 0, flush_ns: 0 }
+        })
+        .collect();
     std::thread::sleep(Duration::from_secs(1));
     let _pinned = cores.pin_hot();
-    let mut found = Found { control: Times::new(), beside: Times::new(), ideal: Times::new(), durable: Times::new() };
-    let (mut flushes, mut flush_ns) = (0, 0);
+    let mut found = Found { control: Times::new(), beside: Times::new(), ideal: Times::new() };
     for _ in 0..SLICES {
         for took in disk.for_a_slice() {
             found.control.record(clock.ns(took));
@@ -59,33 +77,49 @@ pub(crate) fn run(clock: Clock, cores: Cores, report: &mut Report) {
         let steps = disk.beside_a_spinner(cores);
         steps.iter().for_each(|&took| found.beside.record(clock.ns(took)));
         ideal(clock, &steps, &mut found.ideal);
-        let before = log.stats();
-        slice(clock, &log, &mut appender, &mut found.durable);
-        let after = log.stats();
-        flushes += after.flushes - before.flushes;
-        flush_ns += after.flush_ns_sum - before.flush_ns_sum;
+        for subject in &mut subjects {
+            let before = subject.log.stats();
+            slice(clock, &subject.log, &mut subject.appender, &mut subject.times);
+            let after = subject.log.stats();
+            subject.flushes += after.flushes - before.flushes;
+            subject.flush_ns += after.flush_ns_sum - before.flush_ns_sum;
+        }
     }
-    print(&found, report);
-    println!("{flushes} flushes of the log, {} us each on average", flush_ns / flushes.max(1) / 1_000);
-    appender.close().expect("closed");
+    print(&found, &subjects, report);
+    for subject in subjects {
+        let Subject { depth, flushes, flush_ns, .. } = subject;
+        println!("{depth} in flight: {flushes} flushes, {} us each on average", flush_ns / flushes.max(1) / 1_000);
+        subject.appender.close().expect("closed");
+    }
 }
 
-fn print(found: &Found, report: &mut Report) {
-    let Found { control, beside, ideal, durable } = found;
+fn print(found: &Found, subjects: &[Subject], report: &mut Report) {
+    let Found { control, beside, ideal } = found;
     println!("{}", times_head("latency", "us"));
     println!("{}", control.row("8 KiB write + fdatasync, alone", 1e3));
     println!("{}", beside.row("the same beside a spinning core", 1e3));
-    println!("{}", ideal.row("ideal group commit of those", 1e3));
-    println!("{}", durable.row("append to durable", 1e3));
-    for (name, other) in [("fdatasync alone", control), ("fdatasync beside", beside), ("ideal", ideal)] {
-        let at = |q: f64| durable.at(q) / other.at(q);
-        println!("durable / {name}: p50 {:.2}, p99 {:.2}, p99.9 {:.2}", at(0.5), at(0.99), at(0.999));
+    println!("{}", ideal.row("ideal group commit of those, one at a time", 1e3));
+    for subject in subjects {
+        println!("{}", subject.times.row(&format!("append to durable, {} in flight", subject.depth), 1e3));
     }
-    let at = |q: f64| durable.at(q) / control.at(q);
+    for Subject { depth, times, .. } in subjects {
+        for (name, other) in [("fdatasync alone", control), ("fdatasync beside", beside), ("ideal", ideal)] {
+            let at = |q: f64| times.at(q) / other.at(q);
+            println!(
+                "{depth} in flight, durable / {name}: p50 {:.2}, p99 {:.2}, p99.9 {:.2}",
+                at(0.5),
+                at(0.99),
+                at(0.999)
+            );
+        }
+    }
+    let default = LogConfig::new("").flushes_in_flight;
+    let Some(Subject { times, .. }) = subjects.iter().find(|subject| subject.depth == default) else { return };
+    let at = |q: f64| times.at(q) / control.at(q);
     report.at_most("durable acknowledgement at 10,000/s against one write + fdatasync, p50", at(0.5), 1.6);
     report.at_most("durable acknowledgement at 10,000/s against one write + fdatasync, p99", at(0.99), 2.2);
-    report.at_most("the same against ideal group commit, p50", durable.at(0.5) / ideal.at(0.5), 1.2);
-    report.at_most("the same against ideal group commit, p99", durable.at(0.99) / ideal.at(0.99), 1.2);
+    report.at_most("the same against ideal group commit, p50", times.at(0.5) / ideal.at(0.5), 1.2);
+    report.at_most("the same against ideal group commit, p99", times.at(0.99) / ideal.at(0.99), 1.2);
 }
 
 /// The file that the control writes.
@@ -150,7 +184,7 @@ fn ideal(clock: Clock, steps: &[u64], times: &mut Times) {
 }
 
 /// Open loop: a record is due each tick whatever the disk does, and its time counts from when it was due.
-fn slice(clock: Clock, log: &lotbook_wal::Log, appender: &mut lotbook_wal::Appender, durable: &mut Times) {
+fn slice(clock: Clock, log: &Log, appender: &mut Appender, durable: &mut Times) {
     let tick = clock.ticks_of(TICK);
     let mut waiting: VecDeque<(u64, u64)> = VecDeque::with_capacity(65_536);
     let begin = ticks();

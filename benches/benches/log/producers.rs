@@ -17,9 +17,9 @@ const RING_RECORDS: usize = 4_096;
 type Payload = [u8; PAYLOAD_BYTES];
 
 /// Producers that go on while their records become durable: `records` in all, timed from the first to the last one durable.
-pub(crate) fn pipelined(records: u64) -> f64 {
+pub(crate) fn pipelined(records: u64, depth: usize) -> f64 {
     let dir = fresh_dir();
-    let Opened { log, mut appender, .. } = open(config(dir.path())).expect("a log");
+    let Opened { log, mut appender, .. } = open(config(dir.path(), depth)).expect("a log");
     let each = records / PRODUCERS as u64;
     let mut receivers = Vec::new();
     let mut senders = Vec::new();
@@ -68,9 +68,9 @@ pub(crate) fn pipelined(records: u64) -> f64 {
 }
 
 /// Producers that wait for each record before the next, as a caller of a blocking commit must: for `time`.
-pub(crate) fn one_at_a_time(time: Duration) -> f64 {
+pub(crate) fn one_at_a_time(time: Duration, depth: usize) -> f64 {
     let dir = fresh_dir();
-    let Opened { log, mut appender, .. } = open(config(dir.path())).expect("a log");
+    let Opened { log, mut appender, .. } = open(config(dir.path(), depth)).expect("a log");
     // Per producer: records asked for, and the sequence of the last one (0: not appended yet).
     let asked: Vec<AtomicU64> = (0..PRODUCERS).map(|_| AtomicU64::new(0)).collect();
     let sequences: Vec<AtomicU64> = (0..PRODUCERS).map(|_| AtomicU64::new(0)).collect();
@@ -131,6 +131,6 @@ fn append(appender: &mut lotbook_wal::Appender, payload: &Payload) -> u64 {
     }
 }
 
-fn config(dir: &std::path::Path) -> LogConfig {
-    LogConfig::new(dir.join("log"))
+fn config(dir: &std::path::Path, depth: usize) -> LogConfig {
+    LogConfig { flushes_in_flight: depth, ..LogConfig::new(dir.join("log")) }
 }

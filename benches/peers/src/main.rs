@@ -240,8 +240,9 @@ fn durable(report: &mut Report) {
     let (mut theirs, mut ours, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..3 {
         theirs.push(okaywal(second));
-        ours.push(producers::pipelined(3_000_000));
-        waiting.push(producers::one_at_a_time(second));
+        let depth = LogConfig::new("").flushes_in_flight;
+        ours.push(producers::pipelined(3_000_000, depth));
+        waiting.push(producers::one_at_a_time(second, depth));
     }
     let (theirs, ours, waiting) = (median(theirs), median(ours), median(waiting));
     println!("{:<58} {:>14} {:>12}", "", "records/s", "to okaywal");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Cut, Random, SECTOR_BYTES};
+use super::{Cut, Random, SECTOR_BYTES, flush};
 use crate::aligned::{AlignedBuffer, all_zero};
 
 const PAGE_BYTES: usize = 4_096;
@@ -155,6 +155,13 @@ impl Change {
     }
 }
 
+/// A change, and which flush of the log it belongs to; 0: to none.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    flush: u64,
+    pub(super) change: Change,
+}
+
 /// A file on the disk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct File {
@@ -163,7 +170,9 @@ pub(super) struct File {
     /// What is there after a power cut for certain.
     pub(super) durable: Image,
     /// What lies between: on its way, in order of the calls.
-    pub(super) changes: Vec<Change>,
+    pub(super) changes: Vec<Pending>,
+    /// How many syncs have failed, and the reason of the last one: every open file is told once.
+    pub(super) failures: (u64, i32),
     /// A failed sync has left bytes in the page cache that are on no disk and on no way to it.
     pub(super) dropped: bool,
     /// Set when the file is memory.
@@ -173,7 +182,7 @@ pub(super) struct File {
 impl File {
     pub(super) fn change(&mut self, change: Change) {
         change.apply(&mut self.seen);
-        self.changes.push(change);
+        self.changes.push(Pending { flush: flush::current(), change });
     }
 
     /// Some sectors of a write, in place of all: it was cut short.
@@ -200,23 +209,32 @@ impl File {
     /// What a read past the page cache shows.
     pub(super) fn device(&self) -> Image {
         let mut image = self.durable.clone();
-        self.changes.iter().for_each(|change| change.apply(&mut image));
+        self.changes.iter().for_each(|pending| pending.change.apply(&mut image));
         image
     }
 
-    pub(super) fn sync(&mut self) {
-        for change in std::mem::take(&mut self.changes) {
-            change.apply(&mut self.durable);
+    /// A sync covers what had been written when it began. One of a flush of the log answers for that flush alone: of what other flushes
+    /// have on their way it may take some along, and leave the rest.
+    pub(super) fn sync(&mut self, random: &mut Random) {
+        let flush = flush::current();
+        for pending in std::mem::take(&mut self.changes) {
+            let others = flush != 0 && pending.flush != 0 && pending.flush != flush;
+            if others && random.percent(50) {
+                self.changes.push(pending);
+            } else {
+                pending.change.apply(&mut self.durable);
+            }
         }
     }
 
     /// A failed sync: either the changes stay on their way, or some arrive and the rest is forgotten while the page cache goes on
     /// showing it.
-    pub(super) fn fail_sync(&mut self, random: &mut Random) {
+    pub(super) fn fail_sync(&mut self, errno: i32, random: &mut Random) {
+        self.failures = (self.failures.0 + 1, errno);
         if random.percent(40) {
             return;
         }
-        for change in std::mem::take(&mut self.changes) {
+        for Pending { change, .. } in std::mem::take(&mut self.changes) {
             let style = random.below(3);
             change.apply_sectors(&mut self.durable, 0, |_| match style {
                 0 => false,
@@ -233,7 +251,7 @@ impl File {
         let last = changes.len();
         let kept_until = random.below(last as u64 + 1) as usize;
         let chance = random.pick(&[10, 50, 90]);
-        for (number, change) in changes.into_iter().enumerate() {
+        for (number, Pending { change, .. }) in changes.into_iter().enumerate() {
             match cut {
                 Cut::Nothing => {}
                 Cut::Everything => change.apply(&mut self.durable),
@@ -267,11 +285,11 @@ impl File {
     /// One of the writes on their way arrives at another place: its offset, its length, and where it went; `None` when there was none.
     pub(super) fn misplace(&mut self, random: &mut Random) -> Option<(u64, usize, u64)> {
         let writes: Vec<usize> =
-            (0..self.changes.len()).filter(|n| !matches!(self.changes[*n], Change::Length(_))).collect();
+            (0..self.changes.len()).filter(|n| !matches!(self.changes[*n].change, Change::Length(_))).collect();
         if writes.is_empty() {
             return None;
         }
-        let change = self.changes.remove(random.pick(&writes));
+        let Pending { change, .. } = self.changes.remove(random.pick(&writes));
         let (offset, length) = change.span();
         let blocks = self.durable.len().saturating_sub(length as u64) / PAGE_BYTES as u64;
         let target = random.below(blocks + 1) * PAGE_BYTES as u64;

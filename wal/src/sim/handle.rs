@@ -1,6 +1,7 @@
 //! Open files of a simulated disk, and its lock: both die with the process that took them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, MutexGuard};
 
 use super::call::Call;
@@ -16,12 +17,15 @@ pub(super) struct SimFile {
     id: u64,
     life: u64,
     direct: bool,
+    /// Failed syncs of the file that this open file has been told of, or was opened after.
+    told: AtomicU64,
 }
 
 impl SimFile {
     pub(super) fn handle(disk: &SimDisk, state: &State, path: &Path, id: u64, access: Access) -> Arc<dyn DiskFile> {
         let direct = matches!(access, Access::ReadDirect | Access::Write | Access::Create);
-        Arc::new(Self { disk: disk.clone(), path: path.to_path_buf(), id, life: state.life, direct })
+        let told = AtomicU64::new(state.files.get(&id).map_or(0, |file| file.failures.0));
+        Arc::new(Self { disk: disk.clone(), path: path.to_path_buf(), id, life: state.life, direct, told })
     }
 
     fn begin(&self, call: Call, offset: u64, length: usize) -> DiskResult<(MutexGuard<'_, State>, Fate)> {
@@ -130,12 +134,17 @@ impl DiskFile for SimFile {
         let (mut state, fate) = self.begin(Call::Sync, 0, 0)?;
         let (file, random) = file_of(&mut state, self.id);
         match fate {
+            // That another one's sync has failed is told to each open file once.
+            Fate::Well if self.told.swap(file.failures.0, Ordering::Relaxed) < file.failures.0 => {
+                refuse(Call::Sync, &self.path, 0, file.failures.1)
+            }
             Fate::Well => {
-                file.sync();
+                file.sync(random);
                 Ok(())
             }
             Fate::Fails(errno) => {
-                file.fail_sync(random);
+                file.fail_sync(errno, random);
+                self.told.store(file.failures.0, Ordering::Relaxed);
                 refuse(Call::Sync, &self.path, 0, errno)
             }
             // What is on its way stays on its way.

@@ -43,5 +43,6 @@ pub(super) fn before(call: Call) {
     }
     DEPTH.with(|depth| depth.set(depth.get() + 1));
     let _leave = Leave;
+    let _nobodys = super::flush::none();
     hook(call);
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::appender::Appender;
 use crate::config::LogConfig;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskError};
 use crate::error::{AppendError, LatchedError, OpenError};
-use crate::flusher::{self, Flusher};
+use crate::flight::Flight;
+use crate::flusher::{self, Flusher, Look};
 use crate::log::Log;
 use crate::open::{OpenReport, Opened, begin};
 use crate::preparer::{self, Preparer};
@@ -19,7 +20,7 @@ const TURNS_MAX: u32 = 10_000;
 /// What a step of the log thread did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Records became durable.
+    /// Records were written and synced; they are durable once every flush before is.
     Flushed,
     /// Only the watermark was written.
     Watermark,
@@ -40,18 +41,85 @@ pub enum Prepared {
     Latched,
 }
 
-/// The log thread's work.
-#[derive(Debug)]
-pub struct SteppedFlusher(Flusher);
+/// The log threads' work.
+#[derive(Clone, Debug)]
+pub struct SteppedFlusher(Arc<Flusher>);
 
 impl SteppedFlusher {
-    /// One look, at most one flush. `now_ns` only needs to rise.
-    pub fn step(&mut self, now_ns: u64) -> Result<Step, LatchedError> {
-        self.0.step(now_ns).map(|step| match step {
+    /// One look, at most one flush from its beginning to its end. `now_ns` only needs to rise.
+    pub fn step(&self, now_ns: u64) -> Result<Step, LatchedError> {
+        self.0.step(now_ns).map(Step::from)
+    }
+
+    /// One look: a flush that has begun, and that others may overtake.
+    pub fn begin(&self, now_ns: u64) -> Result<Option<SteppedFlight>, LatchedError> {
+        let look = self.0.look(now_ns)?;
+        let Look::Begun(flight) = look else { return Ok(None) };
+        Ok(Some(SteppedFlight { flusher: Arc::clone(&self.0), flight: Some(flight), stage: Stage::Begun }))
+    }
+
+    /// The highest durable sequence that a slot of a durable flush names.
+    pub fn witnessed(&self) -> u64 {
+        self.0.witnessed()
+    }
+}
+
+/// How far a flush is.
+#[derive(Debug)]
+enum Stage {
+    Begun,
+    Written,
+    Synced,
+    /// A call has failed, and the log does not know yet.
+    Failed(DiskError),
+}
+
+/// A flush under way: written, then synced, then told. Where a call fails, another stage tells the log: a thread may be stopped between
+/// the two.
+#[derive(Debug)]
+pub struct SteppedFlight {
+    flusher: Arc<Flusher>,
+    flight: Option<Box<Flight>>,
+    stage: Stage,
+}
+
+impl SteppedFlight {
+    /// The next stage; what the flush did once it was the last one. After a failure, or the last stage, there is nothing more to do.
+    pub fn advance(&mut self) -> Result<Option<Step>, LatchedError> {
+        let Some(mut flight) = self.flight.take() else { return Ok(Some(Step::Idle)) };
+        match &self.stage {
+            Stage::Begun => {
+                self.flusher.go_on()?;
+                self.stage = flight.write(self.flusher.tail()).map_or_else(Stage::Failed, |()| Stage::Written);
+            }
+            Stage::Written => {
+                self.flusher.go_on()?;
+                self.stage = flight.sync().map_or_else(Stage::Failed, |()| Stage::Synced);
+            }
+            Stage::Synced => return Ok(Some(self.flusher.land(*flight)?.into())),
+            Stage::Failed(error) => return Err(self.flusher.fail(error)),
+        }
+        self.flight = Some(flight);
+        Ok(None)
+    }
+
+    /// All stages that are left.
+    pub fn finish(mut self) -> Result<Step, LatchedError> {
+        loop {
+            if let Some(step) = self.advance()? {
+                return Ok(step);
+            }
+        }
+    }
+}
+
+impl From<flusher::Step> for Step {
+    fn from(step: flusher::Step) -> Self {
+        match step {
             flusher::Step::Flushed => Step::Flushed,
             flusher::Step::Watermark => Step::Watermark,
             flusher::Step::Idle => Step::Idle,
-        })
+        }
     }
 }
 
@@ -123,7 +191,7 @@ pub fn open_stepped(config: LogConfig, disk: Arc<dyn Disk>) -> Result<SteppedLog
 impl SteppedLog {
     /// As [`Appender::close`], taking the steps that are left.
     pub fn close(self, mut now_ns: u64) -> Result<(), LatchedError> {
-        let Self { log, mut appender, mut flusher, preparer, .. } = self;
+        let Self { log, mut appender, flusher, preparer, .. } = self;
         let mut turns = 0;
         let closed = loop {
             match appender.append_close() {
@@ -141,7 +209,7 @@ impl SteppedLog {
             }
         };
         log.stop.tell(DRAIN);
-        while flusher.0.turn(now_ns).is_some() {
+        while flusher.0.turn_and_fly(now_ns).is_some() {
             turns += 1;
             assert!(turns < TURNS_MAX, "the log never drains");
         }

@@ -57,8 +57,10 @@ fn a_flip_in_the_head_area_is_refused_or_told() {
         (3_000, "header block"),
         (5_000, "slot A"),
         (13_000, "slot B"),
-        (20_479, "end of slot B"),
-        (20_480, "after the slots"),
+        (21_000, "slot C"),
+        (30_000, "slot D"),
+        (36_863, "end of slot D"),
+        (36_864, "after the slots"),
         (65_535, "end of the head area"),
     ] {
         flip(&sealed, offset, 0);
@@ -186,8 +188,8 @@ fn a_blank_segment_is_refused_by_its_own_name() {
     bytes[4_096..].fill(0);
     // All zeros behind the header, and as it was when it was made.
     for (unwritten, offset) in [(false, SLOT_OFFSETS[0]), (true, HEAD_BYTES as u64)] {
-        for slot in SLOT_OFFSETS.into_iter().filter(|_| unwritten) {
-            header.unwritten_slot(&mut bytes[slot as usize..]);
+        for (place, at) in SLOT_OFFSETS.into_iter().enumerate().filter(|_| unwritten) {
+            header.unwritten_slot(place, &mut bytes[at as usize..]);
         }
         std::fs::write(&blank, &bytes).unwrap();
         match refused(&bench) {

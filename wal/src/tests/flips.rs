@@ -6,7 +6,7 @@
 use super::*;
 use crate::aligned::all_zero;
 use crate::chain::{Chain, Walk};
-use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, NO_ADDRESS};
+use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, NO_ADDRESS, SLOTS_END};
 use crate::segment::{SegmentHeader, SlotFound};
 
 const SEGMENT_BYTES: u64 = 1 << 20;
@@ -167,13 +167,12 @@ fn every_bit_of_a_segment_is_guarded() {
         let mut head = peek(&bench.segment_of(0, SEGMENT_BYTES), 0, HEAD_BYTES);
         flips += every_bit("header block", &mut head[..BLOCK_BYTES], |b, _| SegmentHeader::decode(b).is_err());
         let header = SegmentHeader::decode(&head).unwrap();
-        for from in SLOT_OFFSETS.map(|at| at as usize) {
+        for (place, from) in SLOT_OFFSETS.map(|at| at as usize).into_iter().enumerate() {
             let slot = &mut head[from..from + SLOT_BYTES];
-            assert!(SlotFound::decode(slot, &header).valid().is_some(), "both slots were written");
-            flips += every_bit("slot", slot, |b, _| SlotFound::decode(b, &header) == SlotFound::Bad);
+            assert!(SlotFound::decode(slot, place, &header).valid().is_some(), "all slots were written");
+            flips += every_bit("slot", slot, |b, _| SlotFound::decode(b, place, &header) == SlotFound::Bad);
         }
-        let rest = SLOT_OFFSETS[1] as usize + SLOT_BYTES;
-        flips += every_bit("head area", &mut head[rest..], |b, at| !all_zero(&b[at / 64 * 64..][..64]));
+        flips += every_bit("head area", &mut head[SLOTS_END..], |b, at| !all_zero(&b[at / 64 * 64..][..64]));
         println!("{segments} segments: {flips} flips in {records} records and what lies between, all noticed");
     }
 }
@@ -215,7 +214,7 @@ fn a_sample_of_flips_is_noticed_by_reading_the_whole_log() {
                         let last_block = whole.bytes - whole.bytes % BLOCK_BYTES as u64;
                         let stream = at.wrapping_sub(HEAD_BYTES as u64);
                         let under_slot = (last_block..whole.bytes).contains(&stream);
-                        let in_slot = (SLOT_OFFSETS[0]..SLOT_OFFSETS[1] + SLOT_BYTES as u64).contains(&at);
+                        let in_slot = (SLOT_OFFSETS[0]..SLOTS_END as u64).contains(&at);
                         assert!(segments == 1 && (under_slot || in_slot), "byte {at} was not noticed");
                         assert_eq!(report.records, whole.records, "nothing is lost either");
                         "held twice"

@@ -186,12 +186,12 @@ pub(crate) fn flip(path: &Path, offset: u64, bit: u8) {
     poke(path, offset, &[byte ^ (1 << bit)]);
 }
 
-/// Clears both tail slots of a segment.
+/// Clears the tail slots of a segment.
 pub(crate) fn wipe_slots(path: &Path) {
     let header = crate::segment::SegmentHeader::decode(&peek(path, 0, HEAD_BYTES)).unwrap();
     let mut unwritten = [0; SLOT_BYTES];
-    header.unwritten_slot(&mut unwritten);
-    for at in SLOT_OFFSETS {
+    for (place, at) in SLOT_OFFSETS.into_iter().enumerate() {
+        header.unwritten_slot(place, &mut unwritten);
         poke(path, at, &unwritten);
     }
 }

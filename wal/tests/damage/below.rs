@@ -1,6 +1,6 @@
 //! Damage below the durable watermark: always refused, the place named, every file as it was.
 
-use lotbook_wal::limits::{SLOT_BYTES, SLOT_OFFSETS};
+use lotbook_wal::limits::{SLOT_BYTES, SLOT_OFFSETS, SLOTS_END};
 use lotbook_wal::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, OpenError, RecordHeader, What};
 
 use crate::support::{Place, Random, SEGMENT_BYTES, count, file_offset, killed_after, peek, poke, read_back};
@@ -142,7 +142,7 @@ fn damage_in_a_head_area_is_refused_or_told() {
         let (path, whole) = *random.pick(&segments);
         let at = match random.below(3) {
             0 => random.below(BLOCK_BYTES as u64),
-            1 => SLOT_OFFSETS[0] + random.below((SLOT_OFFSETS[1] - SLOT_OFFSETS[0]) + SLOT_BYTES as u64),
+            1 => SLOT_OFFSETS[0] + random.below(SLOTS_END as u64 - SLOT_OFFSETS[0]),
             _ => random.below(HEAD_BYTES as u64),
         };
         let in_slot = SLOT_OFFSETS.iter().any(|from| (*from..from + SLOT_BYTES as u64).contains(&at));

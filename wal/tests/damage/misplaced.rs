@@ -190,8 +190,8 @@ impl Scene<'_> {
 
 /// The tail slots as they were when the segment was made.
 fn blank_slots(segment: &Path) {
-    for slot in SLOTS {
-        poke(segment, slot, &unwritten_slot(segment));
+    for (place, at) in SLOTS.into_iter().enumerate() {
+        poke(segment, at, &unwritten_slot(segment, place));
     }
 }
 

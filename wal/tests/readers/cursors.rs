@@ -95,8 +95,8 @@ fn cut_below(place: &Place, class: CursorClass) -> (LogPosition, LogPosition) {
     let length = std::fs::metadata(&segment).unwrap().len();
     poke(&segment, file_offset(cut.address), &vec![0; (length - file_offset(cut.address)) as usize]);
     // Slots and tail would bear witness.
-    for slot in SLOTS {
-        poke(&segment, slot, &unwritten_slot(&segment));
+    for (place, at) in SLOTS.into_iter().enumerate() {
+        poke(&segment, at, &unwritten_slot(&segment, place));
     }
     place.lose_tail();
     (named, end)

@@ -88,6 +88,7 @@ fn check_coverage(tally: &Tally, count: u64) {
         ("losses of applied records", tally.lost_applied),
         ("verifications", tally.verified),
         ("watermarks", tally.watermarks),
+        ("flushes through while others are under way", tally.overtaking),
     ] {
         assert!(count > 0, "no {name}");
     }

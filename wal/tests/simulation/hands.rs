@@ -122,7 +122,7 @@ impl Places<'_> {
                 "bit flipped"
             }
             2 => {
-                let at = random.below(20_480);
+                let at = random.below(36_864);
                 hand.poke(&path, at, &[bytes[at as usize] ^ (1 << random.below(8))]);
                 "head flipped"
             }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use lotbook_wal::sim::{
-    Call, Failed, Failure, Prepared, Random, SimDisk, Step, SteppedFlusher, SteppedLog, SteppedPreparer,
+    Call, Failed, Failure, Prepared, Random, SimDisk, Step, SteppedFlight, SteppedFlusher, SteppedLog, SteppedPreparer,
 };
 use lotbook_wal::{
     AppendError, Appender, From, Group, LatchedError, Limit, Log, MAX_PAYLOAD_BYTES, OpenReport, ReadError, Reader,
@@ -38,7 +38,9 @@ pub(crate) struct Life {
     pub(crate) log: Arc<Log>,
     pub(crate) report: OpenReport,
     appender: RefCell<Appender>,
-    flusher: RefCell<SteppedFlusher>,
+    flusher: SteppedFlusher,
+    /// Flushes under way.
+    flights: RefCell<Vec<SteppedFlight>>,
     preparer: RefCell<SteppedPreparer>,
     readers: RefCell<[Option<Reader>; 2]>,
     buffer: RefCell<RecordBuffer>,
@@ -71,7 +73,8 @@ impl Life {
             log: opened.log,
             report: opened.report,
             appender: RefCell::new(opened.appender),
-            flusher: RefCell::new(opened.flusher),
+            flusher: opened.flusher,
+            flights: RefCell::new(Vec::new()),
             preparer: RefCell::new(opened.preparer),
             readers: RefCell::new([None, None]),
             buffer: RefCell::new(RecordBuffer::new()),
@@ -124,8 +127,10 @@ impl Life {
         let choice = self.random.borrow_mut().below(100);
         match choice {
             0..45 => self.append(),
-            45..70 => self.step(Self::flush),
-            70..80 => self.step(Self::prepare),
+            45..54 => self.step(Self::flush),
+            54..60 => self.step(Self::begin),
+            60..72 => self.step(Self::go_on),
+            72..80 => self.step(Self::prepare),
             80..88 => self.alone(Self::read),
             88..90 => self.alone(Self::look_up),
             90..94 => self.now_ns.set(self.now_ns.get() + self.random.borrow_mut().below(100_000_000)),
@@ -267,30 +272,66 @@ impl Life {
         }
     }
 
+    /// A flush from its beginning to its end; with others under way, or in the middle of another one's calls.
     fn flush(&self) {
-        let Ok(mut flusher) = self.flusher.try_borrow_mut() else { return };
-        let durable = self.log.durable_sequence();
-        let result = flusher.step(self.now_ns.get());
-        let mut tally = self.tally.borrow_mut();
+        let result = self.flusher.step(self.now_ns.get());
+        self.stepped(result);
+    }
+
+    /// A flush begins, and others may overtake it.
+    fn begin(&self) {
+        match self.flusher.begin(self.now_ns.get()) {
+            Ok(flight) => self.flights.borrow_mut().extend(flight),
+            Err(error) => self.stepped(Err(error)),
+        }
+    }
+
+    /// One of the flushes under way takes its next stage.
+    fn go_on(&self) {
+        let mut flight = {
+            let mut flights = self.flights.borrow_mut();
+            if flights.is_empty() {
+                return;
+            }
+            let which = self.random.borrow_mut().below(flights.len() as u64) as usize;
+            flights.swap_remove(which)
+        };
+        match flight.advance() {
+            Ok(None) => self.flights.borrow_mut().push(flight),
+            Ok(Some(step)) => {
+                if !self.flights.borrow().is_empty() {
+                    self.tally.borrow_mut().overtaking += 1;
+                }
+                self.stepped(Ok(step));
+            }
+            Err(error) => self.stepped(Err(error)),
+        }
+    }
+
+    fn stepped(&self, result: Result<Step, LatchedError>) {
         match result {
-            Ok(Step::Flushed) => {
-                tally.flushes += 1;
+            Ok(step) => {
+                let mut tally = self.tally.borrow_mut();
+                tally.flushes += u64::from(step == Step::Flushed);
+                tally.watermarks += u64::from(step == Step::Watermark);
                 let mut truth = self.truth.borrow_mut();
-                truth.witnessed = truth.witnessed.max(durable);
+                truth.witnessed = truth.witnessed.max(self.flusher.witnessed());
             }
-            Ok(Step::Watermark) => {
-                tally.watermarks += 1;
-                let mut truth = self.truth.borrow_mut();
-                truth.witnessed = truth.witnessed.max(durable);
-            }
-            Ok(Step::Idle) => {}
             Err(error) => {
-                drop(tally);
                 if self.log.latched() != Some(error.clone()) {
                     self.wrong(format!("a step says {error:?}, the log {:?}", self.log.latched()));
                 }
                 self.check_latch();
             }
+        }
+    }
+
+    /// Every flush under way comes to its end, the ones begun last first.
+    fn land(&self) {
+        loop {
+            let Some(flight) = self.flights.borrow_mut().pop() else { break };
+            let result = flight.finish();
+            self.stepped(result);
         }
     }
 
@@ -482,6 +523,7 @@ impl Life {
 
     /// Comes to rest: what was taken in becomes durable, if nothing is in the way.
     pub(crate) fn settle(&self) {
+        self.land();
         for _ in 0..50 {
             if self.over() || self.log.durable_sequence() == self.log.published_sequence() {
                 break;
@@ -494,13 +536,14 @@ impl Life {
 
     /// Ends in order; false when it could not.
     pub(crate) fn close(self: Rc<Self>) -> Result<bool, String> {
+        self.land();
         let life = Rc::into_inner(self).expect("the hook is gone");
         let was_latched = life.latched.into_inner();
         let opened = SteppedLog {
             log: Arc::clone(&life.log),
             appender: life.appender.into_inner(),
             report: life.report,
-            flusher: life.flusher.into_inner(),
+            flusher: life.flusher,
             preparer: life.preparer.into_inner(),
         };
         let in_group = life.group_left.get() > 0;

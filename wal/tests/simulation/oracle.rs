@@ -17,8 +17,10 @@ pub(crate) use tail::end_in_tail;
 const BLOCK: usize = 4_096;
 const CHUNK: usize = 65_536;
 const HEAD: usize = 65_536;
-const SLOTS: [usize; 2] = [4_096, 12_288];
+const SLOTS: [usize; 4] = [4_096, 12_288, 20_480, 28_672];
 const SLOT: usize = 8_192;
+/// Flushes under way where no slot says how many there may be.
+const FLUSHES: usize = 3;
 const EPOCH_START: u16 = 0xFF01;
 const CLOSE: u16 = 0xFF02;
 
@@ -257,27 +259,46 @@ impl Chain {
 enum Slot {
     Empty,
     Torn,
-    Whole { epoch: u32, generation: u64, address: u64, durable: u64, segments_end: u64, bytes: Vec<u8> },
+    Whole(Whole),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Whole {
+    in_flight: usize,
+    epoch: u32,
+    generation: u64,
+    address: u64,
+    durable: u64,
+    durable_address: u64,
+    segments_end: u64,
+    bytes: Vec<u8>,
 }
 
 impl Slot {
     /// The slots of a segment, which begins with `head`.
-    fn both(head: &[u8]) -> [Self; 2] {
-        SLOTS.map(|at| Slot::read(&head[at..at + SLOT], head))
+    fn all(head: &[u8]) -> [Self; 4] {
+        std::array::from_fn(|place| Slot::read(&head[SLOTS[place]..SLOTS[place] + SLOT], place, head))
     }
 
-    fn read(bytes: &[u8], head: &[u8]) -> Self {
-        let (version, log_id, first) = (u32_at(head, 8), u64_at(head, 16), u64_at(head, 24));
-        if is_zero(bytes) {
-            return if version == 1 { Slot::Empty } else { Slot::Torn };
+    fn whole(&self) -> Option<&Whole> {
+        match self {
+            Slot::Whole(whole) => Some(whole),
+            _ => None,
         }
+    }
+
+    fn read(bytes: &[u8], place: usize, head: &[u8]) -> Self {
+        let (log_id, first) = (u64_at(head, 16), u64_at(head, 24));
         let mut blank = bytes.to_vec();
         blank[4..8].fill(0);
-        let length = u32_at(bytes, 20) as usize;
+        let length = usize::from(u16_at(bytes, 20));
+        let in_flight = usize::from(bytes[23]);
         let address = u64_at(bytes, 32);
         let sound = &bytes[0..4] == b"LSLT"
             && crc32c::crc32c(&blank) == u32_at(bytes, 4)
             && u64_at(bytes, 8) == log_id
+            && usize::from(bytes[22]) == place
+            && in_flight <= FLUSHES
             && length < BLOCK
             && address.is_multiple_of(BLOCK as u64);
         if !sound {
@@ -285,23 +306,25 @@ impl Slot {
         }
         let (epoch, generation) = (u32_at(bytes, 16), u64_at(bytes, 24));
         if epoch == 0 && generation == 0 {
-            return if version > 1 && length == 0 && address == first { Slot::Empty } else { Slot::Torn };
+            return if in_flight == 0 && length == 0 && address == first { Slot::Empty } else { Slot::Torn };
         }
-        Slot::Whole {
+        Slot::Whole(Whole {
+            in_flight,
             epoch,
             generation,
             address,
             durable: u64_at(bytes, 40),
+            durable_address: u64_at(bytes, 48),
             segments_end: u64_at(bytes, 56),
             bytes: bytes[64..64 + length].to_vec(),
-        }
+        })
     }
 }
 
 struct Segment {
     first: u64,
     bytes: Vec<u8>,
-    slots: [Slot; 2],
+    slots: [Slot; 4],
     begun: bool,
 }
 
@@ -320,7 +343,7 @@ pub(crate) fn foretell(disk: &SimDisk, dir: &Path, tail_dir: &Path, boot_id: [u8
     let Some(meta) = hand.read(&dir.join("log.meta")) else {
         let blank = |path: &PathBuf| {
             let bytes = padded(hand.read(path).unwrap());
-            Slot::both(&bytes) == [Slot::Empty, Slot::Empty] && is_zero(&bytes[SLOTS[1] + SLOT..HEAD + BLOCK])
+            Slot::all(&bytes).iter().all(|slot| *slot == Slot::Empty) && is_zero(&bytes[SLOTS[3] + SLOT..HEAD + BLOCK])
         };
         return match segments.iter().next() {
             None => Foretold::Made,
@@ -380,35 +403,34 @@ fn read_segments(files: Vec<(u64, Vec<u8>)>, log_id: u64, segment_bytes: u64) ->
         let mut head = bytes[..BLOCK].to_vec();
         head[12..16].fill(0);
         let sound = &bytes[0..8] == b"LOTSEG\x00\x01"
-            && matches!(u32_at(&bytes, 8), 1 | 2)
+            && u32_at(&bytes, 8) == 3
             && crc32c::crc32c(&head) == u32_at(&bytes, 12)
             && u64_at(&bytes, 16) == log_id
             && u64_at(&bytes, 24) == first
             && u64_at(&bytes, 32) == segment_bytes
-            && is_zero(&bytes[SLOTS[1] + SLOT..HEAD]);
+            && is_zero(&bytes[SLOTS[3] + SLOT..HEAD]);
         if !sound {
             return Err("wrong".into());
         }
-        let slots = Slot::both(&bytes);
-        let outside = |slot: &Slot| match slot {
-            Slot::Whole { address, .. } => !(first..=first + segment_bytes).contains(address),
-            _ => false,
-        };
-        if slots.iter().any(outside) {
+        let slots = Slot::all(&bytes);
+        let outside = |slot: &Whole| !(first..=first + segment_bytes).contains(&slot.address);
+        if slots.iter().filter_map(Slot::whole).any(outside) {
             return Err("wrong".into());
         }
         let begun = slots.iter().any(|slot| *slot != Slot::Empty) || !is_zero(&bytes[HEAD..HEAD + BLOCK]);
         segments.push(Segment { first, bytes, slots, begun });
     }
     let end = segments.last().unwrap().first + segment_bytes;
-    let beyond = |slot: &Slot| matches!(slot, Slot::Whole { segments_end, .. } if *segments_end > end);
-    if segments.iter().flat_map(|segment| &segment.slots).any(beyond) {
+    let whole = segments.iter().flat_map(|segment| &segment.slots).filter_map(Slot::whole);
+    if whole.into_iter().any(|slot| slot.segments_end > end) {
         return Err("missing".into());
     }
     if let Some(last) = segments.iter().rposition(|segment| segment.begun) {
         for (number, segment) in segments[..=last].iter().enumerate() {
             let torn = segment.slots.iter().filter(|slot| **slot == Slot::Torn).count();
-            if torn > usize::from(number == last) {
+            let under_way = segment.slots.iter().filter_map(Slot::whole).map(|slot| slot.in_flight).max();
+            let allowed = if number == last { under_way.unwrap_or(FLUSHES) } else { 0 };
+            if torn > allowed {
                 return Err("corrupt".into());
             }
         }
@@ -445,10 +467,8 @@ fn by_the_table(
 
     // What speaks of more than the chain. Behind what is dropped a durable record always stays.
     let mut watermark = disk.durable.max(base.map_or(0, |base| if base.sequence > 0 { base.sequence + 1 } else { 0 }));
-    for slot in segments.iter().flat_map(|s| &s.slots) {
-        if let Slot::Whole { durable, .. } = slot {
-            watermark = watermark.max(*durable);
-        }
+    for slot in segments.iter().flat_map(|s| &s.slots).filter_map(Slot::whole) {
+        watermark = watermark.max(slot.durable);
     }
     let behind = &stream[(disk.address.max(first) - first) as usize..];
     let nonzero = !is_zero(behind);
@@ -500,18 +520,14 @@ fn by_the_table(
     let line = find_row(table, &findings);
     let end_sequence = joined.whole_sequence;
     let now = (line.verdict == "StartLost").then_some(end_sequence + 1);
-    let slot_epoch = |slot: &Slot| match slot {
-        Slot::Whole { epoch, .. } => *epoch,
-        _ => 0,
-    };
-    let slot_epochs = segments.iter().flat_map(|s| &s.slots).map(slot_epoch).max().unwrap_or(0);
+    let slot_epochs = segments.iter().flat_map(|s| &s.slots).filter_map(Slot::whole).map(|slot| slot.epoch).max();
     Foretold::Row(Row {
         letter: line.letter,
         verdict: line.verdict.clone(),
         findings,
         end_sequence,
         lost_from: now.into_iter().chain(inherited).min(),
-        epoch: joined.epoch.max(slot_epochs).max(tail_epoch) + 1,
+        epoch: joined.epoch.max(slot_epochs.unwrap_or(0)).max(tail_epoch) + 1,
     })
 }
 
@@ -528,22 +544,18 @@ fn halted_at<'a>(chain: &Chain, first: u64, chunk_at: impl Fn(u64) -> Option<&'a
     }
 }
 
-/// Over the stream bytes the older slot's block, over them the newer one's; a slot of an earlier epoch counts for nothing.
+/// Over the stream bytes the slots' blocks in the order of their generations, but for those that are durable as a whole; a slot of an
+/// earlier epoch counts for nothing.
 fn lay_slots(stream: &mut [u8], first: u64, segment: &Segment) {
-    let mut whole: Vec<_> = segment
-        .slots
-        .iter()
-        .filter_map(|slot| match slot {
-            Slot::Whole { epoch, generation, address, bytes, .. } => Some((*epoch, *generation, *address, bytes)),
-            _ => None,
-        })
-        .collect();
-    whole.sort_by_key(|(epoch, generation, ..)| (*epoch, *generation));
-    let newest = whole.last().map_or(0, |(epoch, ..)| *epoch);
-    for (_, _, address, bytes) in whole.into_iter().filter(|(epoch, ..)| *epoch == newest) {
-        let at = (address - first) as usize;
-        if at < stream.len() {
-            stream[at..at + bytes.len()].copy_from_slice(bytes);
+    let mut whole: Vec<&Whole> = segment.slots.iter().filter_map(Slot::whole).collect();
+    let newest = whole.iter().max_by_key(|slot| (slot.epoch, slot.generation)).map_or(0, |slot| slot.epoch);
+    whole.retain(|slot| slot.epoch == newest);
+    whole.sort_by_key(|slot| slot.generation);
+    let durable = whole.iter().map(|slot| slot.durable_address).max().unwrap_or(0);
+    for slot in whole {
+        let at = (slot.address - first) as usize;
+        if slot.address + BLOCK as u64 > durable && at < stream.len() {
+            stream[at..at + slot.bytes.len()].copy_from_slice(&slot.bytes);
         }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) fn killed_in_a_flush_of_a_full_tail() -> Result<(), String> {
         let disk = SimDisk::new(call);
         let opened = open(&disk)?;
         while opened.preparer.step() == Prepared::One {}
-        let SteppedLog { log, appender, mut flusher, .. } = opened;
+        let SteppedLog { log, appender, flusher, .. } = opened;
         let appender = Rc::new(RefCell::new(appender));
         let append = {
             let appender = Rc::clone(&appender);

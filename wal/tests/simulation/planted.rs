@@ -40,7 +40,7 @@ macro_rules! story {
 fn suite(bug: Bug) -> Suite {
     match bug {
         Bug::ChecksumWithoutLength | Bug::ChecksumOfPayloadAlone => Suite::Bits,
-        Bug::PartialBlockInPlace | Bug::SameSlotAgain | Bug::BothSlotsAtOnce => {
+        Bug::PartialBlockInPlace | Bug::SameSlotAgain | Bug::TwoSlotsAtOnce => {
             Suite::Order("every_block_is_written_once_and_the_slots_in_turn", order::blocks_once_and_slots_in_turn)
         }
         Bug::BlocksFreedEarly => {
@@ -56,7 +56,7 @@ fn suite(bug: Bug) -> Suite {
         Bug::RecoveredNotRewritten => story!(what_a_failed_sync_left_in_the_page_cache_is_written_again),
         Bug::TornSlotLeft => story!(a_torn_slot_is_not_left_behind_when_the_log_goes_on_in_the_next_segment),
         Bug::ZerosPassForUnwritten => story!(zeros_that_went_astray_do_not_pass_for_a_slot_that_was_never_written),
-        Bug::BothSlotsTornAccepted => story!(a_segment_with_both_slots_torn_is_damaged),
+        Bug::TornSlotsAccepted => story!(a_segment_with_more_torn_slots_than_flushes_tear_is_damaged),
         Bug::LastSegmentNotMissed => story!(the_last_segment_is_missed_when_it_is_gone),
         Bug::CutNotCleared => story!(nothing_of_a_group_that_was_cut_stays_behind_the_end),
         _ => Suite::Seeds,

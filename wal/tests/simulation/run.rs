@@ -59,6 +59,7 @@ fn config_for(random: &mut Random) -> LogConfig {
         tail_blocks: random.within(4, 8) as u32,
         max_flush_bytes: random.pick(&[64 << 10, 128 << 10, 256 << 10]),
         max_flush_delay_us: random.pick(&[0, 0, 0, 20_000]),
+        flushes_in_flight: random.pick(&[1, 2, 2, 3]),
         ..LogConfig::new("/data/books/log")
     }
 }

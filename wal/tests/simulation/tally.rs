@@ -21,6 +21,8 @@ pub(crate) struct Tally {
     pub(crate) records: u64,
     pub(crate) flushes: u64,
     pub(crate) watermarks: u64,
+    /// Flushes that were through while others were under way.
+    pub(crate) overtaking: u64,
     pub(crate) reads: u64,
     pub(crate) latches: u64,
     pub(crate) refused_for_space: u64,
@@ -54,6 +56,7 @@ impl Tally {
         self.records += other.records;
         self.flushes += other.flushes;
         self.watermarks += other.watermarks;
+        self.overtaking += other.overtaking;
         self.reads += other.reads;
         self.latches += other.latches;
         self.refused_for_space += other.refused_for_space;
@@ -69,8 +72,8 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} seeds: {} calls, {} records, {} flushes, {} watermarks, {} records read beside them",
-            self.seeds, self.calls, self.records, self.flushes, self.watermarks, self.reads
+            "{} seeds: {} calls, {} records, {} flushes ({} beside others), {} watermarks, {} records read beside them",
+            self.seeds, self.calls, self.records, self.flushes, self.overtaking, self.watermarks, self.reads
         )?;
         writeln!(
             f,

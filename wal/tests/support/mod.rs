@@ -277,14 +277,15 @@ pub(crate) fn poke(path: &Path, offset: u64, bytes: &[u8]) {
 }
 
 /// Where the tail slots of a segment lie.
-pub(crate) const SLOTS: [u64; 2] = [4_096, 12_288];
+pub(crate) const SLOTS: [u64; 4] = [4_096, 12_288, 20_480, 28_672];
 
-/// A tail slot of that segment as it was when the segment was made (`docs/wal-format.md`).
-pub(crate) fn unwritten_slot(segment: &Path) -> Vec<u8> {
+/// The tail slot at that place of that segment as it was when the segment was made (`docs/wal-format.md`).
+pub(crate) fn unwritten_slot(segment: &Path, place: usize) -> Vec<u8> {
     let head = peek(segment, 0, 64);
     let mut slot = vec![0; 8_192];
     slot[0..4].copy_from_slice(b"LSLT");
     slot[8..16].copy_from_slice(&head[16..24]);
+    slot[22] = place as u8;
     slot[32..40].copy_from_slice(&head[24..32]);
     let sum = crc32c::crc32c(&slot);
     slot[4..8].copy_from_slice(&sum.to_le_bytes());
