@@ -41,6 +41,8 @@ pub struct EngineConfig {
     pub shard_core: Option<usize>,
     /// Core of the log thread; `None`: not pinned.
     pub log_core: Option<usize>,
+    /// Flushes of the log that may be under way at a time, 1 to 3; the side log has one.
+    pub flushes_in_flight: usize,
     /// How the shard waits for its rings.
     pub wait: WaitKind,
     /// Sizes of the book.
@@ -74,6 +76,7 @@ impl EngineConfig {
             tail_blocks: 256,
             shard_core: None,
             log_core: None,
+            flushes_in_flight: 2,
             wait: WaitKind::Auto,
             limits: Limits::HOST,
             trade_ids_max: 1 << 22,

@@ -545,6 +545,8 @@ fn open_log(
         // The side log: nobody but the coldpath waits for it.
         wanted.idle_sleep_us = 200;
     }
+    // Nobody waits for the side log but the coldpath, one outcome at a time.
+    wanted.flushes_in_flight = if phases.is_some() { config.flushes_in_flight } else { 1 };
     wanted.on_activity = phases.cloned().map(|phases| {
         ActivityHook(Arc::new(move |activity| {
             phases.set(Phase::Sync, activity == Activity::Sync);

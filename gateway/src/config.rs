@@ -143,6 +143,8 @@ pub struct Data {
     pub segment_mib: u32,
     /// Size of the mapped tail.
     pub tail_mib: u32,
+    /// Flushes of the log under way at a time.
+    pub flushes_in_flight: u8,
 }
 
 /// `[engine]`: threads and sizes.
@@ -235,7 +237,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            data: Data { dir: PathBuf::from("lotbook-data"), tail_dir: None, segment_mib: 64, tail_mib: 16 },
+            data: Data {
+                dir: PathBuf::from("lotbook-data"),
+                tail_dir: None,
+                segment_mib: 64,
+                tail_mib: 16,
+                flushes_in_flight: 2,
+            },
             engine: Engine {
                 core: None,
                 log_core: None,

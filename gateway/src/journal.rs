@@ -115,6 +115,7 @@ impl Journal {
         config.retention = Retention { budget_bytes: None, ..retention.clone() };
         // Mostly idle; only refusals and restarts wait for it.
         config.idle_sleep_us = 500;
+        config.flushes_in_flight = 1;
         let Opened { log, appender, .. } = lotbook_wal::open(config)?;
         let mut known = HashMap::new();
         let mut reader = log.reader(From::Start)?;

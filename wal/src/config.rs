@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use crate::limits::{
-    CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_FLUSHES_IN_FLIGHT, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES, MIN_TAIL_BLOCKS,
+    CHUNK_BYTES, MAX_FLUSH_BYTES, MAX_FLUSHES_IN_FLIGHT, MAX_SEGMENT_BYTES, MAX_TAIL_BLOCKS, MIN_SEGMENT_BYTES,
+    MIN_TAIL_BLOCKS,
 };
 use crate::retention::settings::Retention;
 use crate::stats::ActivityHook;

@@ -61,7 +61,7 @@ impl Durability {
         self.marks.0.address.load(order!("durable.load-address", Acquire))
     }
 
-    /// Log thread only. Refused once latched, whichever thread has latched: what the failure calls durable is then the last word.
+    /// Log threads only, in order and one at a time. Refused once latched, whichever thread has latched: what the failure calls durable is then the last word.
     pub(crate) fn publish(&self, sequence: u64, address: u64) -> Result<(), LatchedError> {
         debug_assert!(sequence >= self.sequence_hint());
         let latch = lock(&self.latch);

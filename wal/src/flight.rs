@@ -27,40 +27,43 @@ impl Lane {
     }
 }
 
+/// What a flush is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// First address of the segment, and just past its last.
+    pub(crate) segment: (u64, u64),
+    /// Stream bytes that it makes durable.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
 /// A flush that has begun.
 #[derive(Debug)]
 pub(crate) struct Flight {
     /// In the order in which flushes began.
     pub(crate) number: u64,
     pub(crate) lane: Lane,
-    pub(crate) file: Arc<dyn DiskFile>,
-    /// First address of the segment, and just past its last.
-    pub(crate) segment: (u64, u64),
-    /// Stream bytes that it makes durable.
-    pub(crate) from: u64,
-    pub(crate) to: u64,
-    pub(crate) head: SlotHead,
+    file: Arc<dyn DiskFile>,
+    pub(crate) span: Span,
+    head: SlotHead,
     pub(crate) began: Instant,
     pub(crate) now_ns: u64,
-    /// Bytes of full blocks; set by `fill`.
+    /// Bytes of full blocks, once they are filled in.
     full: usize,
     with_slot: bool,
 }
 
 impl Flight {
-    #[allow(clippy::too_many_arguments)]
+    /// `head` is that of the slot it writes.
     pub(crate) fn new(
         number: u64,
         lane: Lane,
         file: Arc<dyn DiskFile>,
-        segment: (u64, u64),
-        from: u64,
-        to: u64,
+        span: Span,
         head: SlotHead,
         now_ns: u64,
     ) -> Self {
-        let began = Instant::now();
-        Self { number, lane, file, segment, from, to, head, began, now_ns, full: 0, with_slot: true }
+        Self { number, lane, file, span, head, began: Instant::now(), now_ns, full: 0, with_slot: true }
     }
 
     /// Bytes that it hands to the disk.
@@ -71,7 +74,7 @@ impl Flight {
     /// Full blocks from the block of `from` to that of `to`, the rest into a slot. None of these bytes changes any more, and their blocks
     /// are in the tail until this flush is durable.
     fn fill(&mut self, tail: &Tail) {
-        let first_block = block_floor(self.from);
+        let first_block = block_floor(self.span.from);
         let last_block = self.head.address;
         self.full = (last_block - first_block) as usize;
         let mut at = first_block;
@@ -114,7 +117,7 @@ impl Flight {
         self.fill(tail);
         #[cfg(feature = "sim")]
         let _tag = crate::sim::flush_of(self.number);
-        let file_offset = HEAD_BYTES as u64 + (block_floor(self.from) - self.segment.0);
+        let file_offset = HEAD_BYTES as u64 + (block_floor(self.span.from) - self.span.segment.0);
         let mut writes: Vec<WriteAt<'_>> = self.lane.blocks[..self.full]
             .chunks(MAX_WRITE_BYTES)
             .enumerate()
@@ -135,7 +138,7 @@ impl Flight {
         #[cfg(feature = "sim")]
         let _tag = crate::sim::flush_of(self.number);
         let skipped =
-            planted::is(Bug::NoSync) || planted::is(Bug::NextSegmentBeforeSync) && self.to == self.segment.1;
+            planted::is(Bug::NoSync) || planted::is(Bug::NextSegmentBeforeSync) && self.span.to == self.span.segment.1;
         match if skipped { Ok(()) } else { self.file.sync_data() } {
             Err(_) if planted::is(Bug::SyncRetried) => self.file.sync_data(),
             result => result,

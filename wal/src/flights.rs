@@ -14,10 +14,6 @@ pub(crate) struct Mark {
     pub(crate) end: u64,
     /// The durable sequence that its slot names.
     pub(crate) watermark: u64,
-    /// It writes the watermark alone.
-    pub(crate) only_watermark: bool,
-    /// Stream bytes that it makes durable.
-    pub(crate) bytes: u64,
 }
 
 /// Flushes that have begun and are not durable yet.
@@ -84,7 +80,7 @@ mod tests {
     use super::*;
 
     fn mark(sequence: u64) -> Mark {
-        Mark { sequence, end: sequence * 8, watermark: 0, only_watermark: false, bytes: 8 }
+        Mark { sequence, end: sequence * 8, watermark: 0 }
     }
 
     fn durable(flights: &mut Flights) -> Vec<u64> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::config::{LogConfig, WaitStrategy};
 use crate::disk::DiskError;
 use crate::error::LatchedError;
-use crate::flight::{Flight, Lane};
+use crate::flight::{Flight, Lane, Span};
 use crate::flights::{Flights, Mark};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, SLOT_COUNT, block_floor, chunk_floor};
 use crate::log::{Log, lock};
@@ -258,7 +258,7 @@ impl Flusher {
             self.log.durable_sequence()
         };
         let durable_address = self.log.durable_address();
-        let mark = Mark { sequence, end, watermark, only_watermark: from == end, bytes: end - from };
+        let mark = Mark { sequence, end, watermark };
         let (number, lane) = {
             let mut order = lock(&self.order);
             let Some(lane) = order.lanes.pop() else { return Ok(Look::Idle) };
@@ -284,7 +284,7 @@ impl Flusher {
             // A segment is added when its name is durable.
             segments_end: self.log.room.end(),
         };
-        let segment = (*first, *first + self.log.segment_bytes);
+        let span = Span { segment: (*first, *first + self.log.segment_bytes), from, to: end };
         let description = if planted::is(Bug::SharedDescription) { 0 } else { lane.number };
         let file = Arc::clone(&files[description]);
         looker.taken = end;
@@ -295,7 +295,7 @@ impl Flusher {
         if planted::is(Bug::BlocksFreedEarly) {
             self.free_blocks(&mut lock(&self.order), end);
         }
-        Ok(Look::Begun(Box::new(Flight::new(number, lane, file, segment, from, end, head, now_ns))))
+        Ok(Look::Begun(Box::new(Flight::new(number, lane, file, span, head, now_ns))))
     }
 
     /// Takes a flush from its beginning to its end: its writes, its sync, the word.
@@ -328,12 +328,12 @@ impl Flusher {
     pub(crate) fn land(&self, flight: Flight) -> Result<Step, LatchedError> {
         let mut order = lock(&self.order);
         order.flights.through(flight.number);
-        let only_watermark = flight.from == flight.to;
+        let bytes = flight.span.to - flight.span.from;
         let stats = &self.log.stats.0;
-        if only_watermark {
+        if bytes == 0 {
             bump(&stats.watermark_flushes, 1);
         } else {
-            stats.flushed(flight.to - flight.from, flight.written_bytes(), flight.began.elapsed().as_nanos() as u64);
+            stats.flushed(bytes, flight.written_bytes(), flight.began.elapsed().as_nanos() as u64);
         }
         order.last_flush_ns = flight.now_ns;
         order.lanes.push(flight.lane);
@@ -351,7 +351,7 @@ impl Flusher {
         if order.flights.flying() == 0 {
             stats.enter(Activity::Idle);
         }
-        Ok(if only_watermark { Step::Watermark } else { Step::Flushed })
+        Ok(if bytes == 0 { Step::Watermark } else { Step::Flushed })
     }
 
     /// Gives back the blocks of all chunks that end at or before `end`.

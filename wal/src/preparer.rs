@@ -165,9 +165,8 @@ impl Preparer {
             stream_bytes: self.log.segment_bytes,
             created_ns: self.log.disk.wall_clock_ns(),
         };
-        let made = make_segment(&*self.log.disk, &self.log.dir, &header).and_then(|file| {
-            lanes_of(&*self.log.disk, file, self.log.flushes_in_flight).map_err(Unmade::Failed)
-        });
+        let made = make_segment(&*self.log.disk, &self.log.dir, &header)
+            .and_then(|file| lanes_of(&*self.log.disk, file, self.log.flushes_in_flight).map_err(Unmade::Failed));
         match made {
             Ok(lanes) => {
                 self.log.segments.add(first_address);

@@ -10,7 +10,8 @@ use crate::chain::End;
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
 use crate::join::TailImage;
 use crate::limits::{
-    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_COUNT, SLOT_OFFSETS, chunk_ceil, chunk_floor,
+    BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, SEGMENT_VERSION, SLOT_BYTES, SLOT_COUNT, SLOT_OFFSETS, chunk_ceil,
+    chunk_floor,
 };
 use crate::planted::{self, Bug};
 use crate::preparer::make_segment;

@@ -345,7 +345,9 @@ mod tests {
 
     #[test]
     fn a_version_that_nobody_knows_is_refused() {
-        for (version, known) in [(0, false), (SEGMENT_VERSION - 1, false), (SEGMENT_VERSION, true), (SEGMENT_VERSION + 1, false)] {
+        for (version, known) in
+            [(0, false), (SEGMENT_VERSION - 1, false), (SEGMENT_VERSION, true), (SEGMENT_VERSION + 1, false)]
+        {
             let mut block = vec![0u8; BLOCK_BYTES];
             let header = SegmentHeader { version, ..header() };
             header.encode(&mut block);

@@ -266,7 +266,7 @@ impl Tail {
         (block != NO_BLOCK && self.entry_address(block).load(Ordering::Relaxed) == chunk_address).then_some(block)
     }
 
-    /// Log thread only: gives back the block of a chunk that is durable as a whole. Its bytes and its directory entry stay until it is
+    /// Log threads only, one at a time: gives back the block of a chunk that is durable as a whole. Its bytes and its directory entry stay until it is
     /// taken again, so readers may go on copying from it.
     pub(crate) fn free_block(&self, chunk_address: u64) {
         let block = self.block_of(chunk_address).expect("a live chunk has a block");
@@ -282,12 +282,12 @@ impl Tail {
         }
     }
 
-    /// Log thread only: published bytes of a live chunk.
+    /// Log threads only: published bytes of a live chunk.
     pub(crate) fn copy_live(&self, chunk_address: u64, from: usize, out: &mut [u8]) {
         assert!(from + out.len() <= CHUNK_BYTES);
         let block = self.block_of(chunk_address).expect("a live chunk has a block");
         // The bytes are below the published address, which was loaded with Acquire, and the appender never stores below it; the block is
-        // not freed by anyone but the caller.
+        // freed when the flush that reads it here, and those before it, are durable.
         self.memory.read_plain(block, from, out);
     }
 

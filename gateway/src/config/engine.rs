@@ -16,6 +16,7 @@ impl Config {
             tail_dir: self.data.tail_dir.clone(),
             segment_bytes: u64::from(self.data.segment_mib) << 20,
             tail_blocks: self.data.tail_mib * TAIL_BLOCKS_PER_MIB,
+            flushes_in_flight: self.data.flushes_in_flight as usize,
             shard_core: self.engine.core.map(usize::from),
             log_core: self.engine.log_core.map(usize::from),
             wait: match self.engine.wait {

@@ -211,6 +211,13 @@ const DATA: &[Key<Config>] = &[
         |c, v| c.data.tail_mib = u32::try_from(v.integer()).unwrap_or(u32::MAX),
         |c| c.data.tail_mib.to_string()
     ),
+    key!(
+        "flushes_in_flight",
+        "Flushes of the log under way at a time, each on a thread of its own; 1 waits for each before the next.",
+        Allowed::Integer { min: 1, max: 3 },
+        |c, v| c.data.flushes_in_flight = u8::try_from(v.integer()).unwrap_or(u8::MAX),
+        |c| c.data.flushes_in_flight.to_string()
+    ),
 ];
 
 const ENGINE: &[Key<Config>] = &[

@@ -8,6 +8,8 @@ use loom::cell::UnsafeCell;
 use super::{explore, nothing};
 use crate::disk::DiskError;
 use crate::durability::Durability;
+use crate::flights::{Flights, Mark};
+use crate::sync::{Mutex, lock};
 
 /// The durability of a log, and a segment that the log thread writes before it says so.
 struct Shared {
@@ -100,4 +102,54 @@ fn nothing_becomes_durable_after_the_latch() {
         assert_eq!(shared.durability.sequence(), error.durable_sequence);
     }
     explore(shared, &[latches, flushes], after);
+}
+
+/// Two flushes under way, each with blocks of its own.
+struct UnderWay {
+    durability: Durability,
+    flights: Mutex<Flights>,
+    blocks: [UnsafeCell<u64>; 2],
+}
+
+// SAFETY: the checker watches who touches the cells.
+unsafe impl Send for UnderWay {}
+// SAFETY: as above.
+unsafe impl Sync for UnderWay {}
+
+impl UnderWay {
+    fn begun() -> Self {
+        let mut flights = Flights::new(2);
+        for sequence in 1..=2 {
+            flights.begin(Mark { sequence, end: 8 * sequence, watermark: 0 });
+        }
+        let durability = Durability::new(0, 0);
+        Self { durability, flights: Mutex::new(flights), blocks: [UnsafeCell::new(0), UnsafeCell::new(0)] }
+    }
+
+    /// One flush, as its thread does it: its blocks, its sync, the word.
+    fn fly(&self, number: usize) {
+        // SAFETY: the checker reports a race.
+        self.blocks[number].with_mut(|value| unsafe { *value = 1 });
+        let mut flights = lock(&self.flights);
+        flights.through(number as u64);
+        while let Some(mark) = flights.next_durable() {
+            self.durability.publish(mark.sequence, mark.end).expect("nothing fails");
+        }
+    }
+}
+
+/// Whichever is through first: who sees a sequence durable may read the blocks of every flush up to it.
+#[test]
+fn flushes_under_way_become_durable_in_order() {
+    fn reads(shared: &UnderWay) {
+        let durable = shared.durability.sequence();
+        for cell in &shared.blocks[..durable as usize] {
+            // SAFETY: the checker reports a race.
+            assert_eq!(cell.with(|value| unsafe { *value }), 1);
+        }
+    }
+    fn all(shared: &UnderWay) {
+        assert_eq!((shared.durability.sequence(), shared.durability.address()), (2, 16));
+    }
+    explore(UnderWay::begun, &[|shared| shared.fly(0), |shared| shared.fly(1), reads], all);
 }

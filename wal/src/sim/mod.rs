@@ -28,7 +28,9 @@ pub(crate) use flush::flush_of;
 pub use hand::{Hand, Picture};
 pub use interleave::interleave;
 pub use random::Random;
-pub use stepped::{Prepared, Step, SteppedFlight, SteppedFlusher, SteppedKeeper, SteppedLog, SteppedPreparer, open_stepped};
+pub use stepped::{
+    Prepared, Step, SteppedFlight, SteppedFlusher, SteppedKeeper, SteppedLog, SteppedPreparer, open_stepped,
+};
 
 /// The unit in which a write is torn.
 pub const SECTOR_BYTES: usize = 512;

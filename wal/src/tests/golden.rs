@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::checksum::seal;
-use crate::limits::{SEGMENT_VERSION, SLOT_COUNT, SLOT_HEADER_BYTES};
+use crate::limits::{SEGMENT_VERSION, SLOT_HEADER_BYTES};
 use crate::meta::Meta;
 use crate::segment::{SegmentHeader, SlotHead};
 use crate::tail::{
@@ -120,10 +120,10 @@ fn parts() -> Vec<Part> {
         part(&format!("segment slot {place}, closed"), SLOT_OFFSETS[place], &slot(place, &bytes, durable, generation));
     }
     part("segment slot 0, killed", SLOT_OFFSETS[0], &slot(0, &stream(2), 1, 2));
-    for place in 1..SLOT_COUNT {
+    for (place, at) in SLOT_OFFSETS.into_iter().enumerate().skip(1) {
         let mut slot = vec![0; SLOT_BYTES];
         header.unwritten_slot(place, &mut slot);
-        part(&format!("segment slot {place}, killed"), SLOT_OFFSETS[place], &slot);
+        part(&format!("segment slot {place}, killed"), at, &slot);
     }
     let identity = TailIdentity {
         log_id: LOG_ID,
@@ -146,7 +146,13 @@ fn parts() -> Vec<Part> {
 }
 
 fn header() -> SegmentHeader {
-    SegmentHeader { version: SEGMENT_VERSION, log_id: LOG_ID, first_address: 0, stream_bytes: SEGMENT_BYTES, created_ns: 43 }
+    SegmentHeader {
+        version: SEGMENT_VERSION,
+        log_id: LOG_ID,
+        first_address: 0,
+        stream_bytes: SEGMENT_BYTES,
+        created_ns: 43,
+    }
 }
 
 fn as_text(what: &str, parts: &[Part]) -> String {

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::thread::ThreadId;
 
 use crate::support::Random;
 use crate::support::shim::{Call, Gate, Op, Say};
@@ -65,8 +66,8 @@ struct Inner {
     events: Vec<Event>,
     names: BTreeMap<String, File>,
     files: usize,
-    /// Calls that have not returned: what tells them apart, and their event.
-    open: Vec<((Call, PathBuf, u64), usize)>,
+    /// Calls that have not returned: what tells them apart, and their event. Flushes under way sync the same file at the same time.
+    open: Vec<((ThreadId, Call, PathBuf, u64), usize)>,
 }
 
 impl Trace {
@@ -102,6 +103,11 @@ impl Trace {
         let inner = self.inner.lock().unwrap();
         Image::new(&inner.events[..cut]).build(random)
     }
+}
+
+/// A thread makes one call at a time.
+fn key(op: &Op<'_>) -> (ThreadId, Call, PathBuf, u64) {
+    (std::thread::current().id(), op.call, op.path.to_path_buf(), op.offset)
 }
 
 impl Gate for Trace {
@@ -142,14 +148,14 @@ impl Gate for Trace {
                 Call::Open | Call::SyncDir => return Say::Go,
             }
         };
-        inner.open.push(((op.call, op.path.to_path_buf(), op.offset), inner.events.len()));
+        inner.open.push((key(op), inner.events.len()));
         inner.events.push(event);
         Say::Go
     }
 
     fn after(&self, op: &Op<'_>) {
         let mut inner = self.inner.lock().unwrap();
-        let key = (op.call, op.path.to_path_buf(), op.offset);
+        let key = key(op);
         if let Some(at) = inner.open.iter().position(|(k, _)| *k == key) {
             let (_, of) = inner.open.remove(at);
             inner.events.push(Event::Done { of });

@@ -9,6 +9,7 @@ mod base;
 mod bits;
 mod campaign;
 mod defects;
+mod flights;
 mod hands;
 mod latch;
 mod life;

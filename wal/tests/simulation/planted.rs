@@ -11,7 +11,7 @@ use lotbook_wal::sim::{Bug, plant};
 
 use crate::campaign::SHORT;
 use crate::run::{Ground, run};
-use crate::{bits, defects, latch, order, space};
+use crate::{bits, defects, flights, latch, order, space};
 
 /// A suite that finds a fault or does not.
 #[derive(Clone, Copy)]
@@ -22,6 +22,8 @@ enum Suite {
     Bits,
     /// What is written, in which order; named by its test.
     Order(&'static str, fn() -> Result<(), String>),
+    /// Flushes under way, in every order.
+    Flights(&'static str, fn() -> Result<(), String>),
     /// Every failed call of a small workload.
     Latch,
     /// A disk that fills up.
@@ -43,6 +45,17 @@ fn suite(bug: Bug) -> Suite {
         Bug::PartialBlockInPlace | Bug::SameSlotAgain | Bug::TwoSlotsAtOnce => {
             Suite::Order("every_block_is_written_once_and_the_slots_in_turn", order::blocks_once_and_slots_in_turn)
         }
+        Bug::DurableOutOfOrder
+        | Bug::SlotReusedEarly
+        | Bug::WatermarkOfFlushesUnderWay
+        | Bug::RollWithFlushesUnderWay => {
+            let every_order = || flights::flushes_in_every_order().map(|_| ());
+            Suite::Flights("flushes_under_way_may_be_through_in_any_order_and_cut_short_at_any_step", every_order)
+        }
+        Bug::SharedDescription => Suite::Flights(
+            "a_sync_that_failed_is_told_to_every_flush_under_way",
+            flights::a_failure_told_to_one_is_told_to_all,
+        ),
         Bug::BlocksFreedEarly => {
             Suite::Order("a_block_of_the_tail_is_kept_until_it_is_durable", order::killed_in_a_flush_of_a_full_tail)
         }
@@ -70,7 +83,7 @@ impl Suite {
             Suite::Bits => "bits",
             Suite::Latch => "latch",
             Suite::Space => "space",
-            Suite::Story(name, _) | Suite::Order(name, _) => name,
+            Suite::Story(name, _) | Suite::Order(name, _) | Suite::Flights(name, _) => name,
         }
     }
 
@@ -81,7 +94,9 @@ impl Suite {
                 (0..SHORT).find_map(|seed| Some(format!("seed {seed}: {}", run(seed, ground, false).problem?)))
             }
             Suite::Bits => bits::every_bit_of_a_record().err(),
-            Suite::Order(_, suite) => suite().err(),
+            Suite::Order(_, suite) | Suite::Flights(_, suite) => {
+                catch_unwind(AssertUnwindSafe(suite)).unwrap_or_else(|_| Err("it panics".to_owned())).err()
+            }
             Suite::Latch => latch::every_failed_call_latches().err(),
             Suite::Space => space::full_disks().err(),
             Suite::Story(_, story) => catch_unwind(AssertUnwindSafe(story)).err().map(|_| "it fails".to_owned()),
