@@ -38,6 +38,8 @@ pub(crate) struct Earlier {
     pub(crate) segments: Vec<(PathBuf, Vec<u8>)>,
     /// Durable at that moment.
     pub(crate) durable: u64,
+    /// Entries appended by then. Once some of them were cut these files tell another history.
+    pub(crate) entries: usize,
 }
 
 /// Where things lie.

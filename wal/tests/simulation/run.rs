@@ -339,6 +339,9 @@ impl Seeded<'_> {
         let end = report.next_sequence - 2;
         let kept = self.read_back(opened, end)?;
         self.check_promises(opened, kept)?;
+        if kept < self.earlier.entries {
+            self.earlier.segments.clear();
+        }
         self.truth.borrow_mut().restarted(kept, report.next_sequence - 1);
         Ok(())
     }
@@ -474,6 +477,7 @@ impl Seeded<'_> {
             tail_of_old_epoch: before,
             segments: files.iter().filter(segment).filter_map(|p| Some((p.clone(), hand.read(p)?))).collect(),
             durable: self.truth.borrow().durable,
+            entries: self.truth.borrow().entries.len(),
         };
     }
 
