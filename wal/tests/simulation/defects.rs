@@ -61,7 +61,7 @@ impl Scene {
         files.into_iter().find(|path| path.extension().is_some_and(|end| end == "tail")).unwrap()
     }
 
-    /// Of the slot at that offset of the first segment.
+    /// Of a slot of the first segment.
     fn generation(&self, slot: u64) -> u64 {
         let head = self.disk.hand().read(&self.segment(0)).unwrap();
         u64::from_le_bytes(head[slot as usize + 24..][..8].try_into().unwrap())
@@ -206,14 +206,12 @@ pub(crate) fn a_segment_with_more_torn_slots_than_flushes_tear_is_damaged() {
         }
         scene.disk.restart(Stop::PowerCut(Cut::Everything));
         drop(opened);
-        let mut newest: Vec<(u64, u64)> = SLOTS.iter().map(|at| (scene.generation(*at), *at)).collect();
-        newest.sort_unstable();
-        for (_, slot) in newest.iter().rev().take(depth + 1) {
+        let mut newest = SLOTS;
+        newest.sort_unstable_by_key(|slot| scene.generation(*slot));
+        for slot in &newest[3 - depth..] {
             scene.disk.hand().poke(&scene.segment(0), slot + 3_000, &[1]);
         }
-        let picture = scene.disk.hand().picture();
         assert!(matches!(scene.try_open(), Err(OpenError::Corrupt(_))), "depth {depth}");
-        assert!(scene.disk.hand().same(&picture));
     }
 }
 
@@ -357,30 +355,20 @@ pub(crate) fn the_last_segment_is_missed_when_it_is_gone() {
     }
 }
 
-/// The log ended with its segment, so opening made the next one, after it had written the slots of the last. The epoch that began there was
-/// named by nothing but its own slots: with that segment gone the log started at the end of the one before and said that applied records
-/// might be lost, where durable ones were. (Found by seed 15497.)
+/// The log ended with its segment, so opening made the next one, after it had written the slots of the last: the new epoch was named by
+/// nothing but its own slots, and not missed with them. (Found by seed 15497.)
 #[test]
 pub(crate) fn a_segment_that_opening_made_is_missed_when_it_is_gone() {
     let scene = Scene::new();
     let mut opened = scene.open();
-    for _ in 0..2 {
-        append(&mut opened, 60_000, Group::Single);
-    }
+    (0..2).for_each(|_| _ = append(&mut opened, 60_000, Group::Single));
     flush(&mut opened);
     scene.disk.restart(Stop::PowerCut(Cut::Nothing));
     drop(opened);
-    let mut opened = scene.open();
-    assert_eq!(opened.log.durable_address() / SEGMENT, 1);
-    append(&mut opened, 100, Group::Single);
-    flush(&mut opened);
+    assert_eq!(scene.open().log.durable_address() / SEGMENT, 1);
     scene.disk.restart(Stop::PowerCut(Cut::Nothing));
-    drop(opened);
     scene.disk.hand().remove(&scene.segment(1));
-    match scene.try_open() {
-        Err(OpenError::MissingSegment { path, .. }) => assert_eq!(path, scene.segment(1)),
-        other => panic!("{:?}", other.map(|opened| opened.report)),
-    }
+    assert!(matches!(scene.try_open(), Err(OpenError::MissingSegment { path, .. }) if path == scene.segment(1)));
 }
 
 /// A group that was cut had reached the next chunk. Zeros were written up to the end of the chunk in which the log now ended, and the rest of
