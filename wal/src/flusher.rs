@@ -417,7 +417,9 @@ impl Flusher {
                 Look::End => return None,
                 Look::Idle => {
                     idle_rounds = idle_rounds.saturating_add(1);
-                    pause(wait, idle_rounds, idle_sleep);
+                    // Whoever waits for the disk comes back to the same core: a spin would keep it waiting there.
+                    let others = wait == WaitStrategy::Spin && !lock(&self.order).flights.is_empty();
+                    pause(if others { WaitStrategy::Yield } else { wait }, idle_rounds, idle_sleep);
                 }
             }
         }
