@@ -29,7 +29,8 @@ struct Desk<T> {
     cell: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: the cell is touched only by the one whose turn it is, see `with`; the turn goes over by release and acquire.
+// SAFETY: the cell is touched only by the one whose turn it is, see `with`; the turn goes over by release and acquire, to the shard
+// those of the bell.
 unsafe impl<T: Send> Sync for Desk<T> {}
 
 impl<T> Desk<T> {
@@ -92,9 +93,9 @@ impl<T> Asker<T> {
         assert!(self.desk.turn.load(Ordering::Acquire) == WORKER, "the answer to the last ask has not come");
         // SAFETY: it is our turn, and `&mut self` makes us the only worker here.
         unsafe { self.desk.with(|cell| *cell = Some(ask)) };
-        // ORDERING: release, pairs with the acquire in `next`: the shard sees the cell as it was left.
-        self.desk.turn.store(SHARD, Ordering::Release);
-        // ORDERING: release, pairs with the acquire in `next`: who hears the bell sees the turn.
+        // ORDERING: relaxed, for the bell follows: who hears it sees the turn.
+        self.desk.turn.store(SHARD, Ordering::Relaxed);
+        // ORDERING: release, pairs with the acquire in `next`: who hears the bell sees the turn and the cell as they were left.
         self.shared.bell.fetch_or(self.bit, Ordering::Release);
     }
 
@@ -136,8 +137,8 @@ impl<T> Desks<T> {
             let index = self.rung.trailing_zeros() as usize;
             self.rung &= self.rung - 1;
             let desk = &self.desks[index];
-            // ORDERING: acquire, pairs with the release in `ask`: we see the cell as the worker left it.
-            if desk.turn.load(Ordering::Acquire) == SHARD {
+            // ORDERING: relaxed, for the bell was heard: the worker's turn ended before it rang.
+            if desk.turn.load(Ordering::Relaxed) == SHARD {
                 // SAFETY: it is our turn, and `&mut self` makes us the only shard.
                 let ask = unsafe { desk.with(Option::take) };
                 return Some((index, ask.expect("whoever gives its turn away leaves an ask")));

@@ -15,6 +15,8 @@
 //! made more or fewer, and lost, while trading goes on: nothing but the log says what is reconciled.
 
 pub(crate) mod desk;
+#[cfg(all(test, loom))]
+mod desk_models;
 pub(crate) mod group;
 pub mod queue;
 #[cfg(test)]
