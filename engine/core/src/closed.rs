@@ -251,13 +251,14 @@ impl Reported {
     /// What a replay that gave `after` changes in the days up to `through`; [`Adjusted::NONE`] where none are closed.
     ///
     /// # Panics
-    /// Where a body is still unread.
+    /// Where a body is still unread, or what was booked did not come in its order.
     #[must_use]
     pub fn adjusted(&self, after: &Days, through: Date) -> Adjusted {
         if through == Date::NONE {
             return Adjusted::NONE;
         }
         assert!(self.unread.is_none(), "the totals that were reported are known");
+        assert!(self.days.0.is_sorted_by_key(|day| day.0), "totals are found by their dates");
         Adjusted { through, figures: after.through(through).less(&self.days.through(through)) }
     }
 }

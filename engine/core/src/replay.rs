@@ -250,7 +250,8 @@ pub(crate) struct Replayer<'a> {
 }
 
 impl Replayer<'_> {
-    /// Books the next item in chronological order.
+    /// Books the next item in chronological order. An action that finds nothing to act on is none of the position's:
+    /// what is booked later may stand before it, and still behind all that was reported.
     pub(crate) fn book(&mut self, item: &ItemRef<'_>) -> Result<(), ReplayError> {
         let date = match *item {
             ItemRef::Trade(input) => {
@@ -258,7 +259,9 @@ impl Replayer<'_> {
                 input.effective_date
             }
             ItemRef::Action(input) => {
-                self.action(input)?;
+                if !self.action(input)? {
+                    return Ok(());
+                }
                 input.key().date
             }
             ItemRef::Arrival(leg) => {
@@ -316,10 +319,11 @@ impl Replayer<'_> {
         Ok(())
     }
 
-    fn action(&mut self, input: &ActionInput) -> Result<(), ReplayError> {
+    /// Says whether it is an item of the position's history.
+    fn action(&mut self, input: &ActionInput) -> Result<bool, ReplayError> {
         let position = &self.position;
         if position.quantity_e8 == 0 || !self.contracts.strikes(position.account, position.instrument, input) {
-            return Ok(());
+            return Ok(false);
         }
         let rules = self
             .contracts
@@ -335,7 +339,7 @@ impl Replayer<'_> {
             Ok(took) => took,
             Err(Reason::Overflow) => {
                 self.found.breaks.push((input.hash, Reason::Overflow));
-                return Ok(());
+                return Ok(true);
             }
             Err(reason) => return Err(ReplayError::Item(input.action_id, reason)),
         };
@@ -358,7 +362,7 @@ impl Replayer<'_> {
         .map_err(ReplayError::Misfit)?;
         leaving_by_action(input, is_long, &self.room.gone, &mut self.found.leaving);
         self.found.actions.push(ActionFigures { hash: input.hash, date: input.date(), gains, dividends_e16 });
-        Ok(())
+        Ok(true)
     }
 
     fn trade(&mut self, input: &TradeInput) -> Result<(), ReplayError> {

@@ -279,3 +279,25 @@ fn a_resolution_ends_with_another_break() {
     let seen = super::agree(&history).expect("both agree");
     assert_eq!((seen["waits"], seen["resolved"], seen["replayed"]), (2, 1, 1));
 }
+
+/// A replay wrote down the totals at the date of an action that found nothing to act on, and what was booked before that date
+/// later, in its order, stood behind it: the closed figures that were reported were read without its fees.
+#[test]
+fn what_is_booked_before_an_action_that_found_nothing_is_reported() {
+    let rules = Rules { locked_changes_adjust: true, ..Rules::DEFAULT };
+    let adjusts = Contract { id: 0, account: None, instrument: None, from: day(2000, 1, 1), rules };
+    let merger = |id, of_month| Step::Action(action(id, Kind::Merger { cash: 13 * ONE }, of_month));
+    let paid = Trade { fees: 3 * ONE, ..trade("b2", Side::Buy, 8) };
+    for late in [5, 7] {
+        check(&[
+            Step::Contract(adjusts),
+            Step::Today(day(2024, 2, 20)),
+            merger("m2", 20),
+            Step::Trade(trade("b1", Side::Buy, 5)),
+            merger("m1", 6),
+            Step::Trade(paid.clone()),
+            Step::Lock(Some(0), day(2024, 2, 19)),
+            Step::Trade(trade("b3", Side::Buy, late)),
+        ]);
+    }
+}
