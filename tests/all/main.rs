@@ -4,6 +4,7 @@ mod actions;
 mod adjustments;
 mod amend;
 mod book;
+mod builds;
 mod coldpath;
 mod command_line;
 mod correlation;

@@ -66,7 +66,8 @@ pub struct LogConfig {
     /// Flushes that may be under way at a time, 1 to 3. Default 2: while one waits for its fdatasync the next is written. Each has a thread
     /// and `max_flush_bytes` of memory; with 1 a flush begins when the one before it is durable.
     pub flushes_in_flight: usize,
-    /// Sleep between looks when idle, in microseconds, 1 to 1,000,000; up to eight times that when idle for long. Default 50.
+    /// Sleep between looks when idle, in microseconds, 1 to 1,000,000; up to eight times that when idle for long, a quarter of it while flushes are
+    /// under way. Default 50.
     pub idle_sleep_us: u64,
     /// With nothing to write, the watermark follows within so many milliseconds, 1 to 60,000. Default 50.
     pub idle_watermark_ms: u64,

@@ -417,14 +417,24 @@ impl Flusher {
                 Look::End => return None,
                 Look::Idle => {
                     idle_rounds = idle_rounds.saturating_add(1);
-                    // Whoever waits for the disk comes back to the same core: a spin would keep it waiting there.
-                    let others = wait == WaitStrategy::Spin && !lock(&self.order).flights.is_empty();
-                    pause(if others { WaitStrategy::Yield } else { wait }, idle_rounds, idle_sleep);
+                    let others = !lock(&self.order).flights.is_empty();
+                    match wait {
+                        // Whoever waits for the disk comes back to the same core: a spin would keep it waiting there.
+                        WaitStrategy::Spin if others => pause(WaitStrategy::Yield, idle_rounds, idle_sleep),
+                        // Records come now: the next one is looked for sooner than on a quiet log.
+                        _ if others => pause(wait, idle_rounds.min(BUSY_ROUNDS), idle_sleep / BUSY_SHARE),
+                        _ => pause(wait, idle_rounds, idle_sleep),
+                    }
                 }
             }
         }
     }
 }
+
+/// While flushes are under way a look for work sleeps for this part of an idle one's sleep, ...
+const BUSY_SHARE: u32 = 4;
+/// ... and never for longer, however long ago the last record came.
+const BUSY_ROUNDS: u32 = 40;
 
 /// One round of waiting.
 fn pause(wait: WaitStrategy, idle_rounds: u32, idle_sleep: Duration) {
