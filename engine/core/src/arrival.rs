@@ -163,16 +163,7 @@ pub(crate) fn closed_by(seen: &SeenArrival<'_>) -> Result<Vec<Allocation>, Overf
     };
     let until = rules.long_term_until(leg.key.date);
     closing.allocate(parts, |part, realized_e16| {
-        found.push(Allocation {
-            lot: part.lot.origin,
-            quantity_e8: part.quantity_e8,
-            price_e8: part.lot.price_e8,
-            cost_e16: part.cost_e16,
-            base_cost_e16: part.base_cost_e16,
-            realized_e16,
-            acquired: part.lot.acquired,
-            is_long_term: is_long && part.lot.acquired <= until,
-        });
+        found.push(part.allocation(realized_e16, is_long && part.lot.acquired <= until));
     })?;
     Ok(found)
 }

@@ -38,11 +38,7 @@ impl Item {
     /// Its place in history.
     #[must_use]
     pub fn key(&self) -> ChronoKey {
-        match self {
-            Self::Trade(input) => input.key(),
-            Self::Action(input) => input.key(),
-            Self::Arrival(leg) => leg.key,
-        }
+        self.as_ref().key()
     }
 
     /// The same, where it lies.

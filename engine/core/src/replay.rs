@@ -505,16 +505,7 @@ pub fn allocations(
     let until = rules.long_term_until(input.effective_date);
     let is_long = before.quantity_e8 > 0;
     let mut find = |part: &values::Taken, realized_e16| {
-        found.push(Allocation {
-            lot: part.lot.origin,
-            quantity_e8: part.quantity_e8,
-            price_e8: part.lot.price_e8,
-            cost_e16: part.cost_e16,
-            base_cost_e16: part.base_cost_e16,
-            realized_e16,
-            acquired: part.lot.acquired,
-            is_long_term: is_long && part.lot.acquired <= until,
-        });
+        found.push(part.allocation(realized_e16, is_long && part.lot.acquired <= until));
     };
     if input.kind == TradeKind::Transfer {
         parts.for_each(|part| find(&part, 0));

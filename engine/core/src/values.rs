@@ -7,6 +7,7 @@ use crate::command::{TradeInput, TradeKind};
 use crate::date::Date;
 use crate::event::{Averaged, Run};
 use crate::lots::{Lot, LotArena, LotBlock};
+use crate::outcome::Allocation;
 use crate::rules::{FeesRule, Rules};
 
 /// One number for each part of a trade.
@@ -82,6 +83,22 @@ pub(crate) struct Taken {
     pub quantity_e8: i64,
     pub cost_e16: Money,
     pub base_cost_e16: Money,
+}
+
+impl Taken {
+    /// As an allocation that realizes so much.
+    pub(crate) fn allocation(&self, realized_e16: Money, is_long_term: bool) -> Allocation {
+        Allocation {
+            lot: self.lot.origin,
+            quantity_e8: self.quantity_e8,
+            price_e8: self.lot.price_e8,
+            cost_e16: self.cost_e16,
+            base_cost_e16: self.base_cost_e16,
+            realized_e16,
+            acquired: self.lot.acquired,
+            is_long_term,
+        }
+    }
 }
 
 /// What a reduction takes in all, where its cost comes from a pool.
