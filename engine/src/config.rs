@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lotbook_core::Limits;
 use lotbook_wal::{Disk, LogConfig, Retention};
 
+use crate::clock::Clock;
 use crate::coldpath::ColdConfig;
 use crate::fault::Fault;
 use crate::wait::WaitKind;
@@ -59,6 +60,8 @@ pub struct EngineConfig {
     pub cold: ColdConfig,
     /// Makes the disk of each log in place of the real one. For tests that stop at a call.
     pub disk: Option<MakeDisk>,
+    /// Time and waiting: the system's, or a simulated world's.
+    pub clock: Clock,
     /// Called first on each engine thread. For tests that count what a thread does.
     pub on_thread: Option<fn(Role)>,
     /// A planted fault, for the self-test of verdicts. Never set in production.
@@ -85,6 +88,7 @@ impl EngineConfig {
             coldpath: true,
             cold: ColdConfig::default(),
             disk: None,
+            clock: Clock::default(),
             on_thread: None,
             fault: None,
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lotbook_core::Book;
 use lotbook_core::amend_event::AmendEvent;
@@ -29,6 +29,7 @@ use lotbook_wal::{Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{self, Resolution, State};
+use crate::clock::Clock;
 use crate::coldpath::{ColdQueue, Head};
 use crate::error::HostError;
 use crate::house::ids::HouseIds;
@@ -91,6 +92,7 @@ pub(crate) struct Follower {
     pub retention: Sender<Checkpointed>,
     /// Sequence in the side log of the newest body read.
     pub body: Option<u64>,
+    pub clock: Clock,
 }
 
 /// Positions and instruments that changed since they were published.
@@ -108,7 +110,9 @@ pub(crate) struct Dirty {
     /// What was on its way to other shards when it was last noted, as a generation.
     out: (u64, usize),
     out_is: bool,
-    since: Option<Instant>,
+    /// When the first of these changed, and when the batch began that is under way: microseconds of the clock.
+    since_us: Option<u64>,
+    now_us: u64,
 }
 
 fn mark(list: &mut Vec<u32>, is: &mut Vec<bool>, number: u32) {
@@ -126,29 +130,30 @@ impl Dirty {
     fn out(&mut self, generation: (u64, usize)) {
         if self.out != generation {
             (self.out, self.out_is) = (generation, true);
-            self.since.get_or_insert_with(Instant::now);
+            self.since_us.get_or_insert(self.now_us);
         }
     }
 
     fn held(&mut self) {
         self.held = true;
-        self.since.get_or_insert_with(Instant::now);
+        self.since_us.get_or_insert(self.now_us);
     }
 
     fn position(&mut self, number: u32) {
         mark(&mut self.positions, &mut self.position_is, number);
-        self.since.get_or_insert_with(Instant::now);
+        self.since_us.get_or_insert(self.now_us);
     }
 
     fn instrument(&mut self, number: u32) {
         mark(&mut self.instruments, &mut self.instrument_is, number);
-        self.since.get_or_insert_with(Instant::now);
+        self.since_us.get_or_insert(self.now_us);
     }
 }
 
 impl Follower {
     /// Publishes everything that recovery found and queues what is PROVISIONAL.
     pub(crate) fn begin(&mut self) {
+        self.dirty.now_us = self.clock.now_us();
         self.queue.changes.begin(&self.state.book, self.state.sequence);
         for number in 0..self.state.book.positions().len() as u32 {
             self.dirty.position(number);
@@ -179,7 +184,7 @@ impl Follower {
             }
             // Read before the batch: what was published before the flag is then in the log.
             let finish = self.finish.load(Ordering::Acquire);
-            let count = match self.batch() {
+            let count = match self.turn() {
                 Ok(count) => count,
                 Err(error) => {
                     tracing::error!(%error, "the follower stopped");
@@ -187,17 +192,6 @@ impl Follower {
                     return self.observer;
                 }
             };
-            let behind = count == FOLLOWER_BATCH;
-            let due = |since: &Instant| !behind || since.elapsed() > Duration::from_millis(PUBLISH_BEHIND_MS);
-            match &self.dirty.since {
-                Some(since) if due(since) => self.publish(),
-                Some(_) => {}
-                None => self.model.published(self.state.sequence),
-            }
-            let due = self.checkpoint_records > 0 && self.state.sequence >= self.checkpointed + self.checkpoint_records;
-            if due || self.checkpoint_wanted.swap(false, Ordering::Relaxed) {
-                self.checkpoint();
-            }
             if count > 0 {
                 waiter.reset();
                 soon.reset();
@@ -211,6 +205,24 @@ impl Follower {
                 waiter.idle();
             }
         }
+    }
+
+    /// One batch, and what is due behind it: positions published, a checkpoint. Says how many records there were.
+    pub(crate) fn turn(&mut self) -> Result<usize, HostError> {
+        self.dirty.now_us = self.clock.now_us();
+        let count = self.batch()?;
+        let behind = count == FOLLOWER_BATCH;
+        let due = |since_us: u64| !behind || self.clock.now_us() - since_us > PUBLISH_BEHIND_MS * 1_000;
+        match self.dirty.since_us {
+            Some(since_us) if due(since_us) => self.publish(),
+            Some(_) => {}
+            None => self.model.published(self.state.sequence),
+        }
+        let due = self.checkpoint_records > 0 && self.state.sequence >= self.checkpointed + self.checkpoint_records;
+        if due || self.checkpoint_wanted.swap(false, Ordering::Relaxed) {
+            self.checkpoint();
+        }
+        Ok(count)
     }
 
     fn batch(&mut self) -> Result<usize, HostError> {
@@ -329,7 +341,7 @@ impl Follower {
             self.model.publish_breaks(self.state.breaks.values().map(|breaks| breaks.len() as u64).sum());
         }
         self.model.publish_pending(book.unreconciled_positions(None) - book.provisional_positions());
-        self.dirty.since = None;
+        self.dirty.since_us = None;
         self.model.published(self.state.sequence);
     }
 
@@ -362,7 +374,7 @@ impl Follower {
 
     fn await_durable(&self) -> io::Result<()> {
         while !self.crash.load(Ordering::Acquire) {
-            match self.log.wait_durable(self.state.sequence, Duration::from_millis(100)) {
+            match self.clock.wait_durable(&self.log, self.state.sequence, Duration::from_millis(100)) {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(error) => return Err(io::Error::other(error.to_string())),
@@ -460,7 +472,7 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             queue.changes.advance(&state.book, state.sequence);
             dirty.held();
             dirty.all_instruments = true;
-            dirty.since.get_or_insert_with(Instant::now);
+            dirty.since_us.get_or_insert(dirty.now_us);
         }
         Event::Defined { class: NameClass::Currency, id, text, .. } => {
             model.publish_currency(*id, std::str::from_utf8(text).unwrap_or_default());

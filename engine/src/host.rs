@@ -1,7 +1,5 @@
 //! A host: the logs, the threads, and what the gateway needs of them.
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -14,7 +12,7 @@ use lotbook_core::Scratch;
 use lotbook_core::id::NameId;
 use lotbook_core::legs::ALL_PARTITIONS;
 use lotbook_core::taking::ActionRoom;
-use lotbook_wal::{Activity, ActivityHook, Appender, From, Log, LogConfig, OpenReport, Opened};
+use lotbook_wal::{Appender, From, Log, OpenReport, Opened};
 use parking_lot::Mutex;
 
 use crate::amendments::Matching;
@@ -30,7 +28,8 @@ use crate::error::{HostError, StartError};
 use crate::follower::{Dirty, Follower, Observer};
 use crate::house::layout;
 use crate::house::seat::Seat;
-use crate::limits::{COLD_DESKS, DIGEST_EVERY, DOORS_MAX};
+use crate::limits::{COLD_DESKS, DIGEST_EVERY, DOORS_MAX, SIDE_TAIL_BLOCKS};
+use crate::opening::{Dirs, io_error, log_config, open_log};
 use crate::past::{Index, Past};
 use crate::phase::{Phase, Phases};
 use crate::read_model::ReadModel;
@@ -68,6 +67,14 @@ pub(crate) struct Facts {
     pub address: u64,
 }
 
+/// What a host consists of: each has a thread of its own, or takes its steps when a simulated world says so.
+pub(crate) struct Actors {
+    pub shard: Shard,
+    pub follower: Follower,
+    pub group: Group,
+    pub retention: Watch,
+}
+
 /// A running host.
 #[derive(Debug)]
 pub struct Host {
@@ -92,11 +99,6 @@ pub struct Host {
     report: StartReport,
     facts: Facts,
     data_dir: PathBuf,
-}
-
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {
-    let path = path.to_path_buf();
-    move |source| StartError::Io { what, path, source }
 }
 
 impl Host {
@@ -128,8 +130,8 @@ impl Host {
         let phases = Phases::create(&config.data_dir, config.tail_dir.as_deref())
             .map_err(io_error("creating", &config.data_dir))?;
         phases.enter(Phase::Recovery);
-        let main = open_log(config, &dirs.log, "log", config.tail_blocks, Some(&phases))?;
-        let side = open_log(config, &dirs.side, "side", 64, None)?;
+        let main = open_log(config, log_config(config, &dirs.log, "log", config.tail_blocks, Some(&phases)))?;
+        let side = open_log(config, log_config(config, &dirs.side, "side", SIDE_TAIL_BLOCKS, None))?;
         let logs = [&main.log, &side.log];
         let partitions = seat.as_ref().map_or(ALL_PARTITIONS, |seat| seat.partitions);
         let mut recovered = recovery::recover(config, partitions, &dirs.log, &dirs.checkpoints, &main.log, &side.log)
@@ -151,6 +153,32 @@ impl Host {
         seat: Option<Seat>,
         began: Instant,
     ) -> Result<Self, StartError> {
+        let (mut host, actors) = Self::assemble(config, dirs, phases, main, side, recovered, observer, seat)?;
+        let Actors { shard, follower, group, retention } = actors;
+        let (core, on_thread) = (config.shard_core, config.on_thread);
+        host.shard = Some(thread("lb-shard", on_thread, Role::Shard, move || {
+            pin(core);
+            shard.run()
+        })?);
+        host.follower = Some(thread("lb-follower", on_thread, Role::Follower, move || follower.run())?);
+        host.coldpath = Some(thread("lb-coldpath", None, Role::Coldpath, move || group.run())?);
+        host.retention = Some(thread("lb-retention", on_thread, Role::Retention, move || retention.run())?);
+        host.report.took = began.elapsed();
+        Ok(host)
+    }
+
+    /// All parts of a host, and nothing that runs: who runs them is the caller's matter.
+    #[allow(clippy::too_many_arguments, reason = "the parts of one start, named")]
+    pub(crate) fn assemble(
+        config: &EngineConfig,
+        dirs: Dirs,
+        phases: Phases,
+        main: Opened,
+        side: Opened,
+        recovered: Recovered,
+        observer: Option<Box<dyn Observer>>,
+        seat: Option<Seat>,
+    ) -> Result<(Self, Actors), StartError> {
         let Recovered { shard, follower, checkpoint_sequence, records, mut notes } = recovered;
         notes.extend(main.report.notes.iter().cloned());
         let sources = follower.sources.iter().map(|(source, offset)| (*source, *offset)).collect();
@@ -173,12 +201,11 @@ impl Host {
         let (directory_door, directory_end) = door();
         let directory = Arc::new(Directory::new(shard.book.names(), directory_door));
         let (askers, desks) = desks(COLD_DESKS);
-        let queue = Arc::new(ColdQueue::new(config.cold, config.coldpath));
+        let queue = Arc::new(ColdQueue::new(config.cold, config.coldpath, config.clock.clone()));
         let model = Arc::new(ReadModel::default());
         let index = Arc::new(Index::of(&follower.book));
         let past = Past { log: main.log.clone(), side: side.log.clone(), model: model.clone(), index: index.clone() };
         let error = Arc::new(Mutex::new(None));
-        let on_thread = config.on_thread;
 
         let (checkpointed_in, checkpointed) = channel();
         let checkpoint_wanted = Arc::new(AtomicBool::new(false));
@@ -191,6 +218,7 @@ impl Host {
             queue: queue.clone(),
             outlook: outlook.clone(),
             every: Duration::from_millis(config.retention.check_ms),
+            looks: 0,
             crash: crash.clone(),
         };
         let reader = main
@@ -218,6 +246,7 @@ impl Host {
             house,
             retention: checkpointed_in,
             body: None,
+            clock: config.clock.clone(),
         };
         following.begin();
 
@@ -230,6 +259,7 @@ impl Host {
                 log: main.log.clone(),
                 stop: stop.clone(),
                 counters: counters.clone(),
+                clock: config.clock.clone(),
             },
             scratch: Scratch::new(),
             room: ActionRoom::new(config.limits.lots_max),
@@ -252,17 +282,9 @@ impl Host {
             lanes,
             planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
         };
-        let side_writer = SideWriter::new(side.appender, side.log.clone());
+        let side_writer = SideWriter::new(side.appender, side.log.clone(), config.clock.clone());
         let common = Common { queue: queue.clone(), log: main.log.clone(), side: side_writer, phases };
-        let group = Group::new(Arc::new(common), askers, on_thread);
-        let core = config.shard_core;
-        let shard = thread("lb-shard", on_thread, Role::Shard, move || {
-            pin(core);
-            shard.run()
-        })?;
-        let follower = thread("lb-follower", on_thread, Role::Follower, move || following.run())?;
-        let coldpath = thread("lb-coldpath", None, Role::Coldpath, move || group.run())?;
-        let retention = thread("lb-retention", on_thread, Role::Retention, move || watching.run())?;
+        let group = Group::new(Arc::new(common), askers, config.on_thread);
         let report = StartReport {
             log: main.report,
             side: side.report,
@@ -270,9 +292,9 @@ impl Host {
             records,
             notes,
             sources,
-            took: began.elapsed(),
+            took: Duration::ZERO,
         };
-        Ok(Self {
+        let host = Self {
             log: main.log,
             side: side.log,
             model,
@@ -286,15 +308,16 @@ impl Host {
             finish,
             crash,
             error,
-            shard: Some(shard),
-            follower: Some(follower),
-            coldpath: Some(coldpath),
-            retention: Some(retention),
+            shard: None,
+            follower: None,
+            coldpath: None,
+            retention: None,
             outlook,
             report,
             facts,
             data_dir: config.data_dir.clone(),
-        })
+        };
+        Ok((host, Actors { shard, follower: following, group, retention: watching }))
     }
 
     /// Opens a door. It serves one thread; dropping it closes it. At most [`DOORS_MAX`] in a host's life.
@@ -502,65 +525,6 @@ impl Drop for Host {
             let _ = self.end(Stop::Clean);
         }
     }
-}
-
-struct Dirs {
-    log: PathBuf,
-    side: PathBuf,
-    checkpoints: PathBuf,
-}
-
-impl Dirs {
-    fn make(data_dir: &Path) -> Result<Self, StartError> {
-        let dirs =
-            Self { log: data_dir.join("log"), side: data_dir.join("side"), checkpoints: data_dir.join("checkpoints") };
-        for dir in [data_dir, &dirs.log, &dirs.side, &dirs.checkpoints] {
-            fs::create_dir_all(dir).map_err(io_error("creating", dir))?;
-        }
-        for dir in data_dir.parent().into_iter().chain([data_dir]) {
-            // A parent that may not be opened is not ours to sync.
-            if let Ok(opened) = File::open(if dir.as_os_str().is_empty() { Path::new(".") } else { dir }) {
-                let _ = opened.sync_all();
-            }
-        }
-        Ok(dirs)
-    }
-}
-
-fn open_log(
-    config: &EngineConfig,
-    dir: &Path,
-    name: &'static str,
-    tail_blocks: u32,
-    phases: Option<&Phases>,
-) -> Result<Opened, StartError> {
-    let mut wanted = LogConfig::new(dir);
-    wanted.tail_dir.clone_from(&config.tail_dir);
-    wanted.segment_bytes = config.segment_bytes;
-    wanted.tail_blocks = tail_blocks;
-    wanted.retention = config.retention.clone();
-    wanted.log_core = config.log_core;
-    wanted.name = name;
-    if phases.is_none() {
-        // The side log: nobody but the coldpath waits for it.
-        wanted.idle_sleep_us = 200;
-    }
-    // Nobody waits for the side log but the coldpath, one outcome at a time.
-    wanted.flushes_in_flight = if phases.is_some() { config.flushes_in_flight } else { 1 };
-    wanted.on_activity = phases.cloned().map(|phases| {
-        ActivityHook(Arc::new(move |activity| {
-            phases.set(Phase::Sync, activity == Activity::Sync);
-            phases.set(Phase::Roll, activity == Activity::Roll);
-        }))
-    });
-    let opened = match config.disk {
-        None => lotbook_wal::open(wanted),
-        Some(make) => {
-            let disk = make(&wanted);
-            lotbook_wal::open_on(wanted, disk)
-        }
-    };
-    opened.map_err(|source| StartError::Log { dir: dir.into(), source })
 }
 
 fn thread<T: Send + 'static>(

@@ -13,6 +13,7 @@
 mod amendments;
 mod changes;
 pub mod checkpoint;
+pub mod clock;
 pub mod coldpath;
 pub mod config;
 mod correcting;
@@ -27,6 +28,7 @@ pub mod house;
 pub mod idempotency;
 mod lanes;
 pub mod limits;
+mod opening;
 pub mod past;
 pub mod phase;
 pub mod read_model;

@@ -11,6 +11,8 @@ pub const DOOR_BATCH: usize = 64;
 pub const COLD_WORKERS_MAX: usize = 16;
 /// Desks at the shard: one for each worker, and for as many that hang.
 pub const COLD_DESKS: usize = 2 * COLD_WORKERS_MAX;
+/// Blocks of the side log's mapped tail, 64 KiB each.
+pub const SIDE_TAIL_BLOCKS: u32 = 64;
 /// Positions that a worker takes at once where many wait: their bodies wait for the disk together.
 pub const COLD_GROUP: usize = 64;
 /// Bytes of the bodies that wait for the disk together, about: from here on the group is published as it is.

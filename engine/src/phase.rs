@@ -86,7 +86,7 @@ impl Phases {
     /// The file cannot be made.
     pub fn create(data_dir: &Path, tail_dir: Option<&Path>) -> io::Result<Self> {
         if is_held(data_dir) {
-            return Ok(Self { map: Arc::new(MmapMut::map_anon(PAGE_BYTES as usize)?) });
+            return Self::private();
         }
         let shared = tail_dir.unwrap_or(Path::new(SHARED_MEMORY));
         let link = data_dir.join(FILE_NAME);
@@ -106,6 +106,14 @@ impl Phases {
         // only read and written through atomics of the mapping's own alignment.
         let map = unsafe { MmapMut::map_mut(&file)? };
         Ok(Self { map: Arc::new(map) })
+    }
+
+    /// A page that lies nowhere.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub(crate) fn private() -> io::Result<Self> {
+        Ok(Self { map: Arc::new(MmapMut::map_anon(PAGE_BYTES as usize)?) })
     }
 
     fn word(&self, phase: Phase) -> &AtomicU64 {

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crossbeam::queue::ArrayQueue;
 use lotbook_core::action_input::ActionInput;
@@ -20,6 +19,7 @@ use lotbook_core::{Book, Scratch};
 use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
 
 use crate::amendments::Matching;
+use crate::clock::Clock;
 use crate::coldpath::Paper;
 use crate::coldpath::desk::Desks;
 use crate::coldpath::watch::Watches;
@@ -58,6 +58,7 @@ pub(crate) struct Journal {
     pub log: Arc<Log>,
     pub stop: Arc<AtomicU8>,
     pub counters: Arc<Counters>,
+    pub clock: Clock,
 }
 
 impl Journal {
@@ -109,7 +110,7 @@ impl Journal {
     fn wait_for_tail(&self) -> Result<(), NotLogged> {
         self.counters.note_tail_full();
         // The log thread may need this core to make room.
-        std::thread::yield_now();
+        self.clock.yield_now();
         let crashed = self.stop.load(Ordering::Acquire) == Stop::Crash as u8;
         if crashed || self.log.latched().is_some() { Err(NotLogged::Latched) } else { Ok(()) }
     }
@@ -168,7 +169,7 @@ impl Shard {
     }
 
     /// One round over all rings, in the order of their priority. Says whether there was work.
-    fn turn(&mut self) -> bool {
+    pub(crate) fn turn(&mut self) -> bool {
         let mut worked = self.serve_lanes();
         for index in 0..self.doors.len() {
             worked |= self.serve(index);
@@ -187,9 +188,7 @@ impl Shard {
     }
 
     pub(crate) fn stamp(&mut self) {
-        // Read from the vDSO, without a system call.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.now_ns = since.as_nanos() as i64;
+        self.now_ns = self.journal.clock.wall_ns();
     }
 
     fn serve(&mut self, index: usize) -> bool {

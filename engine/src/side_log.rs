@@ -10,6 +10,7 @@ use lotbook_core::outcome::Outcome;
 use lotbook_wal::{AppendError, Appender, From, Group, Limit, Log, NO_ADDRESS, ReadError, RecordMeta};
 use parking_lot::Mutex;
 
+use crate::clock::Clock;
 use crate::limits::BODY_RECORD_BYTES;
 
 /// Kind of a side-log record: a piece of an outcome's body.
@@ -60,11 +61,12 @@ pub enum BodyError {
 pub(crate) struct SideWriter {
     appender: Mutex<Option<Appender>>,
     log: Arc<Log>,
+    clock: Clock,
 }
 
 impl SideWriter {
-    pub(crate) fn new(appender: Appender, log: Arc<Log>) -> Self {
-        Self { appender: Mutex::new(Some(appender)), log }
+    pub(crate) fn new(appender: Appender, log: Arc<Log>, clock: Clock) -> Self {
+        Self { appender: Mutex::new(Some(appender)), log, clock }
     }
 
     /// Writes a body; it is durable once the sequence is that is given with it. Blocks while the log's tail is full.
@@ -73,20 +75,25 @@ impl SideWriter {
     /// [`BodyError`]; the body is garbage then that nothing names.
     pub(crate) fn write(&self, outcome: &Outcome) -> Result<(BodyRef, u64), BodyError> {
         let body = outcome.encode();
-        match &mut *self.appender.lock() {
-            Some(appender) => append(appender, &self.log, &body),
+        match &mut *self.clock.lock(&self.appender) {
+            Some(appender) => append(appender, &self.log, &body, &self.clock),
             None => Err(BodyError::Latched("the host has stopped".into())),
         }
     }
 
-    /// Waits until what was written up to this sequence is durable. Blocks.
+    /// Waits until what was written up to this sequence is durable; false where it was told to wait no longer. Blocks.
     ///
     /// # Errors
     /// [`BodyError::Latched`]; it may be durable or not.
-    pub(crate) fn await_durable(&self, sequence: u64) -> Result<(), BodyError> {
-        let latched = |error: &dyn std::fmt::Display| BodyError::Latched(error.to_string());
-        while !self.log.wait_durable(sequence, Duration::from_secs(1)).map_err(|error| latched(&error))? {}
-        Ok(())
+    pub(crate) fn await_durable(&self, sequence: u64, is_over: impl Fn() -> bool) -> Result<bool, BodyError> {
+        loop {
+            match self.clock.wait_durable(&self.log, sequence, Duration::from_millis(100)) {
+                Ok(true) => return Ok(true),
+                Ok(false) if is_over() => return Ok(false),
+                Ok(false) => {}
+                Err(error) => return Err(BodyError::Latched(error.to_string())),
+            }
+        }
     }
 
     /// Reads the body at a place.
@@ -104,7 +111,7 @@ impl SideWriter {
 }
 
 /// Appends a body, and says the sequence of its last record.
-fn append(appender: &mut Appender, log: &Arc<Log>, body: &[u8]) -> Result<(BodyRef, u64), BodyError> {
+fn append(appender: &mut Appender, log: &Arc<Log>, body: &[u8], clock: &Clock) -> Result<(BodyRef, u64), BodyError> {
     let bytes = u32::try_from(body.len()).map_err(|_| BodyError::TooLarge(body.len()))?;
     let mut first = None;
     let mut last_sequence = 0;
@@ -115,7 +122,7 @@ fn append(appender: &mut Appender, log: &Arc<Log>, body: &[u8]) -> Result<(BodyR
         let appended = loop {
             match appender.append(&meta, piece.len(), |payload| payload.copy_from_slice(piece)) {
                 Ok(appended) => break appended,
-                Err(AppendError::TailFull) => std::thread::sleep(Duration::from_micros(50)),
+                Err(AppendError::TailFull) => clock.sleep(Duration::from_micros(50)),
                 Err(AppendError::OutOfSpace) => return Err(BodyError::OutOfSpace),
                 Err(error) => return Err(BodyError::Latched(error.to_string())),
             }

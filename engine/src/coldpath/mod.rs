@@ -26,7 +26,7 @@ pub(crate) mod watch;
 pub(crate) mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lotbook_core::date::Date;
 use lotbook_core::id::{ChronoKey, NameId, TradeHash};
@@ -34,6 +34,7 @@ use lotbook_core::outcome::Outcome;
 use parking_lot::{Condvar, Mutex};
 
 use crate::changes::Changes;
+use crate::clock::Clock;
 use crate::limits::{COLD_GROUP, COLD_WORKERS_MAX, STREAMS_KEPT_BYTES};
 use crate::phase::{Phase, Phases};
 use crate::side_log::BodyRef;
@@ -309,14 +310,14 @@ pub struct ColdQueue {
     stop: AtomicBool,
     workers: AtomicUsize,
     running: AtomicUsize,
-    began: Instant,
+    clock: Clock,
     config: ColdConfig,
 }
 
 impl ColdQueue {
     /// An empty queue.
     #[must_use]
-    pub fn new(config: ColdConfig, running: bool) -> Self {
+    pub fn new(config: ColdConfig, running: bool, clock: Clock) -> Self {
         let us = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Self {
             queue: Mutex::new(Queue::new(config.order, us(config.service_level), us(config.retry_base))),
@@ -329,13 +330,17 @@ impl ColdQueue {
             stop: AtomicBool::new(false),
             workers: AtomicUsize::new(config.workers.clamp(1, COLD_WORKERS_MAX)),
             running: AtomicUsize::new(0),
-            began: Instant::now(),
+            clock,
             config,
         }
     }
 
     fn now_us(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.clock.now_us()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(crate) fn config(&self) -> &ColdConfig {
@@ -463,7 +468,7 @@ impl ColdQueue {
             }
             let until_us = queue.next_us().unwrap_or(u64::MAX).saturating_sub(now_us);
             let wait = Duration::from_micros(until_us).clamp(Duration::from_millis(1), Duration::from_millis(50));
-            self.changed.wait_for(&mut queue, wait);
+            self.clock.wait_for(&self.changed, &mut queue, wait);
         }
     }
 

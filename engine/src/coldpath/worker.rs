@@ -20,6 +20,7 @@ use super::desk::Asker;
 use super::queue::Lease;
 use super::stream::{Loader, Stream};
 use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict, Watched};
+use crate::clock::Clock;
 use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
 use crate::phase::Phases;
 use crate::side_log::{BodyError, BodyRef, SideWriter};
@@ -162,6 +163,10 @@ impl Worker {
                 queue.failed(lease, self.stage, format!("a worker panicked: {words}"), false, phases);
             }
         }
+    }
+
+    fn clock(&self) -> &Clock {
+        self.common.queue.clock()
     }
 
     fn enter(&mut self, stage: Stage, position: u32) {
@@ -346,7 +351,10 @@ impl Worker {
         body_sequence: u64,
     ) -> Result<Option<Verdict>, Failure> {
         let common = self.common.clone();
-        common.side.await_durable(body_sequence).map_err(|error| Failure::at(Stage::Publish, error))?;
+        let written = common.side.await_durable(body_sequence, || common.queue.stopped());
+        if !written.map_err(|error| Failure::at(Stage::Publish, error))? {
+            return Ok(None);
+        }
         let Replayed { base_version, seen, cause, cause_sequence, read_sequence, outcome } = replayed;
         if !self.await_durable(read_sequence) || common.queue.head(lease).is_none() {
             // Stopped, or taken away meanwhile: whoever has it now does the work.
@@ -371,7 +379,7 @@ impl Worker {
     /// proposal leaves this thread. The flush of the events ran beside that of the body, so this waits for little or nothing.
     fn await_durable(&self, sequence: u64) -> bool {
         loop {
-            match self.common.log.wait_durable(sequence, Duration::from_millis(100)) {
+            match self.clock().wait_durable(&self.common.log, sequence, Duration::from_millis(100)) {
                 Ok(true) => return true,
                 Ok(false) if !self.common.queue.stopped() => {}
                 _ => return false,
@@ -427,14 +435,14 @@ impl Worker {
             if self.desk.is_closed() || self.common.queue.stopped() {
                 return None;
             }
-            waiter.idle();
+            self.clock().idle(&mut waiter);
         }
     }
 
     /// After a panic: an answer that nobody waits for is taken off the desk.
     fn clear_desk(&mut self) {
         while self.desk.is_waiting() && !self.desk.is_closed() && !self.common.queue.stopped() {
-            std::thread::sleep(Duration::from_micros(20));
+            self.clock().sleep(Duration::from_micros(20));
         }
         drop(self.desk.poll());
     }
@@ -446,7 +454,7 @@ impl Worker {
             if queue.stopped() || queue.changes.of(head.instrument).changes >= seen {
                 return;
             }
-            std::thread::sleep(Duration::from_micros(50));
+            self.clock().sleep(Duration::from_micros(50));
         }
     }
 }

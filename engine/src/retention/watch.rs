@@ -28,6 +28,7 @@ pub(crate) struct Watch {
     pub outlook: Arc<Outlook>,
     /// Time between two looks.
     pub every: Duration,
+    pub looks: u32,
     /// Ends at once, as a killed process does.
     pub crash: Arc<AtomicBool>,
 }
@@ -36,20 +37,28 @@ impl Watch {
     /// Until the follower is gone.
     pub(crate) fn run(mut self) {
         self.settle(None);
-        for look in 0.. {
+        loop {
             match self.checkpointed.recv_timeout(self.every) {
                 _ if self.crash.load(Ordering::Acquire) => return,
-                Ok(newest) => self.settle(Some(newest)),
+                Ok(newest) => self.turn(Some(newest)),
                 Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    self.look();
-                    if look % LOOKS_AN_ARCHIVE == 0 {
-                        self.ask_archive();
-                        self.ask_checkpoint();
-                    }
-                }
+                Err(RecvTimeoutError::Timeout) => self.turn(None),
             }
         }
+    }
+
+    /// A checkpoint was written, or it is time for a look.
+    pub(crate) fn turn(&mut self, newest: Option<Checkpointed>) {
+        if newest.is_some() {
+            self.settle(newest);
+            return;
+        }
+        self.look();
+        if self.looks % LOOKS_AN_ARCHIVE == 0 {
+            self.ask_archive();
+            self.ask_checkpoint();
+        }
+        self.looks = self.looks.wrapping_add(1);
     }
 
     fn settle(&mut self, newest: Option<Checkpointed>) {
