@@ -6,15 +6,16 @@
 //! and only once the log is durable beyond it, so that no checkpoint names what a power cut can take.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, Reason};
 use lotbook_core::id::{NameId, TradeHash};
 use lotbook_core::image::ImageError;
 use lotbook_core::{Book, Limits};
+use lotbook_wal::{Access, Disk, DiskError, DiskFile, DiskResult, RealDisk};
 
 use crate::error::StartError;
 use crate::idempotency::{Extra, First, IdKind, TradeIds};
@@ -97,10 +98,17 @@ pub struct Found {
 /// # Errors
 /// The directory cannot be read.
 pub fn list(dir: &Path) -> io::Result<Vec<Found>> {
+    list_on(&RealDisk::plain(), dir)
+}
+
+/// As [`list`], on another disk.
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn list_on(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Found>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    for name in disk.list(dir).map_err(reason)? {
+        let path = dir.join(&name);
         if let Some(hex) = name.strip_prefix("checkpoint-").filter(|hex| hex.len() == 16)
             && let Ok(sequence) = u64::from_str_radix(hex, 16)
         {
@@ -109,6 +117,29 @@ pub fn list(dir: &Path) -> io::Result<Vec<Found>> {
     }
     found.sort_unstable_by_key(|found| std::cmp::Reverse(found.sequence));
     Ok(found)
+}
+
+/// The system's reason.
+fn reason(error: DiskError) -> io::Error {
+    error.source
+}
+
+/// A file that is written from its beginning on.
+struct Growing {
+    file: Arc<dyn DiskFile>,
+    end: u64,
+}
+
+impl Write for Growing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(self.end, bytes).map_err(reason)?;
+        self.end += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 struct Checked<W> {
@@ -127,20 +158,21 @@ impl<W: Write> Checked<W> {
 ///
 /// # Errors
 /// Any failure; the older checkpoints are then as they were.
-pub fn write(dir: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
+pub fn write(disk: &dyn Disk, dir: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
     let beside = dir.join("checkpoint.tmp");
-    let written = write_beside(dir, &beside, log_id, state);
+    let written = write_beside(disk, dir, &beside, log_id, state);
     if written.is_err() {
         // On a full disk, half a checkpoint would keep the room that the log needs.
-        let _ = fs::remove_file(&beside);
+        let _ = disk.unlink(&beside);
     }
     written
 }
 
-fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
+fn write_beside(disk: &dyn Disk, dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Result<PathBuf> {
     let path = dir.join(format!("checkpoint-{:016x}", state.sequence));
-    let file = File::create(beside)?;
-    let mut out = Checked { out: BufWriter::with_capacity(1 << 20, &file), checksum: 0 };
+    let file = disk.open(beside, Access::CreateSmall).map_err(reason)?;
+    let growing = Growing { file: file.clone(), end: 0 };
+    let mut out = Checked { out: BufWriter::with_capacity(1 << 20, growing), checksum: 0 };
     out.put(MAGIC)?;
     out.put(&1u64.to_le_bytes())?;
     out.put(&log_id.to_le_bytes())?;
@@ -209,17 +241,16 @@ fn write_beside(dir: &Path, beside: &Path, log_id: u64, state: &State) -> io::Re
     out.out.write_all(&checksum.to_le_bytes())?;
     out.out.flush()?;
     drop(out);
-    file.sync_all()?;
-    fs::rename(beside, &path)?;
-    sync_dir(dir)?;
-    for old in list(dir)?.into_iter().skip(CHECKPOINTS_KEPT) {
-        fs::remove_file(old.path)?;
+    let named = || -> DiskResult<()> {
+        file.sync_data()?;
+        disk.rename(beside, &path)?;
+        disk.sync_dir(dir)
+    };
+    named().map_err(reason)?;
+    for old in list_on(disk, dir)?.into_iter().skip(CHECKPOINTS_KEPT) {
+        disk.unlink(&old.path).map_err(reason)?;
     }
     Ok(path)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// What a checkpoint file turned out to be.
@@ -258,7 +289,30 @@ impl<'a> Cursor<'a> {
 /// # Errors
 /// The file cannot be read, or it holds more than the limits allow. Damage is [`Read::Unusable`].
 pub fn read(path: &Path, log_id: u64, limits: Limits, trade_ids_max: usize) -> Result<Read, StartError> {
-    let bytes = fs::read(path).map_err(|source| StartError::Io { what: "reading", path: path.into(), source })?;
+    read_on(&RealDisk::plain(), path, log_id, limits, trade_ids_max)
+}
+
+fn bytes_of(disk: &dyn Disk, path: &Path) -> DiskResult<Vec<u8>> {
+    let file = disk.open(path, Access::Read)?;
+    let mut bytes = vec![0; file.len()? as usize];
+    let read = file.read_at(0, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// As [`read`], from another disk.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_on(
+    disk: &dyn Disk,
+    path: &Path,
+    log_id: u64,
+    limits: Limits,
+    trade_ids_max: usize,
+) -> Result<Read, StartError> {
+    let failed = |error: DiskError| StartError::Io { what: "reading", path: path.into(), source: error.source };
+    let bytes = bytes_of(disk, path).map_err(failed)?;
     let Some((content, stored)) = bytes.split_last_chunk::<4>() else { return Ok(Read::Unusable("cut short")) };
     if content.len() < HEAD_BYTES || &content[..8] != MAGIC {
         return Ok(Read::Unusable("not a checkpoint of this release"));

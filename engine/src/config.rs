@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lotbook_core::Limits;
-use lotbook_wal::{Disk, LogConfig, Retention};
+use lotbook_wal::{Disk, LogConfig, RealDisk, Retention};
 
 use crate::clock::Clock;
 use crate::coldpath::ColdConfig;
@@ -60,6 +60,8 @@ pub struct EngineConfig {
     pub cold: ColdConfig,
     /// Makes the disk of each log in place of the real one. For tests that stop at a call.
     pub disk: Option<MakeDisk>,
+    /// The disk that checkpoints are kept on.
+    pub checkpoint_disk: Arc<dyn Disk>,
     /// Time and waiting: the system's, or a simulated world's.
     pub clock: Clock,
     /// Called first on each engine thread. For tests that count what a thread does.
@@ -88,6 +90,7 @@ impl EngineConfig {
             coldpath: true,
             cold: ColdConfig::default(),
             disk: None,
+            checkpoint_disk: Arc::new(RealDisk::plain()),
             clock: Clock::default(),
             on_thread: None,
             fault: None,

@@ -25,7 +25,7 @@ use lotbook_core::outcome::Outcome;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::Rules;
 use lotbook_core::wide_event::{ActionEvent, TakenEvent};
-use lotbook_wal::{Limit, Log, Reader, RecordHeader};
+use lotbook_wal::{Disk, Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
 use crate::checkpoint::{self, Resolution, State};
@@ -74,6 +74,7 @@ pub(crate) struct Follower {
     pub past: Arc<Index>,
     pub queue: Arc<ColdQueue>,
     pub observer: Option<Box<dyn Observer>>,
+    pub disk: Arc<dyn Disk>,
     pub checkpoints: PathBuf,
     pub checkpoint_records: u64,
     pub phases: Phases,
@@ -350,8 +351,9 @@ impl Follower {
             return;
         }
         self.phases.enter(Phase::Checkpoint);
-        let written =
-            self.await_durable().and_then(|()| checkpoint::write(&self.checkpoints, self.log.log_id(), &self.state));
+        let written = self
+            .await_durable()
+            .and_then(|()| checkpoint::write(&*self.disk, &self.checkpoints, self.log.log_id(), &self.state));
         match written {
             Ok(_) => {
                 self.model.checkpointed(self.state.sequence);

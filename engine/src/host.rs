@@ -211,7 +211,7 @@ impl Host {
         let checkpoint_wanted = Arc::new(AtomicBool::new(false));
         let outlook = Arc::new(Outlook::default());
         let watching = Watch {
-            holders: Holders::register(&main.log, &side.log, dirs.checkpoints.clone())?,
+            holders: Holders::register(&main.log, &side.log, config.checkpoint_disk.clone(), dirs.checkpoints.clone())?,
             checkpointed,
             checkpoint_wanted: checkpoint_wanted.clone(),
             logs: [("log", main.log.clone()), ("side log", side.log.clone())],
@@ -234,6 +234,7 @@ impl Host {
             past: index,
             queue: queue.clone(),
             observer,
+            disk: config.checkpoint_disk.clone(),
             checkpoints: dirs.checkpoints,
             checkpoint_records: config.checkpoint_records,
             phases: phases.clone(),

@@ -36,6 +36,8 @@ pub mod recovery;
 pub mod retention;
 pub mod shard;
 pub mod side_log;
+#[cfg(feature = "sim")]
+pub mod stepped;
 mod taking;
 pub mod wait;
 pub mod wash;

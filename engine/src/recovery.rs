@@ -244,8 +244,9 @@ fn start_states(
     notes: &mut Vec<String>,
 ) -> Result<(State, State), StartError> {
     let io = |source| StartError::Io { what: "listing", path: checkpoints.into(), source };
-    for found in checkpoint::list(checkpoints).map_err(io)? {
-        let read = || checkpoint::read(&found.path, log.log_id(), config.limits, config.trade_ids_max);
+    let disk = &*config.checkpoint_disk;
+    for found in checkpoint::list_on(disk, checkpoints).map_err(io)? {
+        let read = || checkpoint::read_on(disk, &found.path, log.log_id(), config.limits, config.trade_ids_max);
         match read()? {
             Read::Unusable(why) => notes.push(format!("checkpoint {} not used: {why}", found.path.display())),
             Read::Whole(state) if !is_in_log(&state, log) => {

@@ -74,9 +74,14 @@ impl RealDisk {
         Self { rings: rings.into(), direct, notes }
     }
 
+    /// Plain calls through the page cache: nothing is probed.
+    pub fn plain() -> Self {
+        Self { rings: Arc::new([]), direct: false, notes: Vec::new() }
+    }
+
     /// A disk for reading only: nothing is probed.
     pub fn read_only() -> Self {
-        Self { rings: Arc::new([]), direct: false, notes: Vec::new() }
+        Self::plain()
     }
 
     /// True when io_uring was granted.

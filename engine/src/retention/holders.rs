@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lotbook_wal::{Cursor, CursorClass, CursorError, Log};
+use lotbook_wal::{Cursor, CursorClass, CursorError, Disk, Log};
 
 use super::{BODIES_CURSOR, CHECKPOINT_CURSOR};
 use crate::checkpoint;
@@ -29,6 +29,7 @@ pub(crate) struct Checkpointed {
 pub(crate) struct Holders {
     log: Cursor,
     side: Cursor,
+    disk: Arc<dyn Disk>,
     checkpoints: PathBuf,
     /// Those of this run that may still be kept, oldest first.
     recent: VecDeque<Checkpointed>,
@@ -36,10 +37,16 @@ pub(crate) struct Holders {
 
 impl Holders {
     /// Makes the cursors where there are none; they hold everything then.
-    pub(crate) fn register(log: &Arc<Log>, side: &Arc<Log>, checkpoints: PathBuf) -> Result<Self, CursorError> {
+    pub(crate) fn register(
+        log: &Arc<Log>,
+        side: &Arc<Log>,
+        disk: Arc<dyn Disk>,
+        checkpoints: PathBuf,
+    ) -> Result<Self, CursorError> {
         Ok(Self {
             log: hold(log, CHECKPOINT_CURSOR)?,
             side: hold(side, BODIES_CURSOR)?,
+            disk,
             checkpoints,
             recent: VecDeque::with_capacity(CHECKPOINTS_KEPT + 1),
         })
@@ -49,7 +56,7 @@ impl Holders {
     pub(crate) fn settle(&mut self, newest: Option<Checkpointed>) -> Result<(), CursorError> {
         self.recent.extend(newest);
         // Those on the disk count: which of them a start can use only that start knows.
-        let Ok(kept) = checkpoint::list(&self.checkpoints) else { return Ok(()) };
+        let Ok(kept) = checkpoint::list_on(&*self.disk, &self.checkpoints) else { return Ok(()) };
         let Some(oldest) = kept.last().map(|found| found.sequence) else { return Ok(()) };
         self.recent.retain(|known| known.sequence >= oldest);
         if oldest > at(&self.log) {

@@ -1,6 +1,6 @@
 //! A disk in memory that keeps what a system sees apart from what survives, and does to the difference what real disks do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(super) struct State {
     /// Rises with every restart; handles of another life are dead.
     pub(super) life: u64,
     memory: Vec<PathBuf>,
-    pub(super) locked: Option<PathBuf>,
+    pub(super) locked: BTreeSet<PathBuf>,
     capacity: u64,
     /// Reads past the page cache show the device.
     pub(super) direct: bool,
@@ -163,7 +163,7 @@ impl SimDisk {
             next_file: 0,
             life: 1,
             memory,
-            locked: None,
+            locked: BTreeSet::new(),
             capacity: u64::MAX,
             direct: true,
             calls: 0,
@@ -269,7 +269,7 @@ impl SimDisk {
         let mut state = self.state();
         let state = &mut *state;
         state.life += 1;
-        state.locked = None;
+        state.locked.clear();
         state.stop_at = None;
         state.stopped = false;
         state.failures.clear();
@@ -473,11 +473,10 @@ impl Disk for SimDisk {
 
     fn lock_dir(&self, dir: &Path) -> DiskResult<DirLock> {
         self.on_names(Call::Lock, dir, |state| {
-            if state.locked.is_some() {
+            if !state.locked.insert(dir.to_path_buf()) {
                 return Ok(DirLock::Owned(None));
             }
-            state.locked = Some(dir.to_path_buf());
-            Ok(DirLock::Taken(Box::new(SimLock::new(self, state))))
+            Ok(DirLock::Taken(Box::new(SimLock::new(self, state, dir))))
         })
     }
 

@@ -153,18 +153,19 @@ impl DiskFile for SimFile {
     }
 }
 
-/// The lock of one life.
+/// A lock of one life.
 #[derive(Debug)]
 pub(super) struct SimLock {
     disk: SimDisk,
+    dir: PathBuf,
     life: u64,
 }
 
 impl HeldLock for SimLock {}
 
 impl SimLock {
-    pub(super) fn new(disk: &SimDisk, state: &State) -> Self {
-        Self { disk: disk.clone(), life: state.life }
+    pub(super) fn new(disk: &SimDisk, state: &State, dir: &Path) -> Self {
+        Self { disk: disk.clone(), dir: dir.to_path_buf(), life: state.life }
     }
 }
 
@@ -172,7 +173,7 @@ impl Drop for SimLock {
     fn drop(&mut self) {
         let mut state = self.disk.state();
         if state.life == self.life {
-            state.locked = None;
+            state.locked.remove(&self.dir);
         }
     }
 }
