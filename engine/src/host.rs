@@ -436,14 +436,18 @@ impl Host {
     /// Waits until every position has taken every change, no position is PROVISIONAL, but for dead letters, and all of it is published.
     #[must_use]
     pub fn wait_reconciled(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, || {
-            let target = self.log.published_sequence();
-            let settled = self.counters.rested_at() >= target
-                && self.model.sequence() >= target
-                && self.model.changes_pending() == 0
-                && self.model.provisional_positions() <= self.queue.dead_letters().len() as u64;
-            settled && self.model.published_sequence() >= target
-        })
+        self.wait_until(timeout, || self.is_reconciled())
+    }
+
+    /// Whether what [`Self::wait_reconciled`] waits for is so right now.
+    #[must_use]
+    pub fn is_reconciled(&self) -> bool {
+        let target = self.log.published_sequence();
+        let settled = self.counters.rested_at() >= target
+            && self.model.sequence() >= target
+            && self.model.changes_pending() == 0
+            && self.model.provisional_positions() <= self.queue.dead_letters().len() as u64;
+        settled && self.model.published_sequence() >= target
     }
 
     fn wait_until(&self, timeout: Duration, done: impl Fn() -> bool) -> bool {

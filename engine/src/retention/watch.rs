@@ -54,7 +54,7 @@ impl Watch {
             return;
         }
         self.look();
-        if self.looks % LOOKS_AN_ARCHIVE == 0 {
+        if self.looks.is_multiple_of(LOOKS_AN_ARCHIVE) {
             self.ask_archive();
             self.ask_checkpoint();
         }

@@ -1,0 +1,140 @@
+//! The oracle: what the log has accepted, in the order of the log, booked by the naive model; and every position compared with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+
+use lotbook_core::Date;
+use lotbook_core::event::{Class, Reason};
+use lotbook_core::position::Reconciliation;
+use lotbook_engine::{Host, PositionView};
+use lotbook_tests::naive::desk::Amended;
+use lotbook_tests::naive::history::Booked;
+use lotbook_tests::naive::lots::Lot;
+use lotbook_tests::naive::words::{Id, OVERFLOW, Trade};
+use lotbook_tests::naive::world::{Place, World};
+
+use crate::audit::{Outcome, Seen};
+use crate::client::Ask;
+use crate::naive::steps::Step;
+
+/// The naive model of everything that the log has accepted; `None` where an estimate or a replay left its range, of which the model
+/// knows nothing.
+pub(crate) fn accepted(asks: &[Ask], records: &[Seen]) -> Result<Option<World>, String> {
+    let (mut world, mut met, known) = (World::default(), BTreeSet::new(), BTreeSet::new());
+    for (sequence, seen) in (1..).zip(records) {
+        let Some((index, Outcome { class, reason })) = seen.of else { continue };
+        let Ask::Step(step) = &asks[index] else { continue };
+        let wrong = |what: String| format!("record {sequence}, {step:?}: {what}");
+        let is_new = matches!(class, Some(Class::Applied | Class::Provisional | Class::Forward));
+        match &**step {
+            Step::Contract(contract) if reason == Reason::None => world.contracts.push(*contract),
+            Step::Instrument(number, terms) if reason == Reason::None => {
+                world.instruments.insert(*number, *terms);
+            }
+            Step::Today(day) if reason == Reason::None => world.move_date(*day),
+            Step::Trade(trade) if is_new => world.accept_trade(trade, &known),
+            Step::Action(action) if is_new => world.accept_action(action, &known),
+            // What becomes of a held one later the model finds by itself.
+            Step::Amend(amendment) if class != Some(Class::Duplicate) && !met.contains(&amendment.id) => {
+                if reason.code() == OVERFLOW {
+                    return Ok(None);
+                }
+                let wanted = world.amend(amendment, &known);
+                let fits = match wanted {
+                    Amended::Accepted => is_new,
+                    Amended::Held => class == Some(Class::Held),
+                    Amended::Refused(wanted) => class == Some(Class::Rejected) && reason.code() == wanted,
+                };
+                if !fits {
+                    return Err(wrong(format!("is {class:?} {reason:?}, and {wanted:?} in the model")));
+                }
+                if wanted == Amended::Accepted {
+                    world.follow_all(&amendment.id, &known);
+                }
+                // A refused one consumes no id.
+                if !matches!(wanted, Amended::Refused(_)) {
+                    met.insert(amendment.id.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(Some(world))
+}
+
+/// Fails with both values where they differ.
+fn same<T: PartialEq + Debug>(what: &str, engine: T, model: T) -> Result<(), String> {
+    if engine == model { Ok(()) } else { Err(format!("{what}: engine {engine:?}, model {model:?}")) }
+}
+
+/// Every position as it is published is the model's. Says how many were compared.
+pub(crate) fn compare(host: &Host, world: &World) -> Result<usize, String> {
+    let Ok(mut left) = world.book() else { return Ok(0) };
+    for trade in world.counting() {
+        left.entry((trade.account, trade.instrument)).or_default();
+    }
+    let views = host.model().positions();
+    for view in &views {
+        let place = (number(&view.account), number(&view.instrument));
+        let booked = left.remove(&place).unwrap_or_default();
+        position(world, place, view, &booked).map_err(|what| format!("A{}/I{}: {what}", place.0, place.1))?;
+    }
+    missing(world, &left)?;
+    let mut held: Vec<String> = host.model().held().iter().map(|held| held.amend_id.to_string()).collect();
+    let mut wanted: Vec<String> = world.held.iter().map(|(held, _)| held.id.to_string()).collect();
+    held.sort_unstable();
+    wanted.sort_unstable();
+    same("held", held, wanted)?;
+    Ok(views.len())
+}
+
+fn missing(world: &World, left: &BTreeMap<Place, Booked>) -> Result<(), String> {
+    for (place, booked) in left {
+        same(&format!("{place:?} is missing"), &Booked::default().book, &booked.book)?;
+        same(&format!("{place:?} is missing"), 0, world.waiting(*place).len())?;
+    }
+    Ok(())
+}
+
+fn position(world: &World, place: Place, view: &PositionView, booked: &Booked) -> Result<(), String> {
+    let book = &booked.book;
+    same("quantity", i128::from(view.quantity_e8), book.quantity())?;
+    same("cost", view.cost_e16, book.cost())?;
+    same("base cost", view.base_cost_e16, book.base_cost())?;
+    same("realized", view.realized_e16, book.realized)?;
+    same("realized long-term", view.realized_long_e16, book.realized_long)?;
+    same("realized in base", view.realized_base_e16, book.realized_base)?;
+    same("fees", view.fees_e16, book.fees)?;
+    same("dividends", view.dividends_e16, book.dividends)?;
+    let lots: Vec<Lot> = view.lots.iter().map(lot).collect();
+    same("lots", &lots, &book.lots)?;
+    let mut is: Vec<(Id, &str)> = view.breaks.iter().map(|b| ((&*b.trade_id).into(), b.reason.code())).collect();
+    let mut wanted: Vec<(Id, &str)> = booked.breaks.clone();
+    is.sort();
+    wanted.sort();
+    same("breaks", is, wanted)?;
+    let status = if booked.breaks.is_empty() { Reconciliation::Reconciled } else { Reconciliation::Pending };
+    same("status", view.reconciliation, status)?;
+    same("provisional", view.provisional_trade_ids.len(), 0)?;
+    let waiting: i128 = world.waiting(place).iter().map(Trade::signed).sum();
+    same("waiting", i128::from(view.forward_quantity_e8), waiting)?;
+    let last = booked.frontier.as_ref().map(|key| Date(key.date));
+    same("last date", view.last_effective_date, last)
+}
+
+fn lot(view: &lotbook_engine::read_model::LotView) -> Lot {
+    Lot {
+        origin: (&*view.trade_id).into(),
+        quantity: i128::from(view.quantity_e8),
+        cost: view.cost_e16,
+        base_cost: view.base_cost_e16,
+        price: i128::from(view.price_e8),
+        acquired: view.acquired.0,
+        sub_account: view.sub_account.as_deref().map(number),
+    }
+}
+
+/// The number in a name.
+fn number(name: &str) -> u32 {
+    name[1..].parse().expect("a letter and a number")
+}
