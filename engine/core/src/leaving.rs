@@ -92,8 +92,7 @@ pub(crate) fn spin_off(
     spun: &mut Vec<Lot>,
     paid: &mut dyn FnMut(i64, Money, bool),
 ) -> Result<Gains, Overflow> {
-    // A new lot has no price before it arrives, so none can leave its range here.
-    spun.extend(lots.iter().map(|lot| Lot { price_e8: 0, ..*lot }));
+    spun.extend(unpriced(lots));
     split(input, spun)?;
     if spun.iter().all(|lot| lot.quantity_e8 == 0) {
         spun.clear();
@@ -112,6 +111,11 @@ pub(crate) fn spin_off(
         None => Ok(Gains::default()),
         Some(price_e8) => pay_fraction(input, holding, spun, price_e8, paid),
     }
+}
+
+/// What becomes the new lots of a spin-off: a new lot has no price before it arrives, so none can leave its range.
+pub(crate) fn unpriced(lots: &[Lot]) -> impl Iterator<Item = Lot> {
+    lots.iter().map(|lot| Lot { price_e8: 0, ..*lot })
 }
 
 /// Closes what is above whole units, in lot order.

@@ -16,7 +16,7 @@ use crate::digest;
 use crate::event::Run;
 use crate::history::{History, Item};
 use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash};
-use crate::leaving::{exchanged, spin_off};
+use crate::leaving::{exchanged, spin_off, unpriced};
 use crate::legs::identity;
 use crate::lots::Lot;
 use crate::outcome::{Allocation, Outcome};
@@ -129,7 +129,7 @@ impl Teller {
         let mut held: Vec<Lot> = seen.lots.iter(&position.block).collect();
         held.truncate(concerned(input, &held));
         let names = self.names(held.iter().map(|lot| lot.origin));
-        let mut new = held.clone();
+        let mut new: Vec<Lot> = unpriced(&held).collect();
         split(input, &mut new)?;
         let mut spun = Vec::new();
         let mut paid = Vec::new();
