@@ -210,6 +210,22 @@ fn wash_sales_agree() {
     assert!(seen["wash: losses"] > seeds.count() && seen["wash: chains"] > 0);
 }
 
+/// Wash sales where lots move: transfers, symbol changes, spin-offs, stock mergers, moved trades (rule 11, point 7).
+#[test]
+fn wash_sales_agree_where_lots_move() {
+    let (mut events, mut seen, seeds) = (0, Seen::new(), seeds(120, 60_000));
+    for seed in seeds.clone() {
+        let (method, flavour) = (METHODS[seed as usize % METHODS.len()], FLAVOURS[seed as usize / 6 % 2]);
+        let len = [20, 45, 100][seed as usize / 12 % 3];
+        let history = DrawWorld::washing(Draw::new(Rng::new(seed, 13), flavour, false)).history(method, len);
+        events += history.len();
+        let check = |history: &[Step]| whole::agree(history, Pace::Hasty, None);
+        add(&mut seen, hold(&format!("moved wash {method:?} {flavour:?} seed {seed}"), &history, check));
+    }
+    println!("wash sales where lots move: {events} events in histories {seeds:?}: {seen:?}");
+    assert!(seen["wash: losses"] > 0 && seen["wash: carried where something arrived"] > 0);
+}
+
 #[test]
 fn whole_hosts_agree_input_by_input() {
     whole_worlds("settled", Pace::Settled, false, (36, 40_000), 8);

@@ -11,6 +11,7 @@ use lotbook_tests::naive::numbers::ONE;
 use lotbook_tests::naive::words::{Day, Id, Name, Side, Trade, TradeType};
 
 use super::draw::{CONTRACTS, Draw, Flavour, NAMES, days, one_in, pick};
+use super::draw_wash::washing;
 use super::steps::Step;
 
 /// Instruments between which lots move.
@@ -20,11 +21,18 @@ pub(crate) const INSTRUMENTS: Name = 3;
 pub(crate) struct DrawWorld {
     draw: Draw,
     kinds: BTreeMap<Id, Kind>,
+    /// Contracts say something of wash sales.
+    washes: bool,
 }
 
 impl DrawWorld {
     pub(crate) fn new(draw: Draw) -> Self {
-        Self { draw, kinds: BTreeMap::new() }
+        Self { draw, kinds: BTreeMap::new(), washes: false }
+    }
+
+    /// With contracts under which losses are washed.
+    pub(crate) fn washing(draw: Draw) -> Self {
+        Self { washes: true, ..Self::new(draw) }
     }
 
     fn trade(&mut self, dates: &[Day]) -> Trade {
@@ -136,6 +144,9 @@ impl DrawWorld {
     /// A version of a contract that comes while there are trades already.
     fn contract(&mut self, method: Method, dates: &[Day]) -> Contract {
         let mut rules = self.draw.rules(method);
+        if self.washes {
+            rules = washing(&mut self.draw, rules);
+        }
         let rng = &mut self.draw.rng;
         rules.locked_changes_adjust = one_in(rng, 2);
         let id = rng.below(u64::from(CONTRACTS)) as Name;
@@ -163,6 +174,9 @@ impl DrawWorld {
         for step in &mut steps {
             if let Step::Contract(contract) = step {
                 contract.rules.locked_changes_adjust = one_in(&mut self.draw.rng, 2);
+                if self.washes {
+                    contract.rules = washing(&mut self.draw, contract.rules);
+                }
             }
         }
         let all = days();

@@ -4,7 +4,7 @@ use super::choose::{Wanted, choose};
 use super::holding::is_long_term;
 use super::in_force::{Contract, Rules, in_force};
 use super::leading::{self, Terms};
-use super::lots::{Book, Closing, Figures};
+use super::lots::{Book, Closing, Figures, Lot, Scaled};
 use super::numbers::{ONE, add, convert, fraction, money, small, sub, unit_price, value};
 use super::words::{BAD_DATE, BAD_PRICE, BAD_RATE, BAD_TERMS, Day, Id, Instrument, Name, Reason};
 
@@ -189,13 +189,14 @@ pub fn book(
     let mut figures = match action.kind {
         Kind::Split { numerator, denominator, cash_in_lieu } => {
             let mut gains = Gains::of(&after, action, rules);
-            scale(&mut after, &mut gains, numerator, denominator)?;
+            let scaled = scale(&mut after, &mut gains, numerator, denominator)?;
             let mut figures = gains.figures(action.fx_to_base)?;
             let part = after.quantity().abs() % ONE;
             if let Some(price) = cash_in_lieu.filter(|_| part > 0) {
                 after.settle()?;
                 figures = close(&mut after, action, part, price, rules, instrument)?;
             }
+            figures.scaled = scaled;
             figures
         }
         Kind::ReturnOfCapital { cash } => {
@@ -281,10 +282,16 @@ pub(super) fn close(
     book.close(&closing, instrument.multiplier, rules)
 }
 
-/// New units for old ones: costs stay, what vanishes gives its cost on.
-pub(super) fn scale(book: &mut Book, gains: &mut Gains<'_>, numerator: i128, denominator: i128) -> Result<(), Reason> {
+/// New units for old ones: costs stay, what vanishes gives its cost on. All lots are given back as they were, each with
+/// its new units.
+pub(super) fn scale(
+    book: &mut Book,
+    gains: &mut Gains<'_>,
+    numerator: i128,
+    denominator: i128,
+) -> Result<Vec<Scaled>, Reason> {
     let (mut held, mut given) = (0, 0);
-    let mut kept: Vec<super::lots::Lot> = Vec::new();
+    let (mut kept, mut scaled): (Vec<Lot>, Vec<Scaled>) = Default::default();
     // Cost of lots that vanished, for the next one that does not.
     let (mut cost, mut base_cost) = (0, 0);
     for lot in &book.lots {
@@ -293,6 +300,7 @@ pub(super) fn scale(book: &mut Book, gains: &mut Gains<'_>, numerator: i128, den
         let mut new = lot.clone();
         new.quantity = small(until - given)?;
         (cost, base_cost) = (add(cost, lot.cost)?, add(base_cost, lot.base_cost)?);
+        scaled.push(Scaled { lot: lot.clone(), units: new.quantity });
         if new.quantity > 0 {
             new.price = small(fraction(lot.price, denominator, numerator)?)?;
             (new.cost, new.base_cost, cost, base_cost) = (cost, base_cost, 0, 0);
@@ -309,7 +317,7 @@ pub(super) fn scale(book: &mut Book, gains: &mut Gains<'_>, numerator: i128, den
         }
     }
     book.lots = kept;
-    Ok(())
+    Ok(scaled)
 }
 
 /// Cash lowers the cost of each lot; what is beyond it is gained.
@@ -381,7 +389,6 @@ fn reset(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::naive::lots::Lot;
 
     const E16: i128 = ONE * ONE;
     const PLAIN: Instrument = Instrument { multiplier: ONE, currency: None };

@@ -1,8 +1,9 @@
 //! Actions that lead to another instrument, in the naive model (rule 12): symbol change, stock merger, spin-off.
 
 use super::actions::{Action, Gains, close, scale, take_cash};
+use super::holding::is_long_term;
 use super::in_force::Rules;
-use super::lots::{Book, Figures, Leaving, Lot};
+use super::lots::{Allocation, Book, Figures, Leaving, Lot, Scaled};
 use super::numbers::{ONE, add, convert, money, share, small, sub, unit_price};
 use super::words::{Instrument, Name, Reason};
 
@@ -21,7 +22,10 @@ pub struct Terms {
 fn leave(book: &mut Book, account: Name, to: Name, keeps_price: bool) -> Vec<Leaving> {
     let is_short = book.is_short;
     let lots = std::mem::take(&mut book.lots);
-    lots.into_iter().map(|lot| Leaving { to: (account, to), lot, is_short, keeps_price }).collect()
+    lots.into_iter()
+        .enumerate()
+        .map(|(at, lot)| Leaving { to: (account, to), lot, is_short, keeps_price, at })
+        .collect()
 }
 
 /// All lots leave as they are.
@@ -46,7 +50,7 @@ pub fn merger(
 ) -> Result<Figures, Reason> {
     let mut gains = Gains::of(book, action, rules);
     take_cash(book, &mut gains, action, cash, terms, instrument)?;
-    scale(book, &mut gains, terms.numerator, terms.denominator)?;
+    let scaled = scale(book, &mut gains, terms.numerator, terms.denominator)?;
     let mut figures = gains.figures(action.fx_to_base)?;
     let part = book.quantity().abs() % ONE;
     if let Some(price) = terms.cash_in_lieu.filter(|_| part > 0) {
@@ -60,6 +64,7 @@ pub fn merger(
         figures = paid;
         figures.realize(sums.0, sums.1, sums.2, action.fx_to_base)?;
     }
+    figures.scaled = scaled;
     figures.leaves = leave(book, account, to, false);
     Ok(figures)
 }
@@ -85,7 +90,7 @@ pub fn spin_off(
     }
     let mut gains = Gains::of(book, action, rules);
     let (mut held, mut given) = (0, 0);
-    let mut new: Vec<Lot> = Vec::new();
+    let (mut new, mut scaled, mut paid): (Vec<Lot>, Vec<Scaled>, Vec<Allocation>) = Default::default();
     // Cost of new lots that vanished, for the next one that does not.
     let (mut cost, mut base_cost) = (0, 0);
     for lot in &mut book.lots {
@@ -96,6 +101,7 @@ pub fn spin_off(
         held += lot.quantity;
         let until = held * terms.numerator / terms.denominator;
         let quantity = small(until - given)?;
+        scaled.push(Scaled { lot: lot.clone(), units: quantity });
         if quantity > 0 {
             new.push(Lot { quantity, cost, base_cost, ..lot.clone() });
             (cost, base_cost) = (0, 0);
@@ -106,14 +112,24 @@ pub fn spin_off(
     (last.cost, last.base_cost) = (add(last.cost, cost)?, add(last.base_cost, base_cost)?);
     if let Some(price) = terms.cash_in_lieu {
         let mut part = given % ONE;
-        for lot in &mut new {
+        for (at, lot) in new.iter_mut().enumerate() {
             let taken = part.min(lot.quantity);
             if taken == 0 {
                 continue;
             }
             let worth = money(price * taken)?;
             let (cost, base_cost) = (share(lot.cost, taken, lot.quantity)?, share(lot.base_cost, taken, lot.quantity)?);
-            gains.gain(lot.acquired, sub(worth, cost)?, sub(convert(worth, action.fx_to_base)?, base_cost)?)?;
+            let gain = sub(worth, cost)?;
+            gains.gain(lot.acquired, gain, sub(convert(worth, action.fx_to_base)?, base_cost)?)?;
+            paid.push(Allocation {
+                lot: lot.clone(),
+                at,
+                quantity: taken,
+                cost,
+                base_cost,
+                realized: if book.is_short { -gain } else { gain },
+                is_long_term: is_long_term(lot.acquired, action.place(), book.is_short, rules),
+            });
             (lot.quantity, lot.cost, lot.base_cost) =
                 (lot.quantity - taken, sub(lot.cost, cost)?, sub(lot.base_cost, base_cost)?);
             part -= taken;
@@ -122,7 +138,8 @@ pub fn spin_off(
     }
     let mut figures = gains.figures(action.fx_to_base)?;
     let is_short = book.is_short;
-    let on_its_way = |lot| Leaving { to: (account, to), lot, is_short, keeps_price: false };
-    figures.leaves = new.into_iter().map(on_its_way).collect();
+    let on_its_way = |(at, lot)| Leaving { to: (account, to), lot, is_short, keeps_price: false, at };
+    figures.leaves = new.into_iter().enumerate().map(on_its_way).collect();
+    (figures.scaled, figures.paid) = (scaled, paid);
     Ok(figures)
 }

@@ -36,6 +36,17 @@ pub struct Leaving {
     pub is_short: bool,
     /// Units and cost are unchanged: so is the price.
     pub keeps_price: bool,
+    /// Its place in lot order among those that it leaves.
+    pub at: usize,
+}
+
+/// A lot whose units an action changes, or takes as the measure for new ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scaled {
+    /// As it stood before.
+    pub lot: Lot,
+    /// Units of the lot that it becomes, or gives; zero where that vanishes.
+    pub units: i128,
 }
 
 /// A position's lots and totals.
@@ -62,6 +73,8 @@ pub struct Book {
 pub struct Allocation {
     /// The lot as it stood before.
     pub lot: Lot,
+    /// Its place in lot order then.
+    pub at: usize,
     /// Quantity taken.
     pub quantity: i128,
     /// Cost taken.
@@ -105,6 +118,10 @@ pub struct Figures {
     pub allocations: Vec<Allocation>,
     /// What leaves for other positions.
     pub leaves: Vec<Leaving>,
+    /// Of a split, a stock merger and a spin-off: all lots and their new units, in lot order.
+    pub scaled: Vec<Scaled>,
+    /// Parts of a spin-off's new lots that are paid out.
+    pub paid: Vec<Allocation>,
     /// The rule that it breaks at its place.
     pub broken: Option<Reason>,
 }
@@ -260,7 +277,15 @@ impl Book {
                 (share(lot.cost, quantity, lot.quantity)?, share(lot.base_cost, quantity, lot.quantity)?);
             lot.quantity -= quantity;
             (lot.cost, lot.base_cost) = (sub(lot.cost, cost)?, sub(lot.base_cost, base_cost)?);
-            allocations.push(Allocation { lot: before, quantity, cost, base_cost, realized: 0, is_long_term: false });
+            allocations.push(Allocation {
+                lot: before,
+                at,
+                quantity,
+                cost,
+                base_cost,
+                realized: 0,
+                is_long_term: false,
+            });
         }
         Ok(allocations)
     }
@@ -278,6 +303,7 @@ impl Book {
             let after = before + quantity;
             allocations.push(Allocation {
                 lot,
+                at,
                 quantity,
                 cost: between(cost_taken, before, after, closed)?,
                 base_cost: between(base_taken, before, after, closed)?,

@@ -58,6 +58,7 @@ pub fn transfer(before: &Book, transfer: &Trade, rules: &Rules) -> Result<(Book,
                 keeps_price: part.quantity == part.lot.quantity && !from_a_pool,
                 lot: Lot { quantity: part.quantity, cost: part.cost, base_cost: part.base_cost, ..part.lot },
                 is_short: before.is_short,
+                at: part.at,
             });
         }
     }
