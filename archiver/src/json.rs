@@ -6,6 +6,7 @@
 //! An interned number without a known name stays a number. Keys may be added, none is renamed.
 
 mod amend;
+mod lots;
 mod wide;
 
 use lotbook_core::codec::kind;
@@ -41,6 +42,8 @@ pub fn kind_name(kind: u16) -> &'static str {
 pub enum Content<'a> {
     /// An event of the book.
     Event(&'a Event<'a>),
+    /// A correction together with its body, which says what it does lot by lot.
+    Correction(&'a Event<'a>, &'a Outcome),
     /// The body of a coldpath outcome, put together from its records; the header is the first one's.
     Outcome(&'a Outcome),
     /// A record that the log wrote for itself.
@@ -74,7 +77,8 @@ impl<N: Names> Serialize for Line<'_, N> {
         let mut map = serializer.serialize_map(None)?;
         header(&mut map, self.header)?;
         match &self.content {
-            Content::Event(event) => self.event(&mut map, event)?,
+            Content::Event(event) => self.event(&mut map, event, None)?,
+            Content::Correction(event, outcome) => self.event(&mut map, event, Some(outcome))?,
             Content::Outcome(outcome) => body(&mut map, outcome)?,
             Content::Internal(payload) => internal(&mut map, self.header.kind, payload)?,
             Content::Unreadable(payload, why) => {
@@ -210,7 +214,12 @@ impl<N: Names> Line<'_, N> {
         Name { names: self.names, class, id }
     }
 
-    fn event<M: SerializeMap>(&self, map: &mut M, event: &Event<'_>) -> Result<(), M::Error> {
+    fn event<M: SerializeMap>(
+        &self,
+        map: &mut M,
+        event: &Event<'_>,
+        outcome: Option<&Outcome>,
+    ) -> Result<(), M::Error> {
         map.serialize_entry("origin", &OriginOf(event.origin(), self.names))?;
         match event {
             Event::Defined { class, id, reason, text, .. } => {
@@ -267,7 +276,7 @@ impl<N: Names> Line<'_, N> {
                 map.serialize_entry("through", &day(lock.input.through))?;
                 map.serialize_entry("reason", &code(lock.reason))
             }
-            Event::Corrected(corrected) => self.corrected(map, corrected),
+            Event::Corrected(corrected) => self.corrected(map, corrected, outcome),
             Event::Digests { economic, full, .. } => {
                 map.serialize_entry("economic", &Hex64(*economic))?;
                 map.serialize_entry("full", &Hex64(*full))
@@ -346,7 +355,12 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("allocation_runs", &trade.runs.iter().map(RunRow::from).collect::<Vec<_>>())
     }
 
-    fn corrected<M: SerializeMap>(&self, map: &mut M, event: &CorrectedEvent) -> Result<(), M::Error> {
+    fn corrected<M: SerializeMap>(
+        &self,
+        map: &mut M,
+        event: &CorrectedEvent,
+        outcome: Option<&Outcome>,
+    ) -> Result<(), M::Error> {
         map.serialize_entry("account", &self.name(NameClass::Account, event.account))?;
         map.serialize_entry("instrument", &self.name(NameClass::Instrument, event.instrument))?;
         map.serialize_entry("position", &number(event.position))?;
@@ -362,6 +376,7 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("before", &FiguresRow::from(&event.before))?;
         map.serialize_entry("after", &FiguresRow::from(&event.after))?;
         map.serialize_entry("delta", &delta(&event.before, &event.after))?;
+        map.serialize_entry("lots", &outcome.map(lots::changes))?;
         map.serialize_entry("adjustment", &wide::AdjustedRow::of(&event.adjusted))?;
         map.serialize_entry("body_log_id", &Hex64(event.body_log_id))?;
         map.serialize_entry("body_address", &event.body_address)?;
@@ -451,18 +466,6 @@ fn delta(before: &Figures, after: &Figures) -> DeltaRow {
 }
 
 #[derive(Serialize)]
-struct LotRow {
-    origin: Hex128,
-    quantity: E8,
-    price: E8,
-    cost: E16,
-    base_cost: E16,
-    acquired: Option<Day>,
-    /// Its number: a body stands apart from the log that defines names.
-    sub_account: Option<u32>,
-}
-
-#[derive(Serialize)]
 struct FiguredTradeRow {
     hash: Hex128,
     date: Option<Day>,
@@ -508,15 +511,7 @@ struct BreakRow {
 }
 
 fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error> {
-    let lots = outcome.lots.iter().map(|lot| LotRow {
-        origin: Hex128(lot.origin.0),
-        quantity: E8(lot.quantity_e8),
-        price: E8(lot.price_e8),
-        cost: E16(lot.cost_e16),
-        base_cost: E16(lot.base_cost_e16),
-        acquired: day(lot.acquired),
-        sub_account: number(lot.sub_account),
-    });
+    let lots = outcome.lots.iter().map(lots::LotRow::from);
     let trades = outcome.trades.iter().map(|trade| FiguredTradeRow {
         hash: Hex128(trade.hash.0),
         date: day(trade.date),
@@ -535,6 +530,7 @@ fn body<M: SerializeMap>(map: &mut M, outcome: &Outcome) -> Result<(), M::Error>
     map.serialize_entry("trades", &trades.collect::<Vec<_>>())?;
     map.serialize_entry("actions", &actions.collect::<Vec<_>>())?;
     map.serialize_entry("breaks", &breaks.collect::<Vec<_>>())?;
+    map.serialize_entry("changed", &lots::changes(outcome))?;
     amend::body(map, outcome)
 }
 

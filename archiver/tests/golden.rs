@@ -29,6 +29,7 @@ use lotbook_core::event::{Averaged, Class, CorrectedEvent, Event, Figures, Reaso
 use lotbook_core::forward::Forward;
 use lotbook_core::history::Standing;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
+use lotbook_core::lot_changes::LotChange;
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
 use lotbook_core::rules::{
@@ -419,6 +420,10 @@ fn outcome() -> Outcome {
     Outcome {
         days: arrive::days(),
         adjusted: arrive::adjusted(),
+        changed: vec![
+            LotChange { before: Some(Lot { quantity_e8: E8, ..lot }), after: Some(0) },
+            LotChange { before: Some(Lot { origin: hash(b"t-1001"), ..lot }), after: None },
+        ],
         after: after(),
         lots: vec![lot],
         averaged: true,

@@ -569,6 +569,8 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
         .iter(&position.block)
         .map(|lot| LotView {
             trade_id: lot_id(state, lot.origin).unwrap_or("?").into(),
+            origin: lot.origin,
+            sub_account_id: lot.sub_account,
             quantity_e8: lot.quantity_e8,
             price_e8: lot.price_e8,
             cost_e16: lot.cost_e16,
@@ -603,6 +605,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
         last_effective_date: (date != lotbook_core::Date::NONE).then_some(date),
         multiplier_e8: book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),
         lots,
+        averaged: position.block.is_averaged(),
         sequence: state.sequence,
     }
 }

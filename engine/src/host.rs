@@ -284,7 +284,8 @@ impl Host {
             planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
         };
         let side_writer = SideWriter::new(side.appender, side.log.clone(), config.clock.clone());
-        let common = Common { queue: queue.clone(), log: main.log.clone(), side: side_writer, phases };
+        let common =
+            Common { queue: queue.clone(), log: main.log.clone(), side: side_writer, model: model.clone(), phases };
         let group = Group::new(Arc::new(common), askers, config.on_thread);
         let report = StartReport {
             log: main.report,

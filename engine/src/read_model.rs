@@ -11,7 +11,7 @@ use lotbook_core::book::Instrument;
 use lotbook_core::closed::Adjusted;
 use lotbook_core::command::InstrumentTerms;
 use lotbook_core::event::Reason;
-use lotbook_core::id::{NameId, TradeId};
+use lotbook_core::id::{NameId, TradeHash, TradeId};
 use lotbook_core::legs::Due;
 use lotbook_core::mark::{Flash, Marked, flash};
 use lotbook_core::position::Reconciliation;
@@ -22,6 +22,8 @@ use parking_lot::RwLock;
 pub struct LotView {
     /// The trade that opened it.
     pub trade_id: Box<str>,
+    /// Hash of its id.
+    pub origin: TradeHash,
     /// Remaining quantity.
     pub quantity_e8: i64,
     /// Opening price.
@@ -36,6 +38,8 @@ pub struct LotView {
     pub long_term_from: Option<Date>,
     /// Sub-account, where it has one.
     pub sub_account: Option<Box<str>>,
+    /// Interned sub-account, or `NO_NAME`.
+    pub sub_account_id: NameId,
 }
 
 /// A position as people read it, at one event.
@@ -83,6 +87,8 @@ pub struct PositionView {
     pub multiplier_e8: i64,
     /// Open lots.
     pub lots: Vec<LotView>,
+    /// Their costs were averaged since the position was flat.
+    pub averaged: bool,
     /// Log sequence of the last event in it.
     pub sequence: u64,
 }

@@ -104,6 +104,11 @@ impl SideWriter {
         read_body(&self.log, place)
     }
 
+    /// The log itself.
+    pub(crate) fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
     /// Takes the appender away: nothing is written from here on. `None`: somebody writes for longer than that.
     pub(crate) fn close(&self, patience: Duration) -> Option<Appender> {
         self.appender.try_lock_for(patience)?.take()

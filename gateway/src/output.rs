@@ -6,6 +6,7 @@
 //! Order: positions by account, then instrument, as bytes; trades as they were read (file, then
 //! line); corrections by position, then version; skipped lines as they were read.
 
+mod lots;
 mod table;
 mod wash;
 mod wide;
@@ -17,6 +18,7 @@ use lotbook_core::event::Figures;
 use serde::{Serialize, Serializer};
 
 pub use lotbook_archiver::text::{Day, E8, E16};
+pub use lots::{LotChangeRow, LotStateRow};
 pub use table::{Colours, write_table};
 pub use wash::{ReplacementRow, WashLossRow, WashLotRow, WashPieceRow, WashRow};
 pub use wide::{ActionRow, AdjustedFigures, AdjustedRow, AdjustmentRow, LockRow, LockedScope};
@@ -356,6 +358,8 @@ pub struct CorrectionRow {
     pub trade_id: String,
     /// The position's version after it.
     pub version: u64,
+    /// The version whose estimate it replaces: `before` was told there.
+    pub base_version: u64,
     /// Late trades that it reconciles.
     pub late_trades: u64,
     /// Before.
@@ -364,6 +368,8 @@ pub struct CorrectionRow {
     pub after: FiguresRow,
     /// After less before.
     pub delta: DeltaRow,
+    /// The lots that it opens, changes and closes.
+    pub lots: Vec<LotChangeRow>,
     /// What of it lies in closed days, null where nothing does.
     pub adjustment: Option<AdjustedRow>,
 }

@@ -116,10 +116,12 @@ fn correction(account: &str, version: u64) -> CorrectionRow {
         instrument: "AAPL".to_owned(),
         trade_id: "t9".to_owned(),
         version,
+        base_version: version - 1,
         late_trades: 1,
         delta: CorrectionRow::delta_of(&before, &after).expect("fits"),
         before,
         after,
+        lots: vec![],
         adjustment: None,
     }
 }

@@ -1,11 +1,11 @@
 //! What was known when, as people read it: one form for HTTP, `lotbook position` and `replay`.
 
 use lotbook_engine::ReadModel;
-use lotbook_engine::past::{Answer, Correction};
+use lotbook_engine::past::{Answer, Correction, LotDifference};
 use serde::Serialize;
 
 use crate::input::time::format_timestamp;
-use crate::output::{CorrectionRow, Day, DeltaRow, FiguresRow, PositionRow};
+use crate::output::{CorrectionRow, Day, DeltaRow, FiguresRow, LotChangeRow, LotStateRow, PositionRow};
 use crate::view;
 
 /// A position of the past.
@@ -38,6 +38,8 @@ pub struct PastCorrectionRow {
     pub at: String,
     /// The position's version by it.
     pub version: u64,
+    /// The version that it replaces: the estimate `before`.
+    pub base_version: u64,
     /// The first late change in it; empty for a contract's.
     pub cause: String,
     /// Log sequence of that change.
@@ -52,6 +54,8 @@ pub struct PastCorrectionRow {
     pub after: FiguresRow,
     /// After less before; null where that leaves the exact range.
     pub delta: Option<DeltaRow>,
+    /// The lots that it opens, changes and closes.
+    pub lots: Vec<LotChangeRow>,
 }
 
 /// An answer's row. `with_corrections`: they were asked for.
@@ -72,10 +76,16 @@ pub fn row(answer: &Answer, model: &ReadModel, with_corrections: bool) -> PastRo
 fn correction_row(correction: &Correction) -> PastCorrectionRow {
     // Marks are not kept, so no exposure of then is known.
     let (before, after) = (FiguresRow::of(&correction.before, None), FiguresRow::of(&correction.after, None));
+    let lot = |change: &LotDifference| LotChangeRow {
+        trade_id: change.trade_id.as_ref().into(),
+        before: change.before.as_ref().map(|lot| LotStateRow::of(lot, correction.before.quantity_e8)),
+        after: change.after.as_ref().map(|lot| LotStateRow::of(lot, correction.after.quantity_e8)),
+    };
     PastCorrectionRow {
         sequence: correction.sequence,
         at: format_timestamp(correction.at_ns),
         version: correction.version,
+        base_version: correction.base_version,
         cause: correction.cause.as_ref().into(),
         cause_sequence: correction.cause_sequence,
         late_changes: correction.late,
@@ -83,5 +93,6 @@ fn correction_row(correction: &Correction) -> PastCorrectionRow {
         delta: CorrectionRow::delta_of(&before, &after),
         before,
         after,
+        lots: correction.lots.iter().map(lot).collect(),
     }
 }

@@ -92,6 +92,7 @@ fn a_late_trade_is_heard_and_its_correction_after_it() {
     rig.trade("other-late", ("A2", "AAPL"), Side::Buy, 10, 10, (DAY, 4));
     rig.settle();
     rig.trade("t1", ("A1", "AAPL"), Side::Buy, 10, 10, (DAY, 5));
+    rig.trade("sold", ("A1", "AAPL"), Side::Sell, 3, 10, (DAY, 6));
     rig.trade("late", ("A1", "AAPL"), Side::Buy, 4, 9, (DAY, 1));
     rig.settle();
 
@@ -100,6 +101,9 @@ fn a_late_trade_is_heard_and_its_correction_after_it() {
     let corrected = of_a1.hears("HistoricalPositionCorrected");
     assert!(corrected.id > provisional.id);
     assert_eq!(corrected.data["cause_sequence"], provisional.id, "{}", corrected.data);
+    // The sale took of the older lot, which came later: both lots are told.
+    let lots: Vec<_> = corrected.data["lots"].as_array().expect("lots").iter().map(quantities).collect();
+    assert_eq!(lots, [("4".into(), "1".into()), ("7".into(), "10".into())], "{}", corrected.data);
     let kinds: Vec<_> = (0..4).map(|_| of_all.next().expect("the stream goes on")).collect();
     assert!(kinds.is_sorted_by_key(|heard| heard.id));
     assert_eq!(kinds.last().map(|heard| heard.id), Some(corrected.id), "the other account is heard as well");
@@ -111,12 +115,17 @@ fn a_late_trade_is_heard_and_its_correction_after_it() {
     // From the start, every event of that position.
     let mut all =
         Client::listening(server.local_addr, "/v1/stream?topic=events&account=A1&instrument=AAPL&after=0", None);
-    for kind in ["TradeApplied", "ProvisionalTradeApplied", "HistoricalPositionCorrected"] {
+    for kind in ["TradeApplied", "TradeApplied", "ProvisionalTradeApplied", "HistoricalPositionCorrected"] {
         all.hears(kind);
     }
     server.stop();
     assert!(all.next().is_none() && again.next().is_none(), "a stop ends streams");
     rig.host.stop().expect("a clean stop");
+}
+
+fn quantities(change: &serde_json::Value) -> (String, String) {
+    let of = |side: &str| change[side]["quantity"].as_str().unwrap_or("none").to_owned();
+    (of("before"), of("after"))
 }
 
 #[test]

@@ -22,6 +22,7 @@ use lotbook_core::rules::LotMethod;
 use lotbook_engine::follower::Observer;
 use lotbook_engine::{Answer, Door, EngineConfig, Host, Request, Status};
 use lotbook_perf::rng::Rng;
+use lotbook_tests::lots_told::lots_are_told;
 use lotbook_tests::rig::{Naming, PATIENCE, Rig, config};
 use lotbook_wal::{From, Limit, RecordHeader};
 
@@ -169,8 +170,8 @@ impl Told {
         self.reconciles += u64::from(event.late_trades);
     }
 
-    /// Estimates plus corrections are the final figures of every position.
-    fn sums_up(&self, host: &Host) {
+    /// Estimates plus corrections are the final figures of every position, and each lot that a correction changes is told. Says how many.
+    fn sums_up(&self, host: &Host) -> usize {
         assert_eq!(self.wrong, Vec::<String>::new());
         let views = host.model().positions();
         let realized: i128 = views.iter().map(|view| view.realized_e16).sum();
@@ -181,6 +182,7 @@ impl Told {
         told.sort_unstable();
         seen.sort_unstable();
         assert_eq!(told, seen);
+        lots_are_told(host)
     }
 
     /// Reads the whole log from its first record.
@@ -264,7 +266,7 @@ fn shuffled_arrivals_become_the_chronological_book() {
             let told = told.lock().expect("not poisoned");
             assert!(told.late > 100, "{}", told.late);
             assert!(told.corrections > 0);
-            told.sums_up(&rig.host);
+            assert!(told.sums_up(&rig.host) > 100);
         }
     }
 }

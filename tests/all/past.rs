@@ -16,12 +16,15 @@ use lotbook_core::amount::ONE_E8;
 use lotbook_core::command::{Command, NO_PRICE, NameClass, Side, TradeInput, TradeKind};
 use lotbook_core::event::Class;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
+use lotbook_core::lots::Lot;
 use lotbook_core::note::Note;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
-use lotbook_engine::past::{Moment, PastError, Question};
+use lotbook_engine::past::{LotDifference, Moment, PastError, Question};
+use lotbook_engine::read_model::LotView;
 use lotbook_engine::{EngineConfig, Host, PositionView, Status};
 use lotbook_perf::rng::Rng;
+use lotbook_tests::lots_told::lots_are_told;
 use lotbook_tests::rig::{Naming, PATIENCE, Rig, T};
 
 use crate::retention::{archive, dropped, shelved, small};
@@ -285,7 +288,7 @@ fn own_tail(mut config: EngineConfig, dir: &Path) -> EngineConfig {
 
 #[test]
 fn every_figure_that_was_shown_is_shown_again_after_restarts() {
-    let (mut shown, mut open) = (0, 0);
+    let (mut shown, mut open, mut lots) = (0, 0, 0);
     let (seeds, steps) = if std::env::var_os("LOTBOOK_LONG").is_some() { (40, 2_000) } else { (3, 300) };
     for seed in 0..seeds {
         let dir = tempfile::tempdir().expect("a directory");
@@ -296,6 +299,7 @@ fn every_figure_that_was_shown_is_shown_again_after_restarts() {
         shown += seen.len();
         open += seen.values().filter(|view| view.reconciliation != Reconciliation::Reconciled).count();
         check_seen(&rig.host, &seen);
+        lots += lots_are_told(&rig.host);
         rig.host.crash();
         let rig = Rig::start(&config);
         check_seen(&rig.host, &seen);
@@ -304,7 +308,9 @@ fn every_figure_that_was_shown_is_shown_again_after_restarts() {
         check_seen(&rig.host, &seen);
         rig.host.stop().expect("a clean end");
     }
-    println!("{shown} published positions, {open} of them not final, each shown again three times");
+    println!(
+        "{shown} published positions, {open} of them not final, each shown again three times; {lots} lots corrected"
+    );
     assert!(open * 20 > shown, "the windows that matter were hardly met: {open} of {shown}");
 }
 
@@ -404,7 +410,7 @@ fn corrections_between_two_moments_are_told_and_add_up() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut world = World::new(&own_tail(small(dir.path()), dir.path()), 9);
     world.run(300);
-    let (mut told, host) = (0, &world.rig.host);
+    let (mut told, mut lots, host) = (0, 0, &world.rig.host);
     for view in host.model().positions() {
         let account = host.directory().find(NameClass::Account, &view.account).expect("a name");
         let whole = Question {
@@ -427,14 +433,39 @@ fn corrections_between_two_moments_are_told_and_add_up() {
             assert_eq!(after.realized_e16, correction.after.realized_e16);
             assert_eq!(before.quantity_e8, correction.before.quantity_e8);
             assert_eq!(after.version, correction.version);
+            lots += lots_between(&before, &after, &correction.lots);
             let since = Some(Moment::Sequence(correction.sequence));
             let later = host.past().ask(&Question { since, ..whole }).expect("an answer").corrections;
             assert!(later.iter().all(|later| later.sequence > correction.sequence));
         }
         told += all.len();
     }
-    println!("{told} corrections");
-    assert!(told > 10);
+    println!("{told} corrections of {lots} lots");
+    assert!(told > 10 && lots > told);
+}
+
+/// The lots before, with what a correction does to them, are the lots after; what it leaves alone it does not name.
+#[track_caller]
+fn lots_between(before: &PositionView, after: &PositionView, told: &[LotDifference]) -> usize {
+    type Row = (String, i64, i128, i128, Date);
+    let row =
+        |lot: &LotView| (lot.trade_id.to_string(), lot.quantity_e8, lot.cost_e16, lot.base_cost_e16, lot.acquired);
+    let told_row =
+        |id: &str, lot: &Lot| (id.to_owned(), lot.quantity_e8, lot.cost_e16, lot.base_cost_e16, lot.acquired);
+    let mut lots: Vec<Row> = before.lots.iter().map(row).collect();
+    for difference in told {
+        assert_ne!(difference.before, difference.after);
+        if let Some(lot) = &difference.before {
+            let gone = told_row(&difference.trade_id, lot);
+            lots.remove(lots.iter().position(|held| *held == gone).expect("a lot that was shown before"));
+        }
+        lots.extend(difference.after.iter().map(|lot| told_row(&difference.trade_id, lot)));
+    }
+    let mut shown: Vec<Row> = after.lots.iter().map(row).collect();
+    lots.sort_unstable();
+    shown.sort_unstable();
+    assert_eq!(lots, shown);
+    told.len()
 }
 
 #[test]

@@ -30,9 +30,15 @@ pub fn config(dir: &Path) -> EngineConfig {
     // Shared memory where there is any: the tail must not lie on the disk that is written.
     config.tail_dir = None;
     config.segment_bytes = 4 << 20;
-    config.limits = lotbook_core::Limits { lots_max: 1 << 20, positions_max: 1 << 16, ..lotbook_core::Limits::SMALL };
+    config.limits = limits();
     config.trade_ids_max = 1 << 20;
     config
+}
+
+/// Sizes of the book of such a host.
+#[must_use]
+pub fn limits() -> lotbook_core::Limits {
+    lotbook_core::Limits { lots_max: 1 << 20, positions_max: 1 << 16, ..lotbook_core::Limits::SMALL }
 }
 
 /// A trade by its texts and whole numbers.

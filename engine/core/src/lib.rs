@@ -48,6 +48,7 @@ pub mod leaving;
 pub mod legs;
 pub mod limits;
 pub mod locks;
+pub mod lot_changes;
 pub mod lots;
 pub mod mark;
 pub mod names;

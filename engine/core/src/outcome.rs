@@ -20,6 +20,7 @@
 //! then    leaving u32, and as many lots that leave, with their cause and target     (no fixed size)
 //! then    days u32, and as many: date i32 | realized, long-term, in base, fees, dividends i128
 //! then    last closed day i32 | realized, long-term, in base, fees, dividends i128
+//! then    changed lots u32, and as many: index among the lots u32 (all ones: closed) | 1 u32 and the lot before, or 0 u32 (opened)
 //! ```
 //! `trades` lists, in chronological order, the trades whose figures may be others than events and earlier bodies told, which are the
 //! last ones of the history ([`crate::course`]); all else is whole: `actions` has the figures of every action that is booked; `days` the totals at the end of each date; the last line what closed days differ by.
@@ -38,6 +39,7 @@ use crate::history::Standing;
 use crate::id::{ChronoKey, TradeHash};
 use crate::input_bytes::BadInput;
 use crate::legs::Leaving;
+use crate::lot_changes::LotChange;
 use crate::lots::Lot;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"LBO1");
@@ -151,6 +153,8 @@ pub struct Outcome {
     pub days: Days,
     /// What it changes in closed days: who knows what was reported says so.
     pub adjusted: Adjusted,
+    /// The lots that it opens, changes and closes: who knows what the events told says so.
+    pub changed: Vec<LotChange>,
     /// Amended trades that wait for their date; their position's number is not set.
     pub waiting: Vec<Forward>,
     /// How each trade that anything ever amended stands.
@@ -176,6 +180,7 @@ impl Default for Outcome {
             leaving: Vec::new(),
             days: Days::default(),
             adjusted: Adjusted::NONE,
+            changed: Vec::new(),
             waiting: Vec::new(),
             amended: Vec::new(),
             forwards: 0,
@@ -286,6 +291,7 @@ impl Outcome {
         self.days.write(&mut out);
         out.u32(self.adjusted.through.0 as u32);
         self.adjusted.figures.write(&mut out);
+        out.lot_changes(&self.changed);
         out.into_bytes()
     }
 
@@ -377,6 +383,7 @@ impl Outcome {
             leaving: Vec::new(),
             days: Days::default(),
             adjusted: Adjusted::NONE,
+            changed: Vec::new(),
         };
         for _ in 0..read.u32()? {
             let (sequence, address) = (read.u64()?, read.u64()?);
@@ -387,6 +394,7 @@ impl Outcome {
         }
         outcome.days = Days::read(&mut read)?;
         outcome.adjusted = Adjusted { through: Date(read.u32()? as i32), figures: PeriodFigures::read(&mut read)? };
+        outcome.changed = read.lot_changes(outcome.lots.len())?;
         if read.is_empty() { Ok(outcome) } else { Err(BadBody) }
     }
 }
@@ -494,6 +502,10 @@ mod tests {
             leaving: vec![leaving, moved],
             days: Days(vec![(Date(-3), figures), (Date(7), PeriodFigures::default())]),
             adjusted: Adjusted { through: Date(5), figures },
+            changed: vec![
+                LotChange { before: Some(Lot { quantity_e8: 4, ..lot }), after: Some(0) },
+                LotChange { before: Some(lot), after: None },
+            ],
             after: Figures {
                 quantity_e8: -5,
                 realized_e16: 11,

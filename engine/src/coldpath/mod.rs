@@ -22,6 +22,7 @@ pub mod queue;
 #[cfg(test)]
 mod queue_tests;
 pub(crate) mod stream;
+mod told;
 pub(crate) mod watch;
 pub(crate) mod worker;
 

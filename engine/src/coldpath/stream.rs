@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use lotbook_core::apply::Place;
+use lotbook_core::apply::{Misfit, Place};
 use lotbook_core::codec::{CodecError, Decoder};
 use lotbook_core::course::Course;
 use lotbook_core::history::Addition;
@@ -10,11 +10,14 @@ use lotbook_core::id::TradeHash;
 use lotbook_wal::{Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
 
 use super::Head;
+use crate::side_log::BodyError;
 
 /// A position's history up to a version.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stream {
     pub version: u64,
+    /// Address of the event of that version, unless it is a correction of the worker's own.
+    pub address: u64,
     /// The newest record of it.
     pub read_sequence: u64,
     pub course: Course,
@@ -22,6 +25,19 @@ pub(crate) struct Stream {
     pub is_busy: bool,
     /// What makes the position wait, by arrival: version, hash, and sequence of its event.
     causes: VecDeque<(u64, TradeHash, u64)>,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        Self {
+            version: 0,
+            address: NO_ADDRESS,
+            read_sequence: 0,
+            course: Course::default(),
+            is_busy: false,
+            causes: VecDeque::new(),
+        }
+    }
 }
 
 impl Stream {
@@ -53,20 +69,24 @@ pub(crate) enum StreamError {
     Codec(CodecError),
     #[error("the back-links of the position lead to another position's event")]
     Astray,
+    #[error("reading a correction: {0}")]
+    Body(#[from] BodyError),
+    #[error("{0}")]
+    Misfit(Misfit),
 }
 
 impl StreamError {
     /// Whether an archive that comes back may help.
     pub(crate) fn is_unread(&self) -> bool {
-        matches!(self, Self::Read(ReadError::Disk(_)))
+        matches!(self, Self::Read(ReadError::Disk(_)) | Self::Body(BodyError::Read(ReadError::Disk(_))))
     }
 }
 
 /// What reading a stream takes, of one worker.
 #[derive(Debug)]
 pub(crate) struct Loader {
-    decoder: Decoder,
-    buffer: RecordBuffer,
+    pub(super) decoder: Decoder,
+    pub(super) buffer: RecordBuffer,
     fresh: Vec<(u64, u64, Addition)>,
 }
 
@@ -109,7 +129,9 @@ impl Loader {
             stream.causes.extend(addition.cause().map(|hash| (version, hash, sequence)));
             stream.course.add(version, &addition);
         }
-        stream.version = stream.version.max(head.version);
+        if head.version > stream.version {
+            (stream.version, stream.address) = (head.version, head.address);
+        }
         Ok(())
     }
 }

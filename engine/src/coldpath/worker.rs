@@ -12,17 +12,19 @@ use lotbook_core::Scratch;
 use lotbook_core::closed::Adjusted;
 use lotbook_core::date::Date;
 use lotbook_core::id::TradeHash;
+use lotbook_core::lot_changes::lot_changes;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayError, ReplayRoom};
 use lotbook_wal::Log;
 
 use super::desk::Asker;
 use super::queue::Lease;
-use super::stream::{Loader, Stream};
+use super::stream::{Loader, Stream, StreamError};
 use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict, Watched};
 use crate::clock::Clock;
 use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
 use crate::phase::Phases;
+use crate::read_model::{PositionView, ReadModel};
 use crate::side_log::{BodyError, BodyRef, SideWriter};
 use crate::wait::{WaitKind, Waiter};
 
@@ -32,6 +34,7 @@ pub(crate) struct Common {
     pub queue: Arc<ColdQueue>,
     pub log: Arc<Log>,
     pub side: SideWriter,
+    pub model: Arc<ReadModel>,
     pub phases: Phases,
 }
 
@@ -230,7 +233,7 @@ impl Worker {
     /// Everything up to a body that is written, and not durable yet; or how the turn ended without.
     fn prepare(&mut self, lease: Lease, tools: &mut Tools) -> Result<Result<Prepared, Turn>, Failure> {
         let common = self.common.clone();
-        let Some(head) = common.queue.head(lease) else { return Ok(Err(Turn::Gone)) };
+        let Some((view, head)) = self.standing(lease) else { return Ok(Err(Turn::Gone)) };
         let mut stream = common.queue.streams.lock().take(lease.position);
         if stream.is_busy {
             // It would have moved on again by the time that the others are ready.
@@ -239,13 +242,12 @@ impl Worker {
             common.queue.streams.lock().keep(lease.position, stream);
             return turn.map(Err);
         }
-        let done = match self.replay(&head, lease, &mut stream, tools) {
-            Ok(Some(replayed)) => {
+        let done = match self.replay(&head, view.as_deref(), lease, &mut stream, tools) {
+            Ok(Ok(replayed)) => {
                 self.enter(Stage::Publish, lease.position);
                 self.write(&replayed.outcome).map(|written| Ok((replayed, written)))
             }
-            // Reconciled a moment ago, and the follower has not seen it yet.
-            Ok(None) => Ok(Err(Turn::Accepted(stream.version))),
+            Ok(Err(turn)) => Ok(Err(turn)),
             Err(failure) => Err(failure),
         };
         match done {
@@ -265,15 +267,15 @@ impl Worker {
         // A position that trades on is watched, so that a few trades since do not matter; one that did so the last time, at once.
         let mut is_busy = stream.is_busy;
         for _ in 0..RECONCILE_TRIES {
-            let Some(mut head) = queue.head(lease) else { return Ok(Turn::Gone) };
+            let Some((view, mut head)) = self.standing(lease) else { return Ok(Turn::Gone) };
             if is_busy {
                 let Some(watched) = self.watch(position) else { return Ok(Turn::Gone) };
                 (head.version, head.address, head.seen) = (watched.version, watched.address, watched.seen);
                 self.await_changes(&head, watched.seen);
             }
-            let Some(replayed) = self.replay(&head, lease, stream, tools)? else {
-                // Reconciled a moment ago, and the follower has not seen it yet.
-                return Ok(Turn::Accepted(stream.version));
+            let replayed = match self.replay(&head, view.as_deref(), lease, stream, tools)? {
+                Ok(replayed) => replayed,
+                Err(turn) => return Ok(turn),
             };
             match queue.head(lease) {
                 None => return Ok(Turn::Gone),
@@ -297,22 +299,34 @@ impl Worker {
         Ok(Turn::Again)
     }
 
-    /// Reads what there is up to the head and replays it; `None`: nothing waits.
+    /// Where a position stands, and what was published of it before that was known; `None`: it is in other hands.
+    fn standing(&self, lease: Lease) -> Option<(Option<Arc<PositionView>>, Head)> {
+        let Head { account, instrument, .. } = self.common.queue.head(lease)?;
+        // The follower tells the queue before it publishes: what was published is of no later version than the queue knows then.
+        let view = self.common.model.position(account, instrument);
+        Some((view, self.common.queue.head(lease)?))
+    }
+
+    /// Reads what there is up to the head and replays it; or how the turn ends without.
     fn replay(
         &mut self,
         head: &Head,
+        view: Option<&PositionView>,
         lease: Lease,
         stream: &mut Stream,
         tools: &mut Tools,
-    ) -> Result<Option<Replayed>, Failure> {
+    ) -> Result<Result<Replayed, Turn>, Failure> {
         let common = self.common.clone();
         let (queue, position) = (&common.queue, lease.position);
         self.enter(Stage::Load, position);
-        tools
-            .loader
-            .catch_up(&common.log, position, stream, head)
-            .map_err(|error| Failure { is_unread: error.is_unread(), ..Failure::at(Stage::Load, error) })?;
-        let Some((cause, cause_sequence)) = stream.cause() else { return Ok(None) };
+        tools.loader.catch_up(&common.log, position, stream, head).map_err(unread)?;
+        // Reconciled a moment ago, and the follower has not seen it yet.
+        let Some((cause, cause_sequence)) = stream.cause() else { return Ok(Err(Turn::Accepted(stream.version))) };
+        let told = tools.loader.told((&common.log, common.side.log()), stream, view).map_err(unread)?;
+        let Some(told) = told else {
+            self.await_view(head, stream.version);
+            return Ok(Err(Turn::Again));
+        };
         self.enter(Stage::Replay, position);
         // Read after the head: what the position has seen is in it.
         let rules = queue.changes.of(head.instrument);
@@ -322,10 +336,11 @@ impl Worker {
             .replay(&by, has_seen, &mut tools.room, &mut tools.scratch)
             .map_err(|error| Failure::at(Stage::Replay, describe(&error)))?;
         queue.counters().note_items(stream.course.booked() as u64);
+        outcome.changed = lot_changes(&told, &outcome.lots);
         outcome.adjusted = self
             .adjusted(stream, head, &outcome)
             .map_err(|error| Failure { is_unread: true, ..Failure::at(Stage::Load, error) })?;
-        Ok(Some(Replayed {
+        Ok(Ok(Replayed {
             base_version: stream.version,
             seen: rules.changes,
             cause,
@@ -447,6 +462,18 @@ impl Worker {
         drop(self.desk.poll());
     }
 
+    /// Waits until the follower has published a version, or for its time.
+    fn await_view(&self, head: &Head, version: u64) {
+        let is_behind =
+            || self.common.model.position(head.account, head.instrument).is_none_or(|view| view.version < version);
+        for _ in 0..CHANGES_LOOKS {
+            if self.common.queue.stopped() || !is_behind() {
+                return;
+            }
+            self.clock().sleep(Duration::from_micros(50));
+        }
+    }
+
     /// What a position has seen is in what it is replayed by: the follower is a moment behind.
     fn await_changes(&self, head: &Head, seen: u32) {
         let queue = &self.common.queue;
@@ -474,6 +501,10 @@ fn accepted(common: &Common, stream: &mut Stream, verdict: Verdict) -> Result<Op
         return Ok(Some(Turn::Accepted(verdict.version)));
     }
     if verdict.fits { Ok(None) } else { Err(Failure::at(Stage::Replay, "no room for its lots")) }
+}
+
+fn unread(error: StreamError) -> Failure {
+    Failure { is_unread: error.is_unread(), ..Failure::at(Stage::Load, error) }
 }
 
 fn describe(error: &ReplayError) -> String {

@@ -22,6 +22,7 @@ use lotbook_core::codec::CodecError;
 use lotbook_core::event::Figures;
 use lotbook_core::history::Item;
 use lotbook_core::id::{ChronoKey, NameId};
+use lotbook_core::lots::Lot;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayError, replay};
 use lotbook_wal::{Log, ReadError};
@@ -84,6 +85,8 @@ pub struct Correction {
     pub at_ns: i64,
     /// The position's version by it.
     pub version: u64,
+    /// The version that it replaces: what was shown before it.
+    pub base_version: u64,
     /// The first late change in it, empty for a contract's.
     pub cause: Box<str>,
     /// Log sequence of that change's event.
@@ -96,6 +99,19 @@ pub struct Correction {
     pub before: Figures,
     /// Figures after.
     pub after: Figures,
+    /// The lots that it opens, changes and closes.
+    pub lots: Vec<LotDifference>,
+}
+
+/// A lot around a correction. At least one of the two is there, and they differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LotDifference {
+    /// The trade that opened it.
+    pub trade_id: Box<str>,
+    /// Before; `None`: the correction opens it.
+    pub before: Option<Lot>,
+    /// After; `None`: the correction closes it.
+    pub after: Option<Lot>,
 }
 
 /// Why the past does not answer.
@@ -178,7 +194,7 @@ impl Past {
         }
         let number = self.index.number(question.account, question.instrument);
         let number = number.ok_or(PastError::Unknown { known_at })?;
-        let story = Story::read(self, number, known_at)?;
+        let story = Story::read(self, number, known_at, since)?;
         let one = story.told(number);
         let business_date = one.state.book.business_date();
         let is_before = |date: &Date| match business_date {

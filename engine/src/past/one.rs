@@ -7,6 +7,8 @@ use lotbook_core::event::{Class, CorrectedEvent, Event};
 use lotbook_core::history::{Addition, History};
 use lotbook_core::id::TradeHash;
 use lotbook_core::legs::Leg;
+use lotbook_core::lot_changes::{LotChange, lot_changes};
+use lotbook_core::lots::Lot;
 use lotbook_core::position::Position;
 use lotbook_wal::{RecordBuffer, RecordHeader};
 
@@ -28,7 +30,20 @@ pub(super) struct One {
     /// Numbers of those that lots came from later: some may have been on their way.
     pub(super) later_sources: Vec<u32>,
     /// Corrections up to the moment, newest last.
-    pub(super) corrections: Vec<(u64, CorrectedEvent)>,
+    pub(super) corrections: Vec<Known>,
+    /// Corrections after it are told lot by lot.
+    since: Option<u64>,
+    /// The lots before a correction whose end has not come.
+    before: Option<Vec<Lot>>,
+}
+
+/// A correction, with what was booked again behind it.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) sequence: u64,
+    pub(super) event: CorrectedEvent,
+    /// The lots that it opens, changes and closes: before, and after.
+    pub(super) lots: Vec<(Option<Lot>, Option<Lot>)>,
 }
 
 /// What the walk back finds.
@@ -44,7 +59,13 @@ struct Found {
 
 impl One {
     /// The state by the events of position `number` up to `known_at`; `None`: it had none by then.
-    pub(super) fn read(past: &Past, number: u32, known_at: u64, facts: &[Raw]) -> Result<Option<Self>, PastError> {
+    /// Corrections after the second of the two are told lot by lot.
+    pub(super) fn read(
+        past: &Past,
+        number: u32,
+        (known_at, since): (u64, Option<u64>),
+        facts: &[Raw],
+    ) -> Result<Option<Self>, PastError> {
         let found = find(past, number, known_at)?;
         if found.addresses.is_empty() {
             return Ok(None);
@@ -59,6 +80,8 @@ impl One {
             sources: Vec::new(),
             later_sources: found.later_sources,
             corrections: Vec::new(),
+            since,
+            before: None,
         };
         let mut buffer = RecordBuffer::new();
         let mut decoder = Decoder::new();
@@ -72,6 +95,7 @@ impl One {
                 one.apply(past, &fact.header, &event)?;
             }
             let event = decode(&mut decoder, &record.header, record.payload)?;
+            one.tell_lots(&event);
             one.note(&record.header, &event);
             one.apply(past, &record.header, &event)?;
             one.follow_up(&record.header, &event);
@@ -80,6 +104,7 @@ impl One {
             let event = decode(&mut decoder, &fact.header, &fact.payload)?;
             one.apply(past, &fact.header, &event)?;
         }
+        one.end_lots();
         Ok(Some(one))
     }
 
@@ -116,7 +141,11 @@ impl One {
             // What was shown before and after it: with the trades that are booked again behind it.
             Event::Corrected(corrected) => {
                 let before = self.position().figures();
-                self.corrections.push((header.sequence, CorrectedEvent { before, ..*corrected }));
+                if self.since.is_some_and(|since| header.sequence > since) {
+                    self.before = Some(self.lots());
+                }
+                let event = CorrectedEvent { before, ..*corrected };
+                self.corrections.push(Known { sequence: header.sequence, event, lots: Vec::new() });
             }
             _ => {}
         }
@@ -127,10 +156,32 @@ impl One {
         let (figures, version) = (self.position().figures(), self.position().version);
         if let Event::Trade(trade) = event
             && trade.class == Class::Rebooked
-            && let Some((sequence, correction)) = self.corrections.last_mut()
+            && let Some(Known { sequence, event: correction, .. }) = self.corrections.last_mut()
         {
             (*sequence, correction.after, correction.version) = (header.sequence, figures, version);
         }
+    }
+
+    /// What comes next is not booked again behind a correction: that is complete.
+    fn tell_lots(&mut self, next: &Event<'_>) {
+        if !matches!(next, Event::Trade(trade) if trade.class == Class::Rebooked) {
+            self.end_lots();
+        }
+    }
+
+    fn end_lots(&mut self) {
+        if let Some(before) = self.before.take() {
+            let after = self.lots();
+            let told = |change: LotChange| (change.before, change.after(&after).copied());
+            let lots = lot_changes(&before, &after).into_iter().map(told).collect();
+            if let Some(known) = self.corrections.last_mut() {
+                known.lots = lots;
+            }
+        }
+    }
+
+    fn lots(&self) -> Vec<Lot> {
+        self.state.book.lots().iter(&self.position().block).collect()
     }
 
     fn apply(&mut self, past: &Past, header: &RecordHeader, event: &Event<'_>) -> Result<(), PastError> {

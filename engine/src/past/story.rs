@@ -6,11 +6,12 @@ use lotbook_core::Date;
 use lotbook_core::command::NameClass;
 use lotbook_core::id::{NO_NAME, TradeHash};
 use lotbook_core::legs::Leg;
+use lotbook_core::lots::Lot;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::Rules;
 
-use super::one::One;
-use super::{Correction, OnDate, Past, PastError};
+use super::one::{Known, One};
+use super::{Correction, LotDifference, OnDate, Past, PastError};
 use crate::follower;
 use crate::read_model::{BreakView, LotView, PositionView};
 
@@ -22,18 +23,20 @@ pub(super) struct Story {
 
 impl Story {
     /// Reads the position, and every position that lots came from, directly or through others.
-    pub(super) fn read(past: &Past, number: u32, known_at: u64) -> Result<Self, PastError> {
+    /// `since`: corrections of the position after that are told lot by lot.
+    pub(super) fn read(past: &Past, number: u32, known_at: u64, since: Option<u64>) -> Result<Self, PastError> {
         let facts = past.facts(known_at)?;
         let mut ones = BTreeMap::new();
         let mut next = vec![number];
-        while let Some(number) = next.pop() {
-            if ones.contains_key(&number) {
+        while let Some(at) = next.pop() {
+            if ones.contains_key(&at) {
                 continue;
             }
             // What arrives after the moment may come from a position that had no event by then.
-            if let Some(one) = One::read(past, number, known_at, &facts)? {
+            let since = since.filter(|_| at == number);
+            if let Some(one) = One::read(past, at, (known_at, since), &facts)? {
                 next.extend(one.sources.iter().chain(&one.later_sources));
-                ones.insert(number, one);
+                ones.insert(at, one);
             }
         }
         if ones.contains_key(&number) { Ok(Self { ones, known_at }) } else { Err(PastError::Unknown { known_at }) }
@@ -66,8 +69,10 @@ impl Story {
         let held = one.position();
         let rules = book.contracts().in_force(held.account, held.instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT);
         let is_long = after.quantity_e8 > 0;
-        let lot = |lot: &lotbook_core::lots::Lot| LotView {
+        let lot = |lot: &Lot| LotView {
             trade_id: self.id(number, lot.origin),
+            origin: lot.origin,
+            sub_account_id: lot.sub_account,
             quantity_e8: lot.quantity_e8,
             price_e8: lot.price_e8,
             cost_e16: lot.cost_e16,
@@ -106,6 +111,7 @@ impl Story {
             forward_quantity_e8: *later_e8,
             last_effective_date: (last != Date::NONE).then_some(last),
             lots: outcome.lots.iter().map(lot).collect(),
+            averaged: outcome.averaged,
             sequence: self.known_at,
             ..follower::view_as(&one.state, 0, reconciliation)
         }
@@ -114,17 +120,24 @@ impl Story {
     /// Corrections after a sequence.
     pub(super) fn corrections(&self, number: u32, since: u64) -> Vec<Correction> {
         let one = self.told(number);
-        let newer = one.corrections.iter().filter(|(sequence, _)| *sequence > since);
-        let correction = |(sequence, event): &(u64, lotbook_core::event::CorrectedEvent)| Correction {
+        let newer = one.corrections.iter().filter(|known| known.sequence > since);
+        let lot = |(before, after): &(Option<Lot>, Option<Lot>)| LotDifference {
+            trade_id: before.or(*after).map_or_else(Box::default, |lot| self.id(number, lot.origin)),
+            before: *before,
+            after: *after,
+        };
+        let correction = |Known { sequence, event, lots }: &Known| Correction {
             sequence: *sequence,
             at_ns: event.origin.occurred_at_ns,
             version: event.version,
+            base_version: event.base_version,
             cause: one.id(event.cause).unwrap_or_default().into(),
             cause_sequence: event.cause_sequence,
             late: event.late_trades,
             breaks: event.breaks,
             before: event.before,
             after: event.after,
+            lots: lots.iter().map(lot).collect(),
         };
         newer.map(correction).collect()
     }

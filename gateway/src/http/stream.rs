@@ -19,8 +19,9 @@ use lotbook_archiver::json::{Content, Line, kind_name, to_line};
 use lotbook_archiver::names::Names;
 use lotbook_core::codec::{Decoder, kind};
 use lotbook_core::command::NameClass;
+use lotbook_core::event::Event;
 use lotbook_core::id::NameId;
-use lotbook_engine::Directory;
+use lotbook_engine::{Directory, side_log};
 use lotbook_wal::{From, Limit, Log, ReadError, Reader, Record};
 use tokio::sync::mpsc;
 
@@ -167,6 +168,7 @@ pub(super) async fn open(
     let (out, mut told) = mpsc::channel(AHEAD);
     let feed = Feed {
         log: state.log.clone(),
+        side: state.side.clone(),
         reader,
         wanted,
         names: Known { directory: state.directory.clone(), texts: RefCell::default() },
@@ -193,6 +195,7 @@ fn reader(log: &Arc<Log>, first: u64) -> Result<Reader, Problem> {
 /// One stream's thread.
 struct Feed {
     log: Arc<Log>,
+    side: Arc<Log>,
     reader: Reader,
     wanted: Wanted,
     names: Known,
@@ -206,7 +209,7 @@ impl Feed {
         while !self.out.is_closed() && !self.seat.0.stops.load(Ordering::Relaxed) {
             let told = match self.reader.next_within(Limit::Durable, LOOK_EVERY) {
                 Ok(Some(record)) if self.wanted.has(record.header.kind) => {
-                    tell(&record, &mut decoder, &self.wanted, &self.names)
+                    tell(&record, &mut decoder, &self.side, &self.wanted, &self.names)
                 }
                 Ok(Some(_)) => continue,
                 Ok(None) if self.log.has_ended() => return,
@@ -230,13 +233,21 @@ fn broken(error: &ReadError) -> Told {
     Told::default().event("end").data(error.to_string())
 }
 
-fn tell(record: &Record<'_>, decoder: &mut Decoder, wanted: &Wanted, names: &Known) -> Option<Told> {
+fn tell(record: &Record<'_>, decoder: &mut Decoder, side: &Arc<Log>, wanted: &Wanted, names: &Known) -> Option<Told> {
     let header = &record.header;
     let mut line = Vec::new();
     // Writing to a Vec cannot fail.
     match decoder.decode(header.kind, header.version, record.payload) {
         Ok(event) if !wanted.has_position(position_of(&event), names) => return None,
-        Ok(event) => to_line(&Line { header, content: Content::Event(&event), names }, &mut line).ok()?,
+        Ok(event) => {
+            // A body that retention has dropped leaves the correction without its lots.
+            let body = match &event {
+                Event::Corrected(corrected) => side_log::read(side, corrected).ok(),
+                _ => None,
+            };
+            let content = body.as_ref().map_or(Content::Event(&event), |body| Content::Correction(&event, body));
+            to_line(&Line { header, content, names }, &mut line).ok()?;
+        }
         Err(error) => {
             let content = Content::Unreadable(record.payload, &error.to_string());
             to_line(&Line { header, content, names }, &mut line).ok()?;

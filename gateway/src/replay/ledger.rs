@@ -17,6 +17,7 @@ use lotbook_core::date::Date;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Figures, Reason, TradeEvent};
 use lotbook_core::history::Standing;
 use lotbook_core::id::{NameId, TradeHash};
+use lotbook_core::lot_changes::LotChange;
 use lotbook_core::mark::{Marked, flash};
 use lotbook_core::outcome::{Allocation, Outcome};
 use lotbook_core::replay::allocations;
@@ -29,7 +30,9 @@ use lotbook_engine::{Host, StartError, side_log};
 use lotbook_wal::{From, Limit, ReadError, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::output::{AdjustedRow, AdjustmentRow, Amended, CorrectionRow, Day, E8, E16, FiguresRow};
+use crate::output::{
+    AdjustedRow, AdjustmentRow, Amended, CorrectionRow, Day, E8, E16, FiguresRow, LotChangeRow, LotStateRow,
+};
 
 /// What a trade realized, and on which lots.
 #[derive(Clone, Debug, Default)]
@@ -371,14 +374,28 @@ impl Observer for Listener {
             dividends_e16: action.dividends_e16,
         });
         ledger.acted.insert((event.account, event.instrument), acted.collect());
-        let row = correction(before, event, ledger.id(event.cause));
+        let lots = lot_changes(&ledger, event, outcome);
+        let row = correction(before, event, ledger.id(event.cause), lots);
         ledger.corrections.push(row);
         let position = (event.account, event.instrument);
         ledger.adjust(before, position, event.cause, event.version, &event.adjusted.figures);
     }
 }
 
-fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionRow {
+fn lot_changes(ledger: &Ledger, event: &CorrectedEvent, outcome: &Outcome) -> Vec<LotChangeRow> {
+    let row = |change: &LotChange| {
+        let after = change.after(&outcome.lots);
+        let origin = change.before.as_ref().or(after).map_or(TradeHash::NONE, |lot| lot.origin);
+        LotChangeRow {
+            trade_id: ledger.id(origin),
+            before: change.before.as_ref().map(|lot| LotStateRow::of(lot, event.before.quantity_e8)),
+            after: after.map(|lot| LotStateRow::of(lot, event.after.quantity_e8)),
+        }
+    };
+    outcome.changed.iter().map(row).collect()
+}
+
+fn correction(book: &Book, event: &CorrectedEvent, cause: String, lots: Vec<LotChangeRow>) -> CorrectionRow {
     let account = book.names().str(NameClass::Account, event.account);
     let instrument = book.names().str(NameClass::Instrument, event.instrument);
     let held = book.instrument(event.instrument);
@@ -402,10 +419,12 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String) -> CorrectionR
         instrument: instrument.to_owned(),
         trade_id: cause,
         version: event.version,
+        base_version: event.base_version,
         late_trades: u64::from(event.late_trades),
         before,
         after,
         delta,
+        lots,
         adjustment: AdjustedRow::of(&event.adjusted),
     }
 }
