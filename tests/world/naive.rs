@@ -11,33 +11,17 @@ pub(crate) mod steps;
 #[path = "../all/naive/translate.rs"]
 mod translate;
 
-use lotbook_core::command::{Command, InstrumentTerms};
+use lotbook_core::command::Command;
 use lotbook_core::date::Date;
-use lotbook_core::rules::ContractTerms;
 
 use steps::Step;
-use translate::{action_input, amend_input, e8, input, name, rules};
+use translate::{action_input, amend_input, contract_terms, input, instrument_terms};
 
 /// A step as a command; `None` for those that no client sends here.
 pub(crate) fn command(step: &Step) -> Option<Command> {
     Some(match step {
-        Step::Contract(contract) => Command::Contract(ContractTerms {
-            contract: contract.id,
-            account: name(contract.account),
-            instrument: name(contract.instrument),
-            rules: rules(&contract.rules),
-            effective_date: Date(contract.from),
-        }),
-        Step::Instrument(number, terms) => Command::Instrument(InstrumentTerms {
-            instrument: *number,
-            currency: name(terms.currency),
-            multiplier_e8: e8(terms.multiplier),
-            tick_e8: 0,
-            price_min_e8: 0,
-            price_max_e8: 0,
-            isin: [0; 12],
-            cusip: [0; 9],
-        }),
+        Step::Contract(contract) => Command::Contract(contract_terms(contract)),
+        Step::Instrument(number, terms) => Command::Instrument(instrument_terms(*number, terms)),
         Step::Today(day) => Command::BusinessDate(Date(*day)),
         Step::Trade(trade) => Command::Trade(input(trade)),
         Step::Amend(amendment) => Command::Amend(amend_input(amendment)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use lotbook_core::amend_event::{ResolveInput, ResolvedEvent};
 use lotbook_core::apply::Place;
 use lotbook_core::codec::{self, Decoder};
-use lotbook_core::command::{Command, InstrumentTerms, NameClass, Origin};
+use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::date::Date;
 use lotbook_core::decide_amend::Target;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
@@ -15,7 +15,6 @@ use lotbook_core::note::Note;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::position::Position;
 use lotbook_core::replay::{allocations, replay_history};
-use lotbook_core::rules::ContractTerms;
 use lotbook_core::{Book, Limits, Scratch};
 use lotbook_tests::naive::amend::Amendment;
 use lotbook_tests::naive::desk::{Accepted, Amended, Answer, Desk};
@@ -24,9 +23,9 @@ use lotbook_tests::naive::lots::Figures;
 use lotbook_tests::naive::words::{Id, Name, OVERFLOW, Trade};
 
 use super::compare::{alike, breaks, lots, same, totals};
-use super::draw::{CONTRACTS, NAMES};
+use super::draw::NAMES;
 use super::steps::Step;
-use super::translate::{amend_input, e8, hash, input, name, rules};
+use super::translate::{amend_input, contract_terms, e8, hash, input, instrument_terms, names, rules};
 
 const LIMITS: Limits = Limits {
     positions_max: 16,
@@ -66,17 +65,9 @@ impl Both {
             over: false,
             seen: BTreeMap::new(),
         };
-        for (class, letter, count) in [
-            (NameClass::Account, 'A', NAMES),
-            (NameClass::Instrument, 'I', NAMES),
-            (NameClass::SubAccount, 'S', NAMES),
-            (NameClass::Currency, 'C', NAMES),
-            (NameClass::Contract, 'K', CONTRACTS + 1),
-        ] {
-            for number in 0..count {
-                let text = TradeId::new(format!("{letter}{number}").as_bytes()).expect("short");
-                both.command(&Command::Define { class, text }).expect("a name");
-            }
+        for (class, _, text) in names(NAMES, NAMES) {
+            let text = TradeId::new(text.as_bytes()).expect("short");
+            both.command(&Command::Define { class, text }).expect("a name");
         }
         let text = TradeId::new(b"test").expect("short");
         both.command(&Command::Define { class: NameClass::Namespace, text }).expect("a name");
@@ -131,27 +122,12 @@ impl Both {
     pub(crate) fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Contract(contract) => {
-                self.command(&Command::Contract(ContractTerms {
-                    contract: contract.id,
-                    account: name(contract.account),
-                    instrument: name(contract.instrument),
-                    rules: rules(&contract.rules),
-                    effective_date: Date(contract.from),
-                }))?;
+                self.command(&Command::Contract(contract_terms(contract)))?;
                 self.model.contracts.push(*contract);
                 Ok(())
             }
             Step::Instrument(number, terms) => {
-                self.command(&Command::Instrument(InstrumentTerms {
-                    instrument: *number,
-                    currency: name(terms.currency),
-                    multiplier_e8: e8(terms.multiplier),
-                    tick_e8: 0,
-                    price_min_e8: 0,
-                    price_max_e8: 0,
-                    isin: [0; 12],
-                    cusip: [0; 9],
-                }))?;
+                self.command(&Command::Instrument(instrument_terms(*number, terms)))?;
                 self.model.instruments.insert(*number, *terms);
                 Ok(())
             }

@@ -102,6 +102,18 @@ impl Draw {
         }
     }
 
+    /// The same rules with what a contract says of wash sales.
+    pub(super) fn washing(&mut self, rules: Rules) -> Rules {
+        let rng = &mut self.rng;
+        Rules {
+            wash: pick(rng, &[Wash::None, Wash::Account, Wash::Taxpayer, Wash::Taxpayer]),
+            wash_window: pick(rng, &[0, 1, 5, 30, 30, 366]),
+            taxpayer: pick(rng, &[None, None, Some(0), Some(1), Some(1)]),
+            long_term_days: if one_in(rng, 2) { Some(pick(rng, &[1, 2, 10, 40])) } else { rules.long_term_days },
+            ..rules
+        }
+    }
+
     /// Contracts and instruments, before anything else.
     pub(crate) fn terms(&mut self, method: Method) -> Vec<Step> {
         let (first, all) = (day(2000, 1, 1), days());

@@ -2,7 +2,7 @@
 
 use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::holding::day;
-use lotbook_tests::naive::in_force::{Method, Rules, Wash};
+use lotbook_tests::naive::in_force::Method;
 use lotbook_tests::naive::words::{Day, Name, Trade, TradeType};
 
 use super::draw::{Draw, one_in, pick};
@@ -10,18 +10,6 @@ use super::steps::Step;
 
 /// Accounts among which replacements are looked for.
 pub(crate) const ACCOUNTS: Name = 3;
-
-/// What a contract says of wash sales.
-pub(super) fn washing(draw: &mut Draw, rules: Rules) -> Rules {
-    let rng = &mut draw.rng;
-    Rules {
-        wash: pick(rng, &[Wash::None, Wash::Account, Wash::Taxpayer, Wash::Taxpayer]),
-        wash_window: pick(rng, &[0, 1, 5, 30, 30, 366]),
-        taxpayer: pick(rng, &[None, None, Some(0), Some(1), Some(1)]),
-        long_term_days: if one_in(rng, 2) { Some(pick(rng, &[1, 2, 10, 40])) } else { rules.long_term_days },
-        ..rules
-    }
-}
 
 /// Days on both sides of the usual windows, and one a year before.
 fn close_days() -> Vec<Day> {
@@ -34,7 +22,7 @@ pub(crate) fn wash_history(draw: &mut Draw, method: Method, len: usize) -> Vec<S
     let mut steps = draw.terms(method);
     for step in &mut steps {
         if let Step::Contract(contract) = step {
-            contract.rules = washing(draw, contract.rules);
+            contract.rules = draw.washing(contract.rules);
         }
     }
     let all = close_days();

@@ -11,7 +11,6 @@ use lotbook_tests::naive::numbers::ONE;
 use lotbook_tests::naive::words::{Day, Id, Name, Side, Trade, TradeType};
 
 use super::draw::{CONTRACTS, Draw, Flavour, NAMES, days, one_in, pick};
-use super::draw_wash::washing;
 use super::steps::Step;
 
 /// Instruments between which lots move.
@@ -145,7 +144,7 @@ impl DrawWorld {
     fn contract(&mut self, method: Method, dates: &[Day]) -> Contract {
         let mut rules = self.draw.rules(method);
         if self.washes {
-            rules = washing(&mut self.draw, rules);
+            rules = self.draw.washing(rules);
         }
         let rng = &mut self.draw.rng;
         rules.locked_changes_adjust = one_in(rng, 2);
@@ -175,7 +174,7 @@ impl DrawWorld {
             if let Step::Contract(contract) = step {
                 contract.rules.locked_changes_adjust = one_in(&mut self.draw.rng, 2);
                 if self.washes {
-                    contract.rules = washing(&mut self.draw, contract.rules);
+                    contract.rules = self.draw.washing(contract.rules);
                 }
             }
         }

@@ -3,12 +3,11 @@
 //! Nothing is refused here: what is booked at its place is compared, whatever it breaks there.
 
 use lotbook_core::Scratch;
-use lotbook_core::date::Date;
 use lotbook_core::history::Item;
-use lotbook_core::id::{ChronoKey, NO_NAME};
+use lotbook_core::id::ChronoKey;
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::replay;
-use lotbook_core::rules::{ContractBook, ContractTerms};
+use lotbook_core::rules::ContractBook;
 use lotbook_tests::naive::history::{self, book_all, book_item};
 use lotbook_tests::naive::in_force::Contract;
 use lotbook_tests::naive::lots::Book as NaiveBook;
@@ -19,7 +18,7 @@ use lotbook_tests::naive::words::Instrument;
 use super::Seen;
 use super::compare::{alike, lots, same, totals};
 use super::steps::Step;
-use super::translate::{action_input, e8, hash, input, name, rules};
+use super::translate::{action_input, contract_terms, e8, hash, input};
 
 /// Both replays of the history of one position.
 pub(crate) fn agree(steps: &[Step]) -> Result<Seen, String> {
@@ -38,13 +37,7 @@ pub(crate) fn agree(steps: &[Step]) -> Result<Seen, String> {
     }
     let mut book = ContractBook::new(64);
     for contract in &contracts {
-        book.insert(ContractTerms {
-            contract: contract.id,
-            account: contract.account.unwrap_or(NO_NAME),
-            instrument: name(contract.instrument),
-            rules: rules(&contract.rules),
-            effective_date: Date(contract.from),
-        });
+        book.insert(contract_terms(contract));
     }
     // What cannot be booked at its place is left out: it would end the replay.
     items.sort_by_cached_key(history::Item::key);

@@ -2,15 +2,21 @@
 
 use lotbook_core::action_input::{ActionInput, ActionKind};
 use lotbook_core::amend::{AmendInput, AmendKind, Changes, NO_TIME};
-use lotbook_core::command::{NO_CONSIDERATION, NO_PRICE, Side, TradeInput, TradeKind, TradeType};
+use lotbook_core::command::{
+    InstrumentTerms, NO_CONSIDERATION, NO_PRICE, NameClass, Side, TradeInput, TradeKind, TradeType,
+};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
-use lotbook_core::rules::{FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale};
+use lotbook_core::rules::{
+    ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
+};
 use lotbook_tests::naive::actions::{Action, Kind};
 use lotbook_tests::naive::amend::Amendment;
-use lotbook_tests::naive::in_force::{self, Method, Wash};
+use lotbook_tests::naive::in_force::{self, Contract, Method, Wash};
 use lotbook_tests::naive::leading::Terms;
-use lotbook_tests::naive::words::{Name, Side as NaiveSide, Trade, TradeType as NaiveType};
+use lotbook_tests::naive::words::{Instrument, Name, Side as NaiveSide, Trade, TradeType as NaiveType};
+
+use super::draw::{CONTRACTS, NAMES};
 
 pub(super) fn name(given: Option<Name>) -> u32 {
     given.unwrap_or(NO_NAME)
@@ -22,6 +28,45 @@ pub(super) fn hash(id: &str) -> TradeHash {
 
 pub(super) fn e8(value: i128) -> i64 {
     i64::try_from(value).expect("drawn within 64 bits")
+}
+
+/// A version of a contract in the engine's words.
+pub(super) fn contract_terms(contract: &Contract) -> ContractTerms {
+    ContractTerms {
+        contract: contract.id,
+        account: name(contract.account),
+        instrument: name(contract.instrument),
+        rules: rules(&contract.rules),
+        effective_date: Date(contract.from),
+    }
+}
+
+/// Terms of an instrument in the engine's words.
+pub(super) fn instrument_terms(number: Name, terms: &Instrument) -> InstrumentTerms {
+    InstrumentTerms {
+        instrument: number,
+        currency: name(terms.currency),
+        multiplier_e8: e8(terms.multiplier),
+        tick_e8: 0,
+        price_min_e8: 0,
+        price_max_e8: 0,
+        isin: [0; 12],
+        cusip: [0; 9],
+    }
+}
+
+/// Names, numbered as in the model: a letter and a number each.
+pub(super) fn names(accounts: Name, instruments: Name) -> impl Iterator<Item = (NameClass, Name, String)> {
+    let classes = [
+        (NameClass::Account, 'A', accounts),
+        (NameClass::Instrument, 'I', instruments),
+        (NameClass::SubAccount, 'S', NAMES),
+        (NameClass::Currency, 'C', NAMES),
+        (NameClass::Contract, 'K', CONTRACTS + 1),
+    ];
+    classes
+        .into_iter()
+        .flat_map(|(class, letter, count)| (0..count).map(move |number| (class, number, format!("{letter}{number}"))))
 }
 
 /// The rules in the engine's words.

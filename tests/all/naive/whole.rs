@@ -10,19 +10,18 @@ use std::time::Instant;
 
 use lotbook_core::Limits;
 use lotbook_core::amend_event::ResolveInput;
-use lotbook_core::command::{Command, InstrumentTerms, NameClass};
+use lotbook_core::command::{Command, NameClass};
 use lotbook_core::date::Date;
 use lotbook_core::event::{Class, Reason as EngineReason};
 use lotbook_core::id::{NO_NAME, TradeId};
 use lotbook_core::note::Note;
 use lotbook_core::position::Reconciliation;
-use lotbook_core::rules::ContractTerms;
 use lotbook_core::wide_event::LockInput;
 use lotbook_engine::read_model::LotView;
 use lotbook_engine::{Answer as Told, EngineConfig, NameError, PositionView, Status};
 use lotbook_perf::rng::Rng;
 use lotbook_tests::naive::amend::Amendment;
-use lotbook_tests::naive::desk::{Amended, Answer};
+use lotbook_tests::naive::desk::{Amended, Answer, same_set};
 use lotbook_tests::naive::history::Booked;
 use lotbook_tests::naive::lots::Lot;
 use lotbook_tests::naive::words::{Day, Id, Name, OVERFLOW, Reason, Trade};
@@ -32,11 +31,10 @@ use lotbook_wal::{Disk, LogConfig};
 
 use super::Seen;
 use super::compare::{breaks, same};
-use super::draw::{CONTRACTS, NAMES};
 use super::draw_wash::ACCOUNTS;
 use super::draw_world::INSTRUMENTS;
 use super::steps::Step;
-use super::translate::{action_input, amend_input, e8, input, name, rules};
+use super::translate::{action_input, amend_input, contract_terms, input, instrument_terms, name, names};
 use super::washes;
 use crate::retention::kill::shim::{Call, Gate, Op, Say, Shim};
 
@@ -84,10 +82,6 @@ struct Whole {
     seen: Seen,
 }
 
-fn same_set(a: &[(Id, Reason)], b: &[(Id, Reason)]) -> bool {
-    a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
-}
-
 /// A host on a directory, with names numbered as in the model.
 fn start(config: &EngineConfig) -> Rig {
     let rig = Rig::start(config);
@@ -100,16 +94,8 @@ fn start(config: &EngineConfig) -> Rig {
         }
     };
     assert_eq!(resolve(NameClass::Namespace, "test"), Ok(0));
-    for (class, letter, count) in [
-        (NameClass::Account, 'A', ACCOUNTS),
-        (NameClass::Instrument, 'I', INSTRUMENTS),
-        (NameClass::SubAccount, 'S', NAMES),
-        (NameClass::Currency, 'C', NAMES),
-        (NameClass::Contract, 'K', CONTRACTS + 1),
-    ] {
-        for number in 0..count {
-            assert_eq!(resolve(class, &format!("{letter}{number}")), Ok(number));
-        }
+    for (class, number, text) in names(ACCOUNTS, INSTRUMENTS) {
+        assert_eq!(resolve(class, &text), Ok(number));
     }
     rig
 }
@@ -200,13 +186,7 @@ impl Whole {
     fn step(&mut self, step: &Step) -> Result<bool, String> {
         match step {
             Step::Contract(contract) => {
-                let terms = ContractTerms {
-                    contract: contract.id,
-                    account: name(contract.account),
-                    instrument: name(contract.instrument),
-                    rules: rules(&contract.rules),
-                    effective_date: Date(contract.from),
-                };
+                let terms = contract_terms(contract);
                 if let Err(reason) = self.world.answer_contract(contract, &self.books) {
                     self.saw("contract refused");
                     let told = self.rig.ask(Command::Contract(terms));
@@ -217,16 +197,7 @@ impl Whole {
                 self.world.contracts.push(*contract);
             }
             Step::Instrument(number, terms) => {
-                self.done(Command::Instrument(InstrumentTerms {
-                    instrument: *number,
-                    currency: name(terms.currency),
-                    multiplier_e8: e8(terms.multiplier),
-                    tick_e8: 0,
-                    price_min_e8: 0,
-                    price_max_e8: 0,
-                    isin: [0; 12],
-                    cusip: [0; 9],
-                }))?;
+                self.done(Command::Instrument(instrument_terms(*number, terms)))?;
                 self.world.instruments.insert(*number, *terms);
             }
             // What was booked before the first date and amended then hangs on when it is replayed: only shrunk histories

@@ -8,6 +8,11 @@ use super::words::{
     TradeType,
 };
 
+/// A trade may have so many amendments, those of its amendments included.
+pub const AMENDMENTS_OF_A_TRADE: usize = 256;
+/// So often the business date moves before a held amendment is given up.
+pub const MOVES_HELD: usize = 30;
+
 /// The terms of an action that a correct names, beside what trades have too.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActionChanges {
@@ -226,6 +231,21 @@ impl Amendment {
     pub fn key(&self) -> (bool, i64, u64, Id, u128) {
         let at = self.executed_at;
         (at.is_none(), at.unwrap_or(0), self.source_order, self.id.clone(), self.hash)
+    }
+}
+
+/// Whether an amendment targets itself, by way of held ones or not.
+#[must_use]
+pub fn goes_round(new: &Amendment, held: &[(Amendment, usize)]) -> bool {
+    let mut target = &new.target;
+    loop {
+        if *target == new.id {
+            return true;
+        }
+        match held.iter().find(|(held, _)| held.id == *target) {
+            Some((held, _)) => target = &held.target,
+            None => return false,
+        }
     }
 }
 

@@ -2,18 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::amend::{Amendment, counts, root};
+use super::amend::{AMENDMENTS_OF_A_TRADE, Amendment, MOVES_HELD, counts, goes_round, root};
 use super::history::{Booked, Item, Key, book_all, book_item};
 use super::in_force::{Contract, in_force};
 use super::lots::{Book, Figures};
 use super::numbers::{ONE, small};
 use super::trade;
 use super::words::{BAD_TARGET, Day, Id, Instrument, NOT_SUPPORTED, Name, OVERSELL, Reason, Trade};
-
-/// A trade may have so many amendments, those of its amendments included.
-const AMENDMENTS_OF_A_TRADE: usize = 256;
-/// So often the business date moves before a held amendment is given up.
-const MOVES_HELD: usize = 30;
 
 /// What became of a trade when it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +76,9 @@ impl Position {
     }
 }
 
-fn same_set(a: &[(Id, Reason)], b: &[(Id, Reason)]) -> bool {
+/// Whether breaks are the same, in whatever order.
+#[must_use]
+pub fn same_set(a: &[(Id, Reason)], b: &[(Id, Reason)]) -> bool {
     a.iter().collect::<BTreeSet<_>>() == b.iter().collect::<BTreeSet<_>>()
 }
 
@@ -174,7 +171,7 @@ impl Desk {
     pub fn amend(&mut self, new: &Amendment) -> Amended {
         let done = match new.changes.as_ref().map_or(Ok(()), super::amend::Changes::form) {
             Err(reason) => Err(reason),
-            Ok(()) if self.goes_round(new) => Err(BAD_TARGET),
+            Ok(()) if goes_round(new, &self.held) => Err(BAD_TARGET),
             Ok(()) => match self.place_of(&new.target) {
                 Some(place) => self.accept(new, place),
                 None => {
@@ -184,20 +181,6 @@ impl Desk {
             },
         };
         done.map_or_else(Amended::Refused, |()| Amended::Accepted)
-    }
-
-    /// Whether an amendment targets itself, by way of held ones or not.
-    fn goes_round(&self, new: &Amendment) -> bool {
-        let mut target = &new.target;
-        loop {
-            if *target == new.id {
-                return true;
-            }
-            match self.held.iter().find(|(held, _)| held.id == *target) {
-                Some((held, _)) => target = &held.target,
-                None => return false,
-            }
-        }
     }
 
     /// The position of an accepted trade or amendment.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::actions::Action;
-use super::amend::{Amendment, corrected, counts, counts_action, laid_over, root};
+use super::amend::{
+    AMENDMENTS_OF_A_TRADE, Amendment, MOVES_HELD, corrected, counts, counts_action, goes_round, laid_over, root,
+};
 use super::desk::{Amended, Answer};
 use super::history::{Booked, Item, Key, book_item};
 use super::in_force::{Contract, in_force};
@@ -17,11 +19,6 @@ use super::words::{
     BAD_TARGET, Day, Id, Instrument, NOT_HELD, NOT_RECONCILED, NOT_SUPPORTED, Name, OVERFLOW, OVERSELL, PERIOD_LOCKED,
     Reason, Trade, UNKNOWN_CONTRACT,
 };
-
-/// A trade may have so many amendments, those of its amendments included.
-const AMENDMENTS_OF_A_TRADE: usize = 256;
-/// So often the business date moves before a held amendment is given up.
-const MOVES_HELD: usize = 30;
 
 /// Account and instrument.
 pub type Place = (Name, Name);
@@ -320,7 +317,7 @@ impl World {
     pub fn amend(&mut self, new: &Amendment, known: &BTreeSet<Place>) -> Amended {
         let done = match new.changes.as_ref().map_or(Ok(()), super::amend::Changes::form) {
             Err(reason) => Err(reason),
-            Ok(()) if self.goes_round(new) => Err(BAD_TARGET),
+            Ok(()) if goes_round(new, &self.held) => Err(BAD_TARGET),
             Ok(()) if self.is_known(&new.target) => self.accept(new, known),
             Ok(()) => {
                 self.held.push((new.clone(), self.moves));
@@ -328,20 +325,6 @@ impl World {
             }
         };
         done.map_or_else(Amended::Refused, |()| Amended::Accepted)
-    }
-
-    /// Whether an amendment targets itself, by way of held ones or not.
-    fn goes_round(&self, new: &Amendment) -> bool {
-        let mut target = &new.target;
-        loop {
-            if *target == new.id {
-                return true;
-            }
-            match self.held.iter().find(|(held, _)| held.id == *target) {
-                Some((held, _)) => target = &held.target,
-                None => return false,
-            }
-        }
     }
 
     fn accept(&mut self, new: &Amendment, known: &BTreeSet<Place>) -> Result<(), Reason> {
