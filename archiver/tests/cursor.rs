@@ -24,7 +24,7 @@ fn append(opened: &mut Opened, count: u64) -> u64 {
         loop {
             match opened.appender.append(&RecordMeta::single(1), 1024, |bytes| bytes.fill(7)) {
                 Ok(appended) => break last = appended.sequence,
-                Err(lotbook_wal::AppendError::TailFull) => std::thread::yield_now(),
+                Err(lotbook_wal::AppendError::TailFull) => lotbook_wal::nap(),
                 Err(error) => panic!("{error}"),
             }
         }

@@ -21,6 +21,7 @@ use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayRoom, replay};
 use lotbook_core::rules::{ContractBook, ContractTerms, LotMethod, Rules};
 use lotbook_core::trail::By;
+use lotbook_engine::wait::nap;
 use lotbook_engine::{Door, EngineConfig, Host, Request};
 
 const E8: i64 = 100_000_000;
@@ -88,7 +89,7 @@ impl Desk {
     fn drain(&mut self) {
         while self.door.outstanding() > 0 {
             if self.door.poll().is_none() {
-                std::thread::yield_now();
+                nap();
             }
         }
     }
@@ -158,7 +159,7 @@ fn hot(rate: u32, seconds: u32) {
         sent += 1;
         while began.elapsed() < gap * sent {
             let _ = desk.door.poll();
-            std::thread::yield_now();
+            nap();
         }
     }
     desk.drain();

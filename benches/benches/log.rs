@@ -28,6 +28,7 @@ use std::time::Instant;
 use support::{Clock, Cores, Report};
 
 fn main() {
+    lotbook_wal::precise_sleeps();
     // Cargo passes its own flags; what is left chooses sections.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);

@@ -16,6 +16,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::door::{Answer, Door, Request, Status};
 use crate::house::common::Counter;
 use crate::read_model::PositionView;
+use crate::wait::{WaitKind, Waiter};
 
 /// Why a name has no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -186,7 +187,7 @@ impl Asking {
             return Err(NameError::Unavailable);
         }
         let deadline = Instant::now() + DEFINE_TIMEOUT;
-        let mut spins = 0u32;
+        let mut waiter = Waiter::new(WaitKind::Park);
         loop {
             if let Some(answer) = door.poll() {
                 if answer.token == *token {
@@ -197,8 +198,7 @@ impl Asking {
             if door.is_abandoned() || Instant::now() > deadline {
                 return Err(NameError::Unavailable);
             }
-            spins += 1;
-            if spins < 1000 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_micros(50)) }
+            waiter.idle();
         }
     }
 }

@@ -16,7 +16,7 @@ use lotbook_core::id::NO_NAME;
 use lotbook_core::limits::LOOK_AHEAD_MAX;
 use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
-use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
+use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta, precise_sleeps};
 
 use crate::amendments::Matching;
 use crate::clock::Clock;
@@ -32,7 +32,7 @@ use crate::limits::{DIGEST_EVERY, DOOR_BATCH};
 use crate::past::fact::log_chained;
 use crate::phase::{Phase, Phases};
 use crate::taking::Sweep;
-use crate::wait::{WaitKind, Waiter};
+use crate::wait::{WaitKind, Waiter, nap};
 
 /// How a shard is told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ impl Journal {
     fn wait_for_tail(&self) -> Result<(), NotLogged> {
         self.counters.note_tail_full();
         // The log thread may need this core to make room.
-        self.clock.yield_now();
+        self.clock.nap();
         let crashed = self.stop.load(Ordering::Acquire) == Stop::Crash as u8;
         if crashed || self.log.latched().is_some() { Err(NotLogged::Latched) } else { Ok(()) }
     }
@@ -148,6 +148,7 @@ impl Shard {
     /// Runs until told to stop. A clean stop first serves what is in the rings and logs the digests.
     /// Gives the log's appender back: who stops the host closes it, or leaves it as a crash would.
     pub(crate) fn run(mut self) -> Appender {
+        precise_sleeps();
         let mut waiter = Waiter::new(self.wait);
         loop {
             let worked = self.turn();

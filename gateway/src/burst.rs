@@ -133,6 +133,7 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, BurstFailure> 
     let acceptor = server.acceptor().map(|a| a.local_addr).unwrap_or(loopback(0));
     let mut target = Target::new(acceptor, "LOTBOOK", plan.sessions);
     let log = server.host.log().clone();
+    let flushed = log.clone();
     let ack = args.ack;
     target.published = Some(std::sync::Arc::new(move || match ack {
         Ack::Durable => log.durable_sequence(),
@@ -144,6 +145,7 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, BurstFailure> 
     let positions = positions(&server);
     let trouble = server.host.error();
     let (corrected, stale) = server.host.counters().corrections();
+    let flushes = flushed.stats();
     let recovery = data_dir.clone();
     // Without a word to anyone, as a killed process: what is acknowledged must be there all the same.
     server.door.poll();
@@ -160,6 +162,13 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, BurstFailure> 
         "{} corrections of late trades, {} proposals came too late",
         grouped(corrected),
         grouped(stale)
+    ));
+    // A latency that is this long is the disk's.
+    report.notes.push(format!(
+        "{} flushes of the log, on average {}, the longest {}",
+        grouped(flushes.flushes),
+        duration(flushes.flush_ns_sum / flushes.flushes.max(1)),
+        duration(flushes.flush_ns_max)
     ));
     write_files(args, &report, &outcome, &control)?;
     print(out, &report);

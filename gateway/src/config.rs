@@ -49,8 +49,6 @@ pub enum Wait {
     Auto,
     /// Never gives the core away.
     Spin,
-    /// Lets others run between two looks.
-    Yield,
     /// Sleeps when idle.
     Park,
 }
@@ -62,7 +60,6 @@ impl Wait {
         match self {
             Self::Auto => "auto",
             Self::Spin => "spin",
-            Self::Yield => "yield",
             Self::Park => "park",
         }
     }

@@ -86,7 +86,7 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         ("[data]\n\ndir = \"\"", "lotbook.toml:3: data.dir = \"\": must be a path, in quotes"),
         (
             "[engine]\nwait = \"busy\"",
-            "lotbook.toml:2: engine.wait = \"busy\": must be one of \"auto\", \"spin\", \"yield\", \"park\"",
+            "lotbook.toml:2: engine.wait = \"busy\": must be one of \"auto\", \"spin\", \"park\"",
         ),
         (
             "[engine]\ncore = 4096",

@@ -100,7 +100,7 @@ fn send_all(door: &mut Door, inputs: &[TradeInput], source: u32, ahead: usize) -
                 assert_eq!(answer.token, answers.len() as u64, "answers come in the order of the requests");
                 answers.push(answer);
             }
-            None => thread::yield_now(),
+            None => lotbook_engine::wait::nap(),
         }
         assert!(Instant::now() < deadline, "no answer");
     }

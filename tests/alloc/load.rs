@@ -172,7 +172,7 @@ impl Load {
         while rig.door.outstanding() >= IN_FLIGHT {
             match rig.door.poll() {
                 Some(answer) => self.answered(&answer),
-                None => std::thread::yield_now(),
+                None => lotbook_engine::wait::nap(),
             }
             assert!(Instant::now() < deadline, "no answer: {:?}", rig.host.error());
         }

@@ -139,7 +139,7 @@ fn through_house(seed: u64, shards: u16, kill: Kill, lines: &[Line], wanted: &Pl
                 commands.into_iter().for_each(|command| desk.send_command(command));
                 for _ in 0..rng.below(200) {
                     desk.poll();
-                    std::thread::yield_now();
+                    lotbook_engine::wait::nap();
                 }
                 true
             }

@@ -134,7 +134,7 @@ fn two_doors_claim_one_id() {
     while classes.len() < 2 {
         classes.extend(doors.iter_mut().filter_map(lotbook_engine::house::HouseDoor::poll).map(|answer| answer.status));
         assert!(std::time::Instant::now() < deadline, "{classes:?}");
-        std::thread::yield_now();
+        lotbook_engine::wait::nap();
     }
     classes.sort_by_key(|status| *status != Status::Trade(Class::Applied));
     assert_eq!(classes, [Status::Trade(Class::Applied), Status::Trade(Class::Rejected)]);

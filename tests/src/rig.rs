@@ -120,7 +120,7 @@ impl Rig {
             }
             assert!(Instant::now() < deadline, "no answer");
             assert!(!self.door.is_abandoned(), "the shard is gone: {:?}", self.host.error());
-            std::thread::yield_now();
+            lotbook_engine::wait::nap();
         }
     }
 

@@ -12,12 +12,10 @@ use crate::stats::ActivityHook;
 /// What the log thread does while nothing is to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitStrategy {
-    /// A short spin, a few yields, then sleeps of `idle_sleep_us`. For machines that do other work too.
+    /// A short spin, a few naps, then sleeps of `idle_sleep_us`. For machines that do other work too.
     #[default]
     Adaptive,
-    /// Yields between looks. Burns a core that nobody else wants.
-    Yield,
-    /// Never leaves the core. Only for a core of its own.
+    /// Leaves the core only while a flush is under way. Only for a core of its own.
     Spin,
 }
 

@@ -15,6 +15,7 @@ use crate::flight::{Flight, Lane, Span};
 use crate::flights::{Flights, Mark};
 use crate::limits::{CHUNK_BYTES, HEADER_BYTES, SLOT_COUNT, block_floor, chunk_floor};
 use crate::log::{Log, lock};
+use crate::nap::nap;
 use crate::planted::{self, Bug};
 use crate::preparer::Lanes;
 use crate::record::RecordHeader;
@@ -420,7 +421,7 @@ impl Flusher {
                     let others = !lock(&self.order).flights.is_empty();
                     match wait {
                         // Whoever waits for the disk comes back to the same core: a spin would keep it waiting there.
-                        WaitStrategy::Spin if others => pause(WaitStrategy::Yield, idle_rounds, idle_sleep),
+                        WaitStrategy::Spin if others => nap(),
                         // Records come now: the next one is looked for sooner than on a quiet log.
                         _ if others => pause(wait, idle_rounds.min(BUSY_ROUNDS), idle_sleep / BUSY_SHARE),
                         _ => pause(wait, idle_rounds, idle_sleep),
@@ -440,9 +441,8 @@ const BUSY_ROUNDS: u32 = 40;
 fn pause(wait: WaitStrategy, idle_rounds: u32, idle_sleep: Duration) {
     match wait {
         WaitStrategy::Spin => std::hint::spin_loop(),
-        WaitStrategy::Yield => std::thread::yield_now(),
         WaitStrategy::Adaptive if idle_rounds < 32 => std::hint::spin_loop(),
-        WaitStrategy::Adaptive if idle_rounds < 40 => std::thread::yield_now(),
+        WaitStrategy::Adaptive if idle_rounds < 40 => nap(),
         // Long idle, the sleeps double up to eightfold: a quiet log costs little, and wakes within them.
         WaitStrategy::Adaptive => std::thread::sleep(idle_sleep * (1 << ((idle_rounds - 40) / 256).min(3))),
     }

@@ -60,6 +60,7 @@ mod mapped;
 mod mapping;
 mod mend;
 mod meta;
+mod nap;
 mod open;
 mod overlay;
 mod padded;
@@ -112,6 +113,7 @@ pub use mapping::Mapping;
 pub use mend::{
     RepairError, RepairPlaces, RepairPlan, RepairStep, Repairer, TailRefusal, open_for_repair, open_for_repair_on,
 };
+pub use nap::{nap, precise_sleeps};
 pub use open::{OpenReport, Opened, open, open_on};
 pub use read_only::{ReadOnlyLog, SegmentForm, SegmentInfo, open_read_only, open_read_only_on};
 pub use reader::{From, Limit, Reader, RecordBuffer};

@@ -10,6 +10,7 @@ use crate::error::ReadError;
 use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, block_floor, chunk_floor};
 use crate::log::Log;
 use crate::mapped::SealedSegment;
+use crate::nap::nap;
 use crate::planted::{self, Bug};
 use crate::record::{Record, RecordHeader, read_record};
 use crate::segment::segment_path;
@@ -19,7 +20,7 @@ const PAYLOAD_ALIGN: usize = 16;
 /// Of those in a mapped segment, where nothing is copied.
 const MAPPED_ALIGN: usize = 8;
 /// A reader that waits for applied records looks so often before it sleeps, and then sleeps up to so long.
-const WAIT_SPINS: u32 = 64;
+const WAIT_NAPS: u32 = 64;
 const WAIT_SLEEP_MAX: Duration = Duration::from_millis(1);
 /// How often a reader that lost a race against a recycled block tries again. Once is enough: the bytes are on disk by then.
 const RACE_TRIES: usize = 4;
@@ -151,10 +152,10 @@ impl Reader {
                 return Ok(false);
             }
             looks += 1;
-            if looks < WAIT_SPINS {
-                std::thread::yield_now();
+            if looks < WAIT_NAPS {
+                nap();
             } else {
-                std::thread::sleep((Duration::from_micros(20) * (looks - WAIT_SPINS + 1)).min(WAIT_SLEEP_MAX));
+                std::thread::sleep((Duration::from_micros(20) * (looks - WAIT_NAPS + 1)).min(WAIT_SLEEP_MAX));
             }
         }
     }

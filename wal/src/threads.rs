@@ -8,6 +8,7 @@ use crate::config::LogConfig;
 use crate::error::OpenError;
 use crate::flusher::Flusher;
 use crate::log::Log;
+use crate::nap::precise_sleeps;
 use crate::preparer::Preparer;
 use crate::retention::keeper::Keeper;
 use crate::stop::STOP;
@@ -53,8 +54,7 @@ pub(crate) fn start_threads(
                 core_affinity::set_for_current(core_affinity::CoreId { id });
             }
             // A sleep of 50 us must not become one of 100.
-            // SAFETY: plain system call on the calling thread.
-            unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1 as libc::c_ulong) };
+            precise_sleeps();
             flusher.run(wait, idle_sleep, clock);
         };
         started.push(std::thread::Builder::new().name(format!("{}-{name}", config.name)).spawn(work));

@@ -8,7 +8,7 @@ use lotbook_core::Scratch;
 use lotbook_core::command::Origin;
 use lotbook_core::id::TradeId;
 use lotbook_core::rules::LotMethod;
-use lotbook_wal::{HEADER_BYTES, LogConfig, RecordMeta, open};
+use lotbook_wal::{HEADER_BYTES, LogConfig, RecordMeta, nap, open};
 
 use crate::support::{Cores, Report, each_ns, fresh_dir, lower_quartile};
 
@@ -64,7 +64,7 @@ impl Shared {
         while !self.stop.load(Ordering::Acquire) {
             let asked = self.asked.load(Ordering::Acquire);
             if asked == self.done.load(Ordering::Relaxed) {
-                std::thread::yield_now();
+                nap();
                 continue;
             }
             // SAFETY: the writer waits until `done` says that this is over.
@@ -78,7 +78,7 @@ impl Shared {
         let round = self.asked.load(Ordering::Relaxed) + 1;
         self.asked.store(round, Ordering::Release);
         while self.done.load(Ordering::Acquire) < round {
-            std::thread::yield_now();
+            nap();
         }
     }
 }
@@ -165,7 +165,7 @@ fn one_size(cores: Cores, payload_bytes: usize, two_cores: bool) -> [f64; 4] {
                 }
             }));
             while log.durable_sequence() < log.published_sequence() || !appender.has_room([payload_bytes; BATCH]) {
-                std::thread::yield_now();
+                nap();
             }
             times[3].push(each_ns(BATCH, || {
                 for _ in 0..BATCH {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lotbook_wal::{AppendError, LogConfig, Opened, RecordMeta, open};
+use lotbook_wal::{AppendError, LogConfig, Opened, RecordMeta, nap, open};
 
 use super::support::{fresh_dir, median};
 
@@ -35,7 +35,7 @@ pub(crate) fn pipelined(records: u64, depth: usize) -> f64 {
                 let payload = [7u8; PAYLOAD_BYTES];
                 for _ in 0..each {
                     while sender.push(payload).is_err() {
-                        std::thread::yield_now();
+                        nap();
                     }
                 }
             });
@@ -56,7 +56,7 @@ pub(crate) fn pipelined(records: u64, depth: usize) -> f64 {
             }
             left -= taken;
             if taken == 0 {
-                std::thread::yield_now();
+                nap();
             }
         }
         assert!(log.wait_durable(last, Duration::from_secs(60)).expect("a whole disk"));
@@ -85,7 +85,7 @@ pub(crate) fn one_at_a_time(time: Duration, depth: usize) -> f64 {
                     asked.fetch_add(1, Ordering::Release);
                     let mut mine = 0;
                     while mine == 0 && !stop.load(Ordering::Relaxed) {
-                        std::thread::yield_now();
+                        nap();
                         mine = sequence.load(Ordering::Acquire);
                     }
                     log.wait_durable(mine, Duration::from_secs(60)).expect("a whole disk");
@@ -104,7 +104,7 @@ pub(crate) fn one_at_a_time(time: Duration, depth: usize) -> f64 {
                 }
             }
             if idle {
-                std::thread::yield_now();
+                nap();
             }
         }
         stop.store(true, Ordering::Relaxed);
@@ -125,7 +125,7 @@ fn append(appender: &mut lotbook_wal::Appender, payload: &Payload) -> u64 {
         match appender.append(&RecordMeta::single(1), PAYLOAD_BYTES, |out| out.copy_from_slice(payload)) {
             Ok(at) => return at.sequence,
             // The disk is behind by the whole tail.
-            Err(AppendError::TailFull) => std::thread::yield_now(),
+            Err(AppendError::TailFull) => nap(),
             Err(e) => panic!("{e}"),
         }
     }

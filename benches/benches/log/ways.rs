@@ -13,7 +13,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lotbook_wal::{Appender, HEADER_BYTES, Log, LogConfig, Opened, RecordMeta, open};
+use lotbook_wal::{Appender, HEADER_BYTES, Log, LogConfig, Opened, RecordMeta, nap, open};
 use memmap2::{MmapOptions, MmapRaw};
 
 use crate::support::{Clock, Cores, Pages, Times, fresh_dir, ticks, times_head, zeroed_file};
@@ -118,7 +118,7 @@ fn sync_mapped(file: &File, positions: &Positions, cores: Cores) {
     while !positions.stop.load(Ordering::Acquire) {
         let stored = positions.stored.load(Ordering::Acquire);
         if stored == positions.durable.load(Ordering::Relaxed) {
-            std::thread::yield_now();
+            nap();
             continue;
         }
         file.sync_data().expect("synced");
@@ -158,7 +158,7 @@ fn write_from_ring(mut ring: rtrb::Consumer<Slot>, tail: &MmapRaw, file: &File, 
         let ready = ring.slots().min((1 << 20) / RECORD_BYTES);
         let Ok(chunk) = ring.read_chunk(ready) else { continue };
         if ready == 0 {
-            std::thread::yield_now();
+            nap();
             continue;
         }
         let mut bytes = 0;

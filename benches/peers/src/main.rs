@@ -69,7 +69,7 @@ impl Peer for Lotbook {
                 appender.append(&RecordMeta::single(1), PAYLOAD_BYTES, |out| out.copy_from_slice(black_box(payload)))
             {
                 assert_eq!(e, AppendError::TailFull);
-                std::thread::yield_now();
+                lotbook_wal::nap();
             }
         }
     }

@@ -199,7 +199,7 @@ mod tests {
                         loop {
                             match asker.poll() {
                                 Some(answer) => break sum + answer,
-                                None => std::thread::yield_now(),
+                                None => crate::wait::nap(),
                             }
                         }
                     })
@@ -213,7 +213,7 @@ mod tests {
                     desks.answer(index, ask * 2);
                     served += 1;
                 }
-                None => std::thread::yield_now(),
+                None => crate::wait::nap(),
             }
         }
         for thread in threads {

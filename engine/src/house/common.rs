@@ -20,6 +20,7 @@ use super::line::{Gone, Line};
 use crate::door::{Answer, Request, Status};
 use crate::error::HostError;
 use crate::lanes::LaneCommand;
+use crate::wait::nap;
 
 /// Whether doors may send to shards: closed while all shards are asked about one thing.
 #[derive(Debug, Default)]
@@ -48,7 +49,7 @@ impl Gate {
         // ORDERING: pairs with the fence in `pass`.
         fence(Ordering::SeqCst);
         while self.entering.load(Ordering::Acquire) > 0 {
-            std::thread::yield_now();
+            nap();
         }
     }
 

@@ -8,6 +8,7 @@ use lotbook_core::command::Origin;
 use crate::door::Answer;
 use crate::lanes::{Lane, LaneCommand, LaneRequest};
 use crate::limits::LANE_SLOTS;
+use crate::wait::{WaitKind, Waiter};
 
 /// The shard, or the house, is gone: no answer will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Line {
     /// # Errors
     /// [`Gone`].
     pub(crate) fn wait(&mut self, crashed: &AtomicBool) -> Result<Answer, Gone> {
-        let mut tries = 0u32;
+        let mut waiter = Waiter::with_sleep(WaitKind::Park, Duration::from_micros(20));
         loop {
             if let Ok(answer) = self.lane.answers.pop() {
                 self.in_flight -= 1;
@@ -48,8 +49,7 @@ impl Line {
             if is_gone || crashed.load(Ordering::Acquire) {
                 return Err(Gone);
             }
-            tries += 1;
-            if tries < 1000 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_micros(20)) }
+            waiter.idle();
         }
     }
 

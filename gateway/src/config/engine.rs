@@ -22,7 +22,6 @@ impl Config {
             wait: match self.engine.wait {
                 Wait::Auto => WaitKind::Auto,
                 Wait::Spin => WaitKind::Spin,
-                Wait::Yield => WaitKind::Yield,
                 Wait::Park => WaitKind::Park,
             },
             limits: self.engine.limits,

@@ -238,12 +238,10 @@ const ENGINE: &[Key<Config>] = &[
     key!(
         "wait",
         "How pinned threads wait: `auto` spins only where cores are to spare.",
-        Allowed::OneOf(&["auto", "spin", "yield", "park"]),
+        Allowed::OneOf(&["auto", "spin", "park"]),
         |c, v| {
-            c.engine.wait = [Wait::Spin, Wait::Yield, Wait::Park]
-                .into_iter()
-                .find(|wait| wait.as_str() == v.text())
-                .unwrap_or(Wait::Auto);
+            c.engine.wait =
+                [Wait::Spin, Wait::Park].into_iter().find(|wait| wait.as_str() == v.text()).unwrap_or(Wait::Auto);
         },
         |c| text(c.engine.wait.as_str())
     ),

@@ -47,7 +47,7 @@ impl Rig {
                 return answer;
             }
             assert!(Instant::now() < deadline, "no answer: {:?}", self.host.error());
-            std::thread::yield_now();
+            lotbook_engine::wait::nap();
         }
     }
 

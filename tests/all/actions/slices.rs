@@ -116,7 +116,7 @@ fn very_many_positions_take_a_split_while_trades_go_on() {
     let deadline = Instant::now() + PATIENCE;
     while rig.host.counters().taken() == taken {
         assert!(Instant::now() < deadline, "no position takes the inverse");
-        std::thread::yield_now();
+        lotbook_engine::wait::nap();
     }
     let had_taken = rig.host.counters().taken() - taken;
     rig.host.crash();

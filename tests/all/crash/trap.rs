@@ -60,11 +60,11 @@ pub(crate) fn spring_in_recovery(pid: i32, data_dir: &Path, delay: Duration) -> 
     let page = page_of(pid, data_dir, deadline);
     let caught = page.is_some_and(|page| {
         while !is_on(&page, Phase::Recovery) && !has_been(&page, Phase::Recovery) && Instant::now() < deadline {
-            std::thread::yield_now();
+            lotbook_engine::wait::nap();
         }
         let until = Instant::now() + delay;
         while Instant::now() < until && is_on(&page, Phase::Recovery) {
-            std::thread::yield_now();
+            lotbook_engine::wait::nap();
         }
         is_on(&page, Phase::Recovery)
     });
@@ -98,7 +98,7 @@ fn page_of(pid: i32, data_dir: &Path, deadline: Instant) -> Option<File> {
         {
             return Some(page);
         }
-        std::thread::yield_now();
+        lotbook_engine::wait::nap();
     }
     None
 }

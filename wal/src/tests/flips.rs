@@ -23,7 +23,7 @@ fn append(appender: &mut Appender, meta: &RecordMeta, bytes: &[u8]) -> Appended 
     loop {
         match appender.append(meta, bytes.len(), |out| out.copy_from_slice(bytes)) {
             Ok(appended) => return appended,
-            Err(AppendError::TailFull) if Instant::now() < deadline => std::thread::yield_now(),
+            Err(AppendError::TailFull) if Instant::now() < deadline => crate::nap(),
             Err(e) => panic!("{e}"),
         }
     }

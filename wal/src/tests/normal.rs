@@ -127,7 +127,7 @@ fn back_links_lead_through_tail_and_segments() {
                 let fill = |out: &mut [u8]| out.copy_from_slice(&bytes);
                 match opened.appender.append(&meta, bytes.len(), fill) {
                     Ok(place) => break place,
-                    Err(AppendError::TailFull) => std::thread::yield_now(),
+                    Err(AppendError::TailFull) => crate::nap(),
                     Err(e) => panic!("{e}"),
                 }
             };
@@ -158,7 +158,7 @@ fn records_of_every_size_fit_and_larger_ones_are_refused() {
         let bytes = vec![size as u8 | 1; size];
         let place = loop {
             match append_payload(&mut opened.appender, Group::Single, &bytes) {
-                Err(AppendError::TailFull) => std::thread::yield_now(),
+                Err(AppendError::TailFull) => crate::nap(),
                 other => break other.unwrap(),
             }
         };
@@ -259,7 +259,7 @@ fn every_fallback_works_and_is_reported() {
                 c.io = IoMode::Plain;
                 c.direct = DirectMode::Never;
                 c.tail_dir = Some(c.dir.parent().unwrap().join("tail"));
-                c.wait = WaitStrategy::Yield;
+                c.wait = WaitStrategy::Spin;
                 c.max_flush_delay_us = 500;
             },
             &["io_uring is off", "O_DIRECT is off", "not tmpfs"],
@@ -338,7 +338,7 @@ fn what_is_durable_always_ends_with_a_whole_group() {
                     inside = record.header.group().continues();
                 }
                 assert!(!inside, "a reader of durable records stands inside a group");
-                std::thread::yield_now();
+                crate::nap();
             }
         });
         for _ in 0..60 {
@@ -370,7 +370,7 @@ fn retention_never_takes_the_last_durable_record() {
         for i in 0..4 {
             let full = if i == 3 { MAX_PAYLOAD_BYTES } else { 65_000 };
             while append_payload(&mut opened.appender, Group::Single, &vec![1; full]).is_err() {
-                std::thread::yield_now();
+                crate::nap();
             }
         }
         settle(&opened.log);

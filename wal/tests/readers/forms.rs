@@ -227,7 +227,7 @@ fn many_readers_see_every_record_once_while_forms_change_under_them() {
                     if ended {
                         return next - 1;
                     }
-                    std::thread::yield_now();
+                    lotbook_wal::nap();
                 }
             })
         };

@@ -1,10 +1,10 @@
 //! Collects the answers to what was fed: rows get their outcome, gate and rates learn accepted terms.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use lotbook_core::command::Command;
 use lotbook_core::event::Class;
+use lotbook_engine::wait::{WaitKind, Waiter};
 use lotbook_engine::{Answer, HostError, Status};
 
 use super::super::ReplayError;
@@ -14,7 +14,7 @@ use crate::output::Outcome;
 impl Feeder<'_> {
     /// Takes the answers that are there; waits for the first.
     pub(super) fn collect(&mut self) -> Result<(), ReplayError> {
-        let mut idle = 0u32;
+        let mut waiter = Waiter::new(WaitKind::Park);
         loop {
             if let Some(answer) = self.door.poll() {
                 self.take(&answer)?;
@@ -23,8 +23,7 @@ impl Feeder<'_> {
             if self.door.is_abandoned() {
                 return Err(self.host.error().unwrap_or(HostError::Panicked("shard")).into());
             }
-            idle += 1;
-            if idle < 256 { std::thread::yield_now() } else { std::thread::sleep(Duration::from_micros(50)) }
+            waiter.idle();
         }
         while let Some(answer) = self.door.poll() {
             self.take(&answer)?;
