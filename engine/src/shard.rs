@@ -16,7 +16,7 @@ use lotbook_core::id::NO_NAME;
 use lotbook_core::limits::LOOK_AHEAD_MAX;
 use lotbook_core::taking::ActionRoom;
 use lotbook_core::{Book, Scratch};
-use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta, precise_sleeps};
+use lotbook_wal::{AppendError, Appended, Appender, Group, Log, NO_ADDRESS, RecordMeta};
 
 use crate::amendments::Matching;
 use crate::clock::Clock;
@@ -148,7 +148,6 @@ impl Shard {
     /// Runs until told to stop. A clean stop first serves what is in the rings and logs the digests.
     /// Gives the log's appender back: who stops the host closes it, or leaves it as a crash would.
     pub(crate) fn run(mut self) -> Appender {
-        precise_sleeps();
         let mut waiter = Waiter::new(self.wait);
         loop {
             let worked = self.turn();

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-pub use lotbook_wal::{nap, precise_sleeps};
+pub use lotbook_wal::nap;
 
 /// How to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WaitKind {
     /// Spins: lowest latency, burns its core, makes no system call.
     Spin,
-    /// Spins a little, naps a little, then sleeps, 50 us at first and 400 us in the end.
+    /// Spins a little, then sleeps, 50 us at first and 400 us in the end.
     Park,
     /// Spins where there are at least four cores, else parks: a laptop is not burnt.
     Auto,
@@ -29,7 +29,6 @@ impl WaitKind {
 }
 
 const SPINS: u32 = 256;
-const NAPS: u32 = 16;
 /// Sleeps of the first length before they double, and how often they double: an idle host costs little.
 const SLEEPS: u32 = 256;
 const DOUBLINGS: u32 = 3;
@@ -68,9 +67,8 @@ impl Waiter {
         match self.kind {
             WaitKind::Spin => std::hint::spin_loop(),
             _ if self.idle < SPINS => std::hint::spin_loop(),
-            _ if self.idle < SPINS + NAPS => nap(),
             _ => {
-                let doublings = ((self.idle - SPINS - NAPS) / SLEEPS).min(DOUBLINGS);
+                let doublings = ((self.idle - SPINS) / SLEEPS).min(DOUBLINGS);
                 std::thread::sleep(self.sleep * (1 << doublings));
             }
         }

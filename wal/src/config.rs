@@ -12,7 +12,7 @@ use crate::stats::ActivityHook;
 /// What the log thread does while nothing is to be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WaitStrategy {
-    /// A short spin, a few naps, then sleeps of `idle_sleep_us`. For machines that do other work too.
+    /// A short spin, then sleeps of `idle_sleep_us`. For machines that do other work too.
     #[default]
     Adaptive,
     /// Leaves the core only while a flush is under way. Only for a core of its own.

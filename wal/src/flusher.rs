@@ -435,15 +435,14 @@ impl Flusher {
 /// While flushes are under way a look for work sleeps for this part of an idle one's sleep, ...
 const BUSY_SHARE: u32 = 4;
 /// ... and never for longer, however long ago the last record came.
-const BUSY_ROUNDS: u32 = 40;
+const BUSY_ROUNDS: u32 = 32;
 
 /// One round of waiting.
 fn pause(wait: WaitStrategy, idle_rounds: u32, idle_sleep: Duration) {
     match wait {
         WaitStrategy::Spin => std::hint::spin_loop(),
         WaitStrategy::Adaptive if idle_rounds < 32 => std::hint::spin_loop(),
-        WaitStrategy::Adaptive if idle_rounds < 40 => nap(),
         // Long idle, the sleeps double up to eightfold: a quiet log costs little, and wakes within them.
-        WaitStrategy::Adaptive => std::thread::sleep(idle_sleep * (1 << ((idle_rounds - 40) / 256).min(3))),
+        WaitStrategy::Adaptive => std::thread::sleep(idle_sleep * (1 << ((idle_rounds - 32) / 256).min(3))),
     }
 }

@@ -26,7 +26,7 @@ use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
 use crate::phase::Phases;
 use crate::read_model::{PositionView, ReadModel};
 use crate::side_log::{BodyError, BodyRef, SideWriter};
-use crate::wait::{WaitKind, Waiter, precise_sleeps};
+use crate::wait::{WaitKind, Waiter};
 
 /// What all workers share.
 #[derive(Debug)]
@@ -126,7 +126,6 @@ impl Worker {
     /// Serves positions until told to end; gives the desk back.
     pub(crate) fn run(mut self) -> Asker<Paper> {
         let common = self.common.clone();
-        precise_sleeps();
         let mut tools = Tools::new();
         let retired = self.retired.clone();
         // ORDERING: acquire and release; they carry nothing but themselves.

@@ -23,7 +23,7 @@ use lotbook_core::date::Date;
 use lotbook_core::event::Class;
 use lotbook_core::id::{NameId, TradeId};
 use lotbook_engine::limits::DOOR_SLOTS;
-use lotbook_engine::wait::{WaitKind, Waiter, precise_sleeps};
+use lotbook_engine::wait::{WaitKind, Waiter};
 use lotbook_engine::{Answer, Door, Host, NameError, ReadModel, Request, Status};
 use lotbook_wal::Log;
 use mio::net::TcpListener;
@@ -311,7 +311,6 @@ struct Work {
 impl Work {
     fn run(mut self, stop: &AtomicBool, crash: &AtomicBool) -> Journal {
         let mut events = Events::with_capacity(256);
-        precise_sleeps();
         let mut waiter = Waiter::new(WaitKind::Park);
         let mut leaving: Option<Instant> = None;
         loop {
