@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lotbook_wal::{LatchedError, Log};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::wait::Waiter;
+use crate::wait::{Waiter, nap};
 
 /// A world that says what time it is, and whose turn.
 #[cfg(feature = "sim")]
@@ -78,9 +78,9 @@ impl Clock {
     }
 
     /// Lets another thread have this core.
-    pub(crate) fn yield_now(&self) {
+    pub(crate) fn nap(&self) {
         simulated!(self, world => world.rest());
-        std::thread::yield_now();
+        nap();
     }
 
     /// There is nothing to do for a waiter.

@@ -32,7 +32,7 @@ use crate::limits::{DIGEST_EVERY, DOOR_BATCH};
 use crate::past::fact::log_chained;
 use crate::phase::{Phase, Phases};
 use crate::taking::Sweep;
-use crate::wait::{WaitKind, Waiter, nap};
+use crate::wait::{WaitKind, Waiter};
 
 /// How a shard is told to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
