@@ -14,6 +14,7 @@ use lotbook_wal::Group;
 
 use crate::coldpath::{Paper, Proposal, Verdict, Watched};
 use crate::limits::REBOOKED_BYTES;
+use crate::planted::{self, Bug};
 use crate::shard::{NotLogged, Shard, apply};
 
 /// What a proposal is accepted with.
@@ -79,7 +80,7 @@ impl Shard {
         if proposal.seen < position.seen || !closed || proposal.base_version > position.version {
             return None;
         }
-        if proposal.base_version == position.version {
+        if proposal.base_version == position.version || planted::is(Bug::StaleVersion) {
             return Some(Terms { before: position.figures(), tail: 0, left: 0 });
         }
         let (before, tail) = self.watches.since(desk, proposal.position, proposal.base_version, position.version)?;
@@ -92,7 +93,10 @@ impl Shard {
             return None;
         }
         let sizes = std::iter::repeat_n(REBOOKED_BYTES, tail.len() + 1);
-        let left = tail.iter().filter(|since| since.late).count() as u32;
+        let left = match planted::is(Bug::LeftForgotten) {
+            true => 0,
+            false => tail.iter().filter(|since| since.late).count() as u32,
+        };
         self.journal.appender.has_room(sizes).then_some(Terms { before, tail: tail.len(), left })
     }
 

@@ -36,6 +36,7 @@ use crate::house::ids::HouseIds;
 use crate::limits::{FOLLOWER_BATCH, OUTBOX_SHOWN_MAX, PUBLISH_BEHIND_MS};
 use crate::past::Index;
 use crate::phase::{Phase, Phases};
+use crate::planted::{self, Bug};
 use crate::read_model::{BreakView, HeldView, LotView, OutLeg, Outbox, PositionView, ReadModel, ResolutionView};
 use crate::recovery::{self, is_log_record};
 use crate::retention::holders::Checkpointed;
@@ -158,7 +159,9 @@ impl Follower {
         self.queue.changes.begin(&self.state.book, self.state.sequence);
         for number in 0..self.state.book.positions().len() as u32 {
             self.dirty.position(number);
-            self.feed_coldpath(number);
+            if !planted::is(Bug::ProvisionalForgotten) {
+                self.feed_coldpath(number);
+            }
         }
         for number in 0..self.state.book.names().len(NameClass::Instrument) as u32 {
             self.dirty.instrument(number);
@@ -375,6 +378,9 @@ impl Follower {
     }
 
     fn await_durable(&self) -> io::Result<()> {
+        if planted::is(Bug::CheckpointBeforeDurable) {
+            return Ok(());
+        }
         while !self.crash.load(Ordering::Acquire) {
             match self.clock.wait_durable(&self.log, self.state.sequence, Duration::from_millis(100)) {
                 Ok(true) => return Ok(()),

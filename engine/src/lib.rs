@@ -31,6 +31,10 @@ pub mod limits;
 mod opening;
 pub mod past;
 pub mod phase;
+#[cfg(feature = "sim")]
+pub mod planted;
+#[cfg(not(feature = "sim"))]
+mod planted;
 pub mod read_model;
 pub mod recovery;
 pub mod retention;

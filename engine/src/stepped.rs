@@ -264,6 +264,10 @@ impl Death {
     pub fn tell(&self) {
         self.stop.store(Stop::Crash as u8, Ordering::Release);
         self.crash.store(true, Ordering::Release);
+    }
+
+    /// The hot thread is gone: the coldpath ends too.
+    pub fn tell_coldpath(&self) {
         self.queue.stop();
     }
 }

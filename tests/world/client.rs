@@ -43,6 +43,9 @@ pub(crate) struct Client {
     pub(crate) refused_for_space: u64,
 }
 
+/// So often what was answered is sent again at most: enough to fill segments, and the mapped tail.
+const RESENT_MOST: u64 = 1_000;
+
 /// Marks a request that was answered before.
 const AGAIN: u64 = 1 << 32;
 
@@ -90,6 +93,11 @@ impl Client {
         self.in_flight == 0 && self.fates.iter().all(|fate| *fate == Fate::Durable)
     }
 
+    /// All names are known to be durable.
+    pub(crate) fn is_named(&self) -> bool {
+        self.fates[..self.names].iter().all(|fate| *fate == Fate::Durable)
+    }
+
     /// The process is dead: what was not told as durable is sent again.
     pub(crate) fn died(&mut self) {
         self.in_flight = 0;
@@ -110,12 +118,12 @@ impl Client {
     }
 
     /// Sends one more, if it may: mostly the first that is not known to be durable, now and then one that is.
-    pub(crate) fn send(&mut self, door: &mut Door, random: &mut Random) -> Option<usize> {
+    pub(crate) fn send(&mut self, door: &mut Door, random: &mut Random, again_percent: u64) -> Option<usize> {
         if self.in_flight >= self.window {
             return None;
         }
-        let named = self.fates[..self.names].iter().all(|fate| *fate == Fate::Durable);
-        if named && random.percent(5) {
+        let named = self.is_named();
+        if named && self.resent < RESENT_MOST && random.percent(again_percent) {
             let index = random.below(self.asks.len() as u64) as usize;
             if self.asks[index].has_id() && matches!(self.fates[index], Fate::Durable | Fate::Answered(_)) {
                 self.resent += 1;

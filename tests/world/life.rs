@@ -33,8 +33,9 @@ pub(crate) enum Who {
     Group,
 }
 
-/// Kinds of actors, for weights.
-pub(crate) const KINDS: usize = 13;
+/// Kinds of actors, and how often each acts beside the others when nobody is starved.
+pub(crate) const KINDS: usize = WEIGHTS.len();
+pub(crate) const WEIGHTS: [u64; 13] = [6, 6, 3, 1, 4, 4, 4, 1, 1, 1, 1, 6, 1];
 
 impl Who {
     /// Its place among the weights.
@@ -72,7 +73,8 @@ type Trouble = Rc<RefCell<Option<String>>>;
 /// One life. See the module's text.
 pub(crate) struct Life {
     pub(crate) host: Host,
-    pub(crate) shard: Rc<RefCell<SteppedShard>>,
+    /// Gone once the process is dead.
+    pub(crate) shard: Option<Rc<RefCell<SteppedShard>>>,
     pub(crate) follower: Rc<RefCell<SteppedFollower>>,
     pub(crate) door: Door,
     actors: Vec<(Who, Actor)>,
@@ -94,13 +96,14 @@ impl Life {
         clock: &Arc<WorldClock>,
         workers: usize,
     ) -> Result<Self, StartError> {
+        crate::mischief::change(|mischief| mischief.is_over = false);
         let opened = stepped::open(config, disk)?;
         let death = opened.death();
         let SteppedHost { mut host, shard, follower, workers: group, retention, logs } = opened;
         let door = host.open_door().expect("a first door");
         let mut life = Self {
             host,
-            shard: Rc::new(RefCell::new(shard)),
+            shard: None,
             follower: Rc::new(RefCell::new(follower)),
             door,
             actors: Vec::new(),
@@ -112,7 +115,8 @@ impl Life {
             is_dead: Rc::default(),
             trouble: Trouble::default(),
         };
-        let shard = life.shard.clone();
+        let shard = Rc::new(RefCell::new(shard));
+        life.shard = Some(shard.clone());
         life.add(Who::Shard, move || {
             shard.borrow_mut().turn();
         });
@@ -220,12 +224,17 @@ impl Life {
 
     /// The process is dead, and cut off from its disk: whatever its actors still do goes nowhere.
     pub(crate) fn die(mut self) -> Result<(), String> {
+        self.run_out()
+    }
+
+    fn run_out(&mut self) -> Result<(), String> {
         self.is_dead.set(true);
         self.death.tell();
+        let mut stopped = false;
         // Who hangs comes back too.
         crate::mischief::change(|mischief| {
             (mischief.panics_percent, mischief.hangs_percent) = (0, 0);
-            mischief.clock.pass(2 * mischief.hang_ns);
+            mischief.is_over = true;
         });
         for _ in 0..ROUNDS_TO_DIE {
             for (who, actor) in &mut self.actors {
@@ -233,12 +242,28 @@ impl Life {
                     actor.turn().map_err(|what| format!("{who} panicked in its death: {what}"))?;
                 }
             }
-            if self.actors.iter().all(|(_, actor)| actor.is_done()) {
+            self.actors.retain(|(_, actor)| !actor.is_done());
+            if !stopped && self.actors().all(|who| who != Who::Shard) {
+                // As a host stops: the hot thread first, and whoever waits for an answer of it knows.
+                self.shard = None;
+                self.death.tell_coldpath();
+                stopped = true;
+            }
+            if self.actors.is_empty() {
                 return Ok(());
             }
         }
-        let left: Vec<Who> = self.actors.iter().filter(|(_, actor)| !actor.is_done()).map(|(who, _)| *who).collect();
+        let left: Vec<Who> = self.actors().collect();
         Err(format!("{left:?} do not end"))
+    }
+}
+
+impl Drop for Life {
+    /// A life that something was wrong with ends too: a stack is left by its own end alone.
+    fn drop(&mut self) {
+        let _ = self.run_out();
+        // Whoever does not end keeps its stack: the seed has failed.
+        std::mem::take(&mut self.actors).into_iter().for_each(std::mem::forget);
     }
 }
 

@@ -12,5 +12,7 @@ mod life;
 mod mischief;
 mod naive;
 mod oracle;
+mod planted;
 mod seeds;
+mod tally;
 mod world;

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::world::{Report, Tally, run};
+use crate::tally::Tally;
+use crate::world::{Report, run};
 
 /// Seeds of the short form.
 const SHORT: u64 = 300;

@@ -4,7 +4,6 @@
 //! faults stop, and within a bound of turns everything must be answered, durable and RECONCILED, and be the naive model's book. A last
 //! kill and a last start must give the same book again.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,11 +20,12 @@ use lotbook_wal::sim::{Call, Cut, Failure, Random, SimDisk, Stop};
 use crate::actor::WorldClock;
 use crate::audit::{Auditor, Counts, Finding};
 use crate::client::Client;
-use crate::life::{KINDS, Life, Who};
+use crate::life::{KINDS, Life, WEIGHTS, Who};
 use crate::mischief::{self, Mischief};
 use crate::naive::draw::{Draw, FLAVOURS};
 use crate::naive::draw_world::DrawWorld;
 use crate::oracle;
+use crate::tally::{Tally, Trace};
 
 const METHODS: [Method; 6] = [Method::Fifo, Method::Lifo, Method::Hifo, Method::Lofo, Method::Average, Method::MinTax];
 
@@ -42,82 +42,6 @@ const LIMITS: Limits = Limits {
 const TURNS_TO_SETTLE: u64 = 200_000;
 /// A worker that has a position for longer hangs.
 const HUNG_AFTER: Duration = Duration::from_millis(200);
-
-/// What a run came to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) seeds: u64,
-    pub(crate) turns: u64,
-    pub(crate) kills: u64,
-    pub(crate) cuts: u64,
-    pub(crate) starts: u64,
-    pub(crate) dead_in_start: u64,
-    pub(crate) latched: u64,
-    pub(crate) full: u64,
-    pub(crate) panics: u64,
-    pub(crate) hangs: u64,
-    pub(crate) asks: u64,
-    pub(crate) resent: u64,
-    pub(crate) refused_for_space: u64,
-    pub(crate) records: u64,
-    pub(crate) corrections: u64,
-    pub(crate) rebooked: u64,
-    pub(crate) arrived: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) checkpoints_used: u64,
-    pub(crate) compared: u64,
-    /// Most turns that settling took.
-    pub(crate) settling_most: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, of: &Self) {
-        let Self { settling_most, .. } = *self;
-        for (sum, part) in [
-            (&mut self.seeds, of.seeds),
-            (&mut self.turns, of.turns),
-            (&mut self.kills, of.kills),
-            (&mut self.cuts, of.cuts),
-            (&mut self.starts, of.starts),
-            (&mut self.dead_in_start, of.dead_in_start),
-            (&mut self.latched, of.latched),
-            (&mut self.full, of.full),
-            (&mut self.panics, of.panics),
-            (&mut self.hangs, of.hangs),
-            (&mut self.asks, of.asks),
-            (&mut self.resent, of.resent),
-            (&mut self.refused_for_space, of.refused_for_space),
-            (&mut self.records, of.records),
-            (&mut self.corrections, of.corrections),
-            (&mut self.rebooked, of.rebooked),
-            (&mut self.arrived, of.arrived),
-            (&mut self.duplicates, of.duplicates),
-            (&mut self.checkpoints_used, of.checkpoints_used),
-            (&mut self.compared, of.compared),
-        ] {
-            *sum += part;
-        }
-        self.settling_most = settling_most.max(of.settling_most);
-    }
-}
-
-/// What is kept of what happened: its hash always, its lines where somebody wants to read them.
-#[derive(Debug)]
-pub(crate) struct Trace {
-    hash: u64,
-    lines: Option<Vec<String>>,
-}
-
-impl Trace {
-    fn say(&mut self, turn: u64, what: std::fmt::Arguments<'_>) {
-        let mut line = String::new();
-        write!(line, "{turn:>7} {what}").expect("a string grows");
-        self.hash = line.bytes().fold(self.hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-        if let Some(lines) = &mut self.lines {
-            lines.push(line);
-        }
-    }
-}
 
 /// How things go for a while.
 struct Mood {
@@ -142,6 +66,8 @@ pub(crate) struct World {
     /// Calls fail, or the disk is full, since this life began.
     is_faulty: bool,
     is_full: bool,
+    /// In a hundred: how often the client sends what was answered.
+    resends_percent: u64,
     /// Why this life cannot go on.
     over: Option<String>,
 }
@@ -164,6 +90,8 @@ pub(crate) fn run(seed: u64, keeps_lines: bool) -> Report {
         panics_percent: 0,
         hangs_percent: 0,
         hang_ns: 3 * HUNG_AFTER.as_nanos() as u64,
+        breaks_percent: 0,
+        is_over: false,
         panics: 0,
         hangs: 0,
     }));
@@ -201,7 +129,8 @@ impl World {
         let (flavour, in_order) = (FLAVOURS[random.below(2) as usize], random.percent(20));
         let length = random.pick(&[12, 30, 30, 60, 60, 120]) as usize;
         let history = DrawWorld::new(Draw::new(Rng::new(seed, 55), flavour, in_order)).history(method, length);
-        let client = Client::new(history, random.pick(&[1, 4, 16]) as usize);
+        let resends_percent = random.pick(&[2, 5, 5, 70]);
+        let client = Client::new(history, random.pick(&[1, 4, 16, 64]) as usize);
         let tally = Tally { seeds: 1, asks: client.asks.len() as u64, ..Tally::default() };
         Self {
             random,
@@ -216,6 +145,7 @@ impl World {
             mood: Mood { weights: [1; KINDS], until_turn: 0, time_bits: 16 },
             is_faulty: false,
             is_full: false,
+            resends_percent,
             over: None,
         }
     }
@@ -250,9 +180,10 @@ impl World {
             if self.client.is_done() && self.random.percent(60) {
                 break;
             }
-            let turns = self.random.pick(&[100, 400, 1_500, 4_000]);
+            let turns = self.random.pick(&[100, 1_000, 2_000, 6_000]);
             let turns = 1 + self.random.below(turns);
             let Some(mut life) = self.start(true)? else { continue };
+            self.warm_up(&mut life)?;
             self.draw_faults();
             let lived = self.live(&mut life, turns);
             self.end(life, lived)?;
@@ -284,9 +215,13 @@ impl World {
     fn draw_faults(&mut self) {
         let panics = self.random.pick(&[0, 0, 2, 10]);
         let hangs = self.random.pick(&[0, 0, 1, 4]);
-        mischief::change(|mischief| (mischief.panics_percent, mischief.hangs_percent) = (panics, hangs));
+        let breaks = self.random.pick(&[0, 50, 100]);
+        mischief::change(|mischief| {
+            (mischief.panics_percent, mischief.hangs_percent) = (panics, hangs);
+            mischief.breaks_percent = breaks;
+        });
         if self.random.percent(40) {
-            let calls = self.random.below(600);
+            let calls = self.random.below(2_500);
             self.disk.stop_after(calls);
         }
     }
@@ -345,6 +280,7 @@ impl World {
     }
 
     fn end(&mut self, life: Life, lived: Result<(), String>) -> Result<(), String> {
+        self.tally.tail_full += life.host.counters().tail_full();
         // A failure stays what it is, whatever the death of this life would say.
         lived?;
         if let Some(what) = self.over.take() {
@@ -366,6 +302,16 @@ impl World {
             Err(Finding::Unread(what) | Finding::Wrong(what)) => return Err(what),
             Ok(()) => {}
         }
+        Ok(())
+    }
+
+    /// Before the first fault all names are defined.
+    fn warm_up(&mut self, life: &mut Life) -> Result<(), String> {
+        self.mood = Mood { weights: WEIGHTS, until_turn: u64::MAX, time_bits: 16 };
+        while !self.client.is_named() {
+            self.one_turn(life)?;
+        }
+        self.mood.until_turn = self.turn;
         Ok(())
     }
 
@@ -435,10 +381,11 @@ impl World {
     }
 
     fn draw_mood(&mut self) {
-        for weight in &mut self.mood.weights {
-            *weight = self.random.pick(&[0, 1, 1, 4, 4, 16]);
+        for (weight, usual) in self.mood.weights.iter_mut().zip(WEIGHTS) {
+            *weight = usual * self.random.pick(&[0, 1, 2, 2, 2, 8]);
         }
-        self.mood.until_turn = self.turn + 1 + self.random.below(300);
+        let turns = self.random.pick(&[50, 300, 300, 1_500]);
+        self.mood.until_turn = self.turn + 1 + self.random.below(turns);
         self.mood.time_bits = self.random.within(4, 22);
     }
 
@@ -470,15 +417,24 @@ impl World {
             Who::Client => {
                 let answered = self.client.poll(&mut life.door, &self.auditor)?;
                 self.client.tell(life.host.log().durable_sequence());
-                let sent = self.client.send(&mut life.door, &mut self.random);
-                if answered > 0 || sent.is_some() {
-                    self.say(format_args!("client: {answered} answers, sends {sent:?}"));
+                let most = if self.resends_percent > 50 { 64 } else { 8 };
+                for _ in 0..1 + self.random.below(most) {
+                    let Some(sent) = self.client.send(&mut life.door, &mut self.random, self.resends_percent) else {
+                        break;
+                    };
+                    self.say(format_args!("client: {answered} answers, sends {sent}"));
                 }
             }
             Who::Group => life.look_after(),
             _ => life.turn(index - 2)?,
         }
         let (published, durable) = (life.host.log().published_sequence(), life.host.log().durable_sequence());
+        if life.host.model().checkpoint_sequence() > durable {
+            return Err(format!(
+                "a checkpoint of {} while {durable} is durable",
+                life.host.model().checkpoint_sequence()
+            ));
+        }
         self.say(format_args!("{who}: {published} {durable}"));
         let looked = self.auditor.look(&life.host);
         self.found(looked)?;
@@ -494,7 +450,7 @@ impl World {
     fn check_digests(&self, life: &Life) -> Result<(), String> {
         let Some(state) = self.auditor.state() else { return Ok(()) };
         let (economic, full) = (state.book.economic_digest(), state.book.full_digest());
-        if let Ok(shard) = life.shard.try_borrow()
+        if let Some(Ok(shard)) = life.shard.as_ref().map(|shard| shard.try_borrow())
             && (shard.book().economic_digest(), shard.book().full_digest()) != (economic, full)
         {
             return Err(format!("the hot book is not that of its log at {}", state.sequence));
@@ -512,7 +468,8 @@ impl World {
     fn settle(&mut self, life: &mut Life) -> Result<(u64, u64), String> {
         life.host.coldpath().resume();
         life.host.coldpath().retry(None);
-        self.mood = Mood { weights: [3; KINDS], until_turn: u64::MAX, time_bits: 20 };
+        self.mood = Mood { weights: WEIGHTS, until_turn: u64::MAX, time_bits: 20 };
+        self.resends_percent = 0;
         let began = self.turn;
         while !(self.client.is_done() && life.host.is_reconciled()) {
             if self.turn - began > TURNS_TO_SETTLE {
@@ -528,7 +485,8 @@ impl World {
         if let Some(model) = oracle::accepted(&self.client.asks, self.auditor.records())? {
             self.tally.compared += oracle::compare(&life.host, &model)? as u64;
         }
-        let shard = life.shard.borrow();
+        self.tally.segments = self.tally.segments.max(life.host.log().retention().segments.len() as u64);
+        let shard = life.shard.as_ref().ok_or("the hot thread is gone")?.borrow();
         Ok((shard.book().economic_digest(), shard.book().full_digest()))
     }
 

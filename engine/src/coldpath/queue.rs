@@ -16,6 +16,7 @@ use lotbook_core::digest;
 
 use super::{DeadLetter, Head, Stage};
 use crate::limits::{COLD_ALERT, COLD_CRITICAL, COLD_RETRY_MAX_US};
+use crate::planted::{self, Bug};
 
 /// Which position comes first, as long as none is overdue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,7 +159,7 @@ impl Queue {
         let is_change = head.late > entry.head.late;
         let is_beyond = match entry.state {
             // Still PROVISIONAL at the version of its correction: late trades came behind what was replayed.
-            State::Settling { version } => head.version >= version,
+            State::Settling { version } => head.version >= version && !planted::is(Bug::SettlingNeverWakes),
             // What came meanwhile may heal a position that could not be reconciled.
             State::Dead => head.version > entry.head.version,
             _ => false,
@@ -189,7 +190,7 @@ impl Queue {
         let Some(entry) = self.entries.get(&position).copied() else { return self.seen(position, head, now_us) };
         self.close(position);
         let is_woken = match entry.state {
-            State::Settling { version } => head.version >= version,
+            State::Settling { version } => head.version >= version && !planted::is(Bug::SettlingNeverWakes),
             State::Dead => true,
             _ => false,
         };
@@ -297,7 +298,9 @@ impl Queue {
         let hung = self.busy.extract_if(.., |_, (_, since_us)| is_hung(*since_us));
         let positions: Vec<u32> = hung.map(|(_, (position, _))| position).collect();
         for &position in &positions {
-            self.wake(position, now_us);
+            if !planted::is(Bug::HungKeepsPosition) {
+                self.wake(position, now_us);
+            }
         }
         positions
     }

@@ -11,6 +11,7 @@ use lotbook_wal::{Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
 
 use super::Head;
 use crate::side_log::BodyError;
+use crate::planted::{self, Bug};
 
 /// A position's history up to a version.
 #[derive(Debug)]
@@ -105,6 +106,9 @@ impl Loader {
     ) -> Result<(), StreamError> {
         let mut address = head.address;
         self.fresh.clear();
+        if stream.version > 0 && planted::is(Bug::StaleStream) {
+            address = NO_ADDRESS;
+        }
         while address != NO_ADDRESS {
             // From the tail, a segment, or an archive, whichever has it. Applied is enough: what is replayed is proposed once it is durable.
             log.read_at(address, Limit::Applied, &mut self.buffer)?;

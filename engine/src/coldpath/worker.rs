@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
 use crate::phase::Phases;
 use crate::read_model::{PositionView, ReadModel};
+use crate::planted::{self, Bug};
 use crate::side_log::{BodyError, BodyRef, SideWriter};
 use crate::wait::{WaitKind, Waiter};
 
@@ -366,12 +367,14 @@ impl Worker {
         body_sequence: u64,
     ) -> Result<Option<Verdict>, Failure> {
         let common = self.common.clone();
-        let written = common.side.await_durable(body_sequence, || common.queue.stopped());
-        if !written.map_err(|error| Failure::at(Stage::Publish, error))? {
+        let written =
+            common.side.await_durable(body_sequence, || common.queue.stopped() || planted::is(Bug::EventBeforeBody));
+        if !planted::is(Bug::EventBeforeBody) && !written.map_err(|error| Failure::at(Stage::Publish, error))? {
             return Ok(None);
         }
         let Replayed { base_version, seen, cause, cause_sequence, read_sequence, outcome } = replayed;
-        if !self.await_durable(read_sequence) || common.queue.head(lease).is_none() {
+        let is_durable = planted::is(Bug::ProposalBeforeDurable) || self.await_durable(read_sequence);
+        if !is_durable || common.queue.head(lease).is_none() {
             // Stopped, or taken away meanwhile: whoever has it now does the work.
             return Ok(None);
         }
