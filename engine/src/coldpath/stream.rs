@@ -10,8 +10,8 @@ use lotbook_core::id::TradeHash;
 use lotbook_wal::{Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
 
 use super::Head;
-use crate::side_log::BodyError;
 use crate::planted::{self, Bug};
+use crate::side_log::BodyError;
 
 /// A position's history up to a version.
 #[derive(Debug)]

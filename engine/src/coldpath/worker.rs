@@ -24,8 +24,8 @@ use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict, Watched};
 use crate::clock::Clock;
 use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
 use crate::phase::Phases;
-use crate::read_model::{PositionView, ReadModel};
 use crate::planted::{self, Bug};
+use crate::read_model::{PositionView, ReadModel};
 use crate::side_log::{BodyError, BodyRef, SideWriter};
 use crate::wait::{WaitKind, Waiter};
 
