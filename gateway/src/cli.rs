@@ -16,10 +16,12 @@ use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
 mod coldpath;
 mod doctor;
+mod load;
 mod past;
 
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use doctor::DoctorArgs;
+pub use load::{LoadArgs, LoadTarget, ProfileName};
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
 
 macro_rules! exit_codes {
@@ -49,7 +51,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
+    /// A verdict is broken (burst, load), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
     /// verify), or a repair has something to do and was not told to do it (wal repair).
     Broken = 1,
     /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
@@ -118,6 +120,8 @@ pub enum Command {
     Serve(ServeArgs),
     /// Load a host as a market close does, and judge it
     Burst(BurstArgs),
+    /// Load a host in any shape, through any door; find the highest rate that it holds
+    Load(Box<LoadArgs>),
     /// Feed files through the engine and print the book
     Replay(ReplayArgs),
     /// Check an opening book as a whole, then book it

@@ -20,6 +20,7 @@ pub mod http;
 pub mod import;
 pub mod input;
 pub mod journal;
+pub mod load;
 pub mod output;
 pub mod past;
 pub mod position;

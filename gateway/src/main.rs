@@ -3,11 +3,11 @@
 use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdout};
 
 use clap::Parser as _;
-use lotbook_gateway::burst::{self, BurstFailure};
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
+use lotbook_gateway::load::{self, LoadFailure};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
-use lotbook_gateway::{coldpath, exit, import, position, replay, tools};
+use lotbook_gateway::{burst, coldpath, exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> std::process::ExitCode {
@@ -18,7 +18,12 @@ fn main() -> std::process::ExitCode {
         Command::Burst(args) => match burst::run(args, &mut stdout()) {
             Ok(true) => ExitCode::Ok,
             Ok(false) => ExitCode::Broken,
-            Err(error) => fail(&error, of_burst(&error)),
+            Err(error) => fail(&error, of_load(&error)),
+        },
+        Command::Load(args) => match load::run(args, &mut stdout()) {
+            Ok(true) => ExitCode::Ok,
+            Ok(false) => ExitCode::Broken,
+            Err(error) => fail(&error, of_load(&error)),
         },
         Command::Replay(args) => replay::run(args, &mut stdout(), &mut stderr()),
         Command::Import(args) => import::run(args, &mut stdout(), &mut stderr()),
@@ -88,14 +93,15 @@ fn of_serve(error: &ServeError) -> ExitCode {
     }
 }
 
-fn of_burst(error: &BurstFailure) -> ExitCode {
+fn of_load(error: &LoadFailure) -> ExitCode {
     match error {
-        BurstFailure::Plan(_) => ExitCode::Unreadable,
-        BurstFailure::Serve(error) => of_serve(error),
-        BurstFailure::Io { source, .. } => exit::of_io(source),
+        LoadFailure::Plan(_) | LoadFailure::Tape(_) | LoadFailure::Usage(_) => ExitCode::Unreadable,
+        LoadFailure::Serve(error) => of_serve(error),
+        LoadFailure::Io { source, .. } => exit::of_io(source),
+        LoadFailure::Door(_) => ExitCode::Unreachable,
         // A host that stopped answering while it was loaded has lost the verdict, not the log.
-        BurstFailure::Load(_) => ExitCode::Broken,
-        BurstFailure::ReadBack(_) => ExitCode::Damaged,
+        LoadFailure::Load(_) => ExitCode::Broken,
+        LoadFailure::ReadBack(_) => ExitCode::Damaged,
     }
 }
 

@@ -1,13 +1,15 @@
 //! One run from logon to logout, and its outcome in figures.
 
+use crate::door::DoorError;
 use crate::driver::Driver;
 use crate::fixclient::FixError;
 use crate::flow;
+use crate::hlog::IntervalLog;
 use crate::invalid::{InvalidClass, RefusalKind};
 use crate::ledger::{Kind, Ledger, Status};
 use crate::plan::{BurstPlan, PlanError};
 use crate::schedule::Phase;
-use crate::settle::{Contradictions, Interval, SegmentFigures, latency_histogram, refusal_kind};
+use crate::settle::{Contradictions, Interval, SegmentFigures, Settled, latency_histogram, refusal_kind};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -59,6 +61,8 @@ pub struct Progress {
     pub total_ms: u64,
     /// Base or burst.
     pub phase: Phase,
+    /// Name of the stretch of the profile.
+    pub stretch: &'static str,
     /// Messages sent.
     pub sent: u64,
     /// Messages in all.
@@ -96,6 +100,14 @@ pub enum BurstError {
         session: String,
         /// How.
         error: FixError,
+    },
+    /// A door broke. What was acknowledged until then is acknowledged.
+    #[error("sender {sender}: {error}")]
+    Door {
+        /// The sender's number.
+        sender: u32,
+        /// How.
+        error: DoorError,
     },
     /// A logon was not answered in time.
     #[error("session {session}: the logon was not answered")]
@@ -185,8 +197,14 @@ pub struct BurstOutcome {
     pub burst: PhaseFigures,
     /// Both.
     pub total: PhaseFigures,
+    /// Each stretch of the profile by its name, in order.
+    pub stretches: Vec<(&'static str, PhaseFigures)>,
     /// Four lines a second.
     pub intervals: Vec<Interval>,
+    /// The same with whole histograms.
+    pub interval_log: IntervalLog,
+    /// How long after its due time each message was handed over: what the generator itself, or a full door, adds to the latencies.
+    pub lateness: Histogram<u64>,
     /// Planted invalid messages by class.
     pub classes: Vec<ClassCount>,
     /// Valid trades refused, by reason code.
@@ -232,9 +250,15 @@ pub fn run_with(
 
 /// The outcome of a driver that has finished, or is given up.
 pub fn outcome(plan: &BurstPlan, driver: Driver) -> BurstOutcome {
+    let (ledger, settled) = driver.into_parts();
+    assemble(plan, ledger, settled)
+}
+
+/// The outcome of a ledger in which all is settled.
+pub(crate) fn assemble(plan: &BurstPlan, ledger: Ledger, settled: Settled) -> BurstOutcome {
     let phase =
-        |wanted: &dyn Fn(Phase) -> bool| figures(driver.segments().iter().filter(|segment| wanted(segment.phase)));
-    let (counts, classes) = count(&driver.ledger);
+        |wanted: &dyn Fn(Phase) -> bool| figures(settled.segments.iter().filter(|segment| wanted(segment.phase)));
+    let (counts, classes) = count(&ledger);
     BurstOutcome {
         plan: plan.clone(),
         counts,
@@ -242,12 +266,15 @@ pub fn outcome(plan: &BurstPlan, driver: Driver) -> BurstOutcome {
         base: phase(&|phase| phase == Phase::Base),
         burst: phase(&|phase| phase == Phase::Burst),
         total: phase(&|_| true),
-        intervals: driver.intervals().to_vec(),
-        refusals: driver.unexpected_refusals().clone(),
-        contradictions: driver.contradictions().clone(),
-        early_acknowledgements: driver.early_acknowledgements(),
-        unknown_answers: driver.unknown_answers(),
-        ledger: driver.ledger,
+        stretches: settled.segments.iter().map(|segment| (segment.name, figures([segment].into_iter()))).collect(),
+        intervals: settled.intervals,
+        interval_log: settled.interval_log,
+        lateness: settled.lateness,
+        refusals: settled.codes,
+        contradictions: settled.contradictions,
+        early_acknowledgements: settled.early,
+        unknown_answers: settled.unknown,
+        ledger,
     }
 }
 

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::plan::BurstPlan;
 use crate::poll::{FineTimers, Watch};
 use crate::schedule::Schedule;
-use crate::settle::{Contradictions, Interval, SegmentFigures, Settled, Settling, settle};
+use crate::settle::{Contradictions, Interval, Settled, Settling, settle};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -119,8 +119,8 @@ impl Driver {
         &self.settled.intervals
     }
 
-    pub(crate) fn segments(&self) -> &[SegmentFigures] {
-        &self.settled.segments
+    pub(crate) fn into_parts(self) -> (Ledger, Settled) {
+        (self.ledger, self.settled)
     }
 
     /// The sessions, for their numbers.
@@ -268,6 +268,8 @@ impl Driver {
             if !self.sessions[session].can_take() {
                 break;
             }
+            let late_ns = now_ns - self.settled.schedule.due_ns(self.next as u64);
+            self.settled.lateness.saturating_record(late_ns.clamp(1, limits::LATENCY_NS_MAX));
             let number = self.sessions[session].send(&self.ledger, self.next as u32);
             let entry = &mut self.ledger.entries[self.next];
             entry.source_order = u32::try_from(number).expect("a run has fewer messages than 2^32");
@@ -340,6 +342,7 @@ impl Driver {
             p99_ns: histogram.value_at_quantile(0.99),
             max_ns: histogram.max(),
         };
+        self.settled.interval_log.push(self.interval_start_ns, length_ns, &self.settled.interval);
         self.settled.interval.reset();
         self.interval_sent = 0;
         self.interval_start_ns = now_ns;
@@ -348,6 +351,7 @@ impl Driver {
             elapsed_ms: interval.at_ms,
             total_ms: self.settled.schedule.length_ns() / 1_000_000,
             phase: self.settled.schedule.phase_at(now_ns),
+            stretch: self.settled.schedule.segment_at(now_ns).map_or("drain", |segment| segment.name),
             sent: self.next as u64,
             total: self.ledger.entries.len() as u64,
             answered: self.settled.answered,

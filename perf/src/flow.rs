@@ -7,8 +7,10 @@
 use crate::invalid::InvalidClass;
 use crate::ledger::{Entry, FORM_CAPTURE, FORM_CLOSE, FORM_CORRELATED, Kind, Ledger, NO_LINK, Side};
 use crate::plan::{BurstPlan, PlanError};
+use crate::profile::Mood;
 use crate::rng::Rng;
 use crate::schedule::Schedule;
+use crate::tape::Row;
 use crate::universe::Universe;
 
 const ONE_E8: i64 = 100_000_000;
@@ -33,6 +35,8 @@ pub fn generate(plan: &BurstPlan) -> Result<Ledger, PlanError> {
     maker.ledger.entries.reserve_exact(schedule.messages() as usize);
     for index in 0..schedule.messages() {
         let ms = u64::from(plan.opens_at_ms) + schedule.due_ns(index) / 1_000_000;
+        maker.mood = schedule.segments()[schedule.segment_of(index)].mood;
+        maker.row = plan.tape.as_ref().map(|tape| tape.rows[index as usize]);
         let entry = maker.next(ms.min(MS_OF_DAY_MAX) as u32);
         maker.ledger.entries.push(entry);
     }
@@ -48,6 +52,10 @@ struct Maker<'a> {
     /// Quantity of each pair after everything made so far.
     held_e8: Vec<i64>,
     classes: usize,
+    /// What is traded now.
+    mood: Mood,
+    /// What the next trade is, where it is recorded.
+    row: Option<Row>,
 }
 
 impl<'a> Maker<'a> {
@@ -61,7 +69,7 @@ impl<'a> Maker<'a> {
             })
             .collect();
         let held_e8 = vec![0; ledger.universe.pairs().len()];
-        Self { plan, ledger, rng, cents, held_e8, classes: 0 }
+        Self { plan, ledger, rng, cents, held_e8, classes: 0, mood: Mood::Ordinary, row: None }
     }
 
     fn next(&mut self, ms_of_day: u32) -> Entry {
@@ -91,7 +99,11 @@ impl<'a> Maker<'a> {
         {
             return entry;
         }
-        let at = self.ledger.universe.draw(&mut self.rng);
+        let universe = &self.ledger.universe;
+        let at = match self.row {
+            Some(row) => universe.draw_of(usize::from(row.symbol), &mut self.rng),
+            None => universe.draw(&mut self.rng),
+        };
         let mut entry = self.trade(at);
         entry.executed_ms_of_day = ms_of_day;
         self.held_e8[at] += entry.signed_e8();
@@ -103,18 +115,22 @@ impl<'a> Maker<'a> {
         let universe = &self.ledger.universe;
         let pair = universe.pairs()[at];
         let mut entry = Entry::blank(pair, universe.session(pair.account));
-        let qualified = universe.qualified(pair);
+        // A recorded trade keeps its side and its quantity, so it promises nothing about the position.
+        let qualified = universe.qualified(pair) && self.row.is_none();
         let held_e8 = self.held_e8[at];
-        entry.price_e8 = self.walk(pair.instrument) * CENT_E8;
-        entry.quantity_e8 = self.quantity();
+        entry.price_e8 = self.row.map_or_else(|| self.price(pair.instrument) * CENT_E8, |row| row.price_e8);
+        entry.quantity_e8 = self.row.map_or_else(|| self.quantity(held_e8), |row| row.quantity_e8);
         let rng = &mut self.rng;
-        let buy = match held_e8 {
+        let drawn_buy = match held_e8 {
+            1.. if self.mood == Mood::Liquidation => false,
+            ..0 if self.mood == Mood::Liquidation => true,
             0 => rng.permille(750),
             1.. => rng.permille(if held_e8 > LEANING_E8 { 250 } else { 470 }),
             _ => rng.permille(if held_e8 < -LEANING_E8 { 750 } else { 530 }),
         };
+        let buy = self.row.and_then(|row| row.buy).unwrap_or(drawn_buy);
         entry.side = if buy { Side::Buy } else { Side::Sell };
-        let closing = held_e8 != 0 && (held_e8 > 0) != buy;
+        let closing = held_e8 != 0 && (held_e8 > 0) != buy && self.row.is_none();
         if closing {
             let open_e8 = held_e8.abs();
             // Some close the position to the last unit; without qualifiers a few more flip it.
@@ -173,7 +189,7 @@ impl<'a> Maker<'a> {
 
     /// A message that must be refused; the classes take turns.
     fn invalid(&mut self, ms_of_day: u32) -> Option<Entry> {
-        let class = InvalidClass::ALL[self.classes % InvalidClass::ALL.len()];
+        let class = self.plan.invalid_classes[self.classes % self.plan.invalid_classes.len()];
         self.classes += 1;
         let at = if class == InvalidClass::ShortOnLong {
             self.draw_where(|maker, at| maker.held_e8[at] > 0)?
@@ -211,9 +227,23 @@ impl<'a> Maker<'a> {
         *cents
     }
 
-    /// Round lots mostly, some odd lots, a few blocks, and now and then a fraction with all eight decimals.
-    fn quantity(&mut self) -> i64 {
+    /// The price of the next trade of an instrument, in cents: in the closing cross the last one before it.
+    fn price(&mut self, instrument: u16) -> i64 {
+        match self.mood {
+            Mood::Cross => self.cents[usize::from(instrument)],
+            _ => self.walk(instrument),
+        }
+    }
+
+    /// Round lots mostly, some odd lots, a few blocks, and now and then a fraction with all eight decimals. D-orders are blocks, a liquidation
+    /// takes what is held or half of it.
+    fn quantity(&mut self, held_e8: i64) -> i64 {
         let rng = &mut self.rng;
+        match self.mood {
+            Mood::Blocks => return rng.between(1, 50) * 1_000 * ONE_E8,
+            Mood::Liquidation if held_e8 != 0 => return (held_e8.abs() / rng.between(1, 2)).max(1),
+            _ => {}
+        }
         match rng.below(100) {
             0..60 => rng.between(1, 20) * 100 * ONE_E8,
             60..90 => rng.between(1, 999) * ONE_E8,

@@ -6,7 +6,9 @@ pub const MESSAGES_MAX: u64 = 100_000_000;
 pub const ACCOUNTS_MAX: u32 = 60_000;
 /// Most instruments of a universe (the ledger keeps them in 16 bits).
 pub const INSTRUMENTS_MAX: u32 = 60_000;
-/// Most FIX sessions of one run.
+/// Longest beginning of the accounts' names.
+pub const ACCOUNT_PREFIX_BYTES_MAX: usize = 40;
+/// Most senders of one run.
 pub const SESSIONS_MAX: u32 = 64;
 /// Bytes a session may hold unsent before the driver stops adding to it. The messages stay due, so their latency goes on counting.
 pub const OUT_PENDING_BYTES_MAX: usize = 8 << 20;
@@ -14,6 +16,12 @@ pub const OUT_PENDING_BYTES_MAX: usize = 8 << 20;
 pub const READ_BYTES_A_TICK: usize = 256 << 10;
 /// Longest FIX message that is accepted from a host.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
+/// Most lines of a request to an HTTP door; the door's own bound.
+pub const HTTP_LINES_MAX: usize = 1_000;
+/// Longest head of an HTTP answer.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Longest body of an HTTP answer: a page of a thousand positions with their lots.
+pub const HTTP_BODY_BYTES_MAX: usize = 1 << 30;
 /// Shortest wait of the driver between two ticks: it shares its cores with the host, so it coalesces rather than spins.
 pub const TICK_NS: u64 = 100_000;
 /// Length of one line of the interval log.

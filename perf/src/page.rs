@@ -1,12 +1,12 @@
 //! The run as one HTML page that needs nothing else: no script, no network, light and dark.
 
 use crate::chart::{Chart, Scale, Series};
-use crate::report::{PhaseReport, Report, duration, grouped};
+use crate::report::{self, PhaseReport, Report, duration, grouped};
 use crate::schedule::{Phase, Schedule};
 use hdrhistogram::Histogram;
 use std::fmt::Write;
 
-const STYLE: &str = "
+pub(crate) const STYLE: &str = "
 :root{color-scheme:light dark;--paper:#fcfcfa;--ink:#1d2126;--soft:#646c76;--rule:#dde0e3;--shade:#f3ead7;--c1:#2563a8;--c2:#c2571a;--c3:#5d7d2b;--good:#2b7a3d;--bad:#b3261e}
 @media(prefers-color-scheme:dark){:root{--paper:#15181c;--ink:#e5e8eb;--soft:#98a1ab;--rule:#2f353c;--shade:#2b261b;--c1:#6fa8e6;--c2:#ef9a5f;--c3:#a3c66b;--good:#6cc683;--bad:#f2857c}}
 *{box-sizing:border-box}body{margin:0;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
@@ -25,7 +25,7 @@ ul{margin:6px 0;padding-left:20px}code{font:13px ui-monospace,monospace}
 pub fn html(report: &Report, total: &Histogram<u64>, control: Option<&Histogram<u64>>) -> String {
     let mut out = String::from("<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">");
     out.push_str(
-        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Lotbook burst</title><style>",
+        "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>Lotbook under load</title><style>",
     );
     out.push_str(STYLE);
     out.push_str("</style></head><body><main>");
@@ -61,7 +61,7 @@ pub fn html(report: &Report, total: &Histogram<u64>, control: Option<&Histogram<
 
 // Writing to a string cannot fail, which is why the results of `write!` are dropped below.
 
-fn section(out: &mut String, title: &str, words: &str) {
+pub(crate) fn section(out: &mut String, title: &str, words: &str) {
     let _ = write!(out, "<h2>{title}</h2>");
     if !words.is_empty() {
         let _ = write!(out, "<p>{words}</p>");
@@ -71,10 +71,11 @@ fn section(out: &mut String, title: &str, words: &str) {
 fn head(out: &mut String, report: &Report) {
     let plan = &report.plan;
     let (class, word) = if report.pass { ("good", "passed") } else { ("bad", "failed") };
-    let _ = write!(out, "<h1>Market-close burst <span class=\"{class}\">{word}</span></h1>");
+    let _ = write!(out, "<h1>Load: {} <span class=\"{class}\">{word}</span></h1>", plan.profile.as_str());
+    let _ = write!(out, "<p>{}</p>", escaped(&report.target));
     let _ = write!(
         out,
-        "<p>{} messages/s, burst {}/s, {} s, {} positions, {} accounts, {} instruments, {} FIX sessions, seed {}, acknowledged when {}.</p>",
+        "<p>{} messages/s, up to {}/s, {} s, {} positions, {} accounts, {} instruments, {} senders, seed {}, acknowledged when {}.</p>",
         grouped(plan.rate),
         grouped(plan.rate * plan.burst_multiplier),
         plan.seconds,
@@ -115,20 +116,12 @@ fn tiles(out: &mut String, report: &Report) {
     out.push_str("</div>");
 }
 
-fn nanoseconds(value: f64) -> String {
+pub(crate) fn nanoseconds(value: f64) -> String {
     duration(value.round() as u64)
 }
 
 fn percentile_points(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
-    // x is 1/(1-p), which spreads the nines evenly on a log scale.
-    let last = (latency.len().max(10)) as f64;
-    let mut points: Vec<(f64, f64)> = (0..)
-        .map(|step| 10f64.powf(f64::from(step) / 20.0))
-        .take_while(|&x| x < last)
-        .map(|x| (x, latency.value_at_quantile(1.0 - 1.0 / x) as f64))
-        .collect();
-    points.push((last, latency.max() as f64));
-    points
+    report::percentiles(latency).into_iter().map(|(x, ns)| (x, ns as f64)).collect()
 }
 
 fn percentiles(total: &Histogram<u64>, control: Option<&Histogram<u64>>) -> Chart {
@@ -137,6 +130,11 @@ fn percentiles(total: &Histogram<u64>, control: Option<&Histogram<u64>>) -> Char
         series.push(Series { name: "control", class: "c2", points: percentile_points(control) });
     }
     let longest = total.len().max(control.map_or(0, Histogram::len)).max(10) as f64;
+    percentile_chart(series, longest)
+}
+
+/// The curve of latencies up to 1/(1 - quantile) of `longest`.
+pub(crate) fn percentile_chart(series: Vec<Series>, longest: f64) -> Chart {
     let mut x_ticks = vec![(1.0, "min".to_owned()), (2.0, "50 %".to_owned())];
     let mut x = 10.0;
     for words in ["90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"] {
@@ -226,6 +224,9 @@ fn phases(out: &mut String, report: &Report) {
     };
     row(out, "base", &report.base);
     row(out, "burst", &report.burst);
+    for stretch in &report.stretches {
+        row(out, &format!("<i>{}</i>", stretch.name), &stretch.figures);
+    }
     if let Some(control) = &report.control {
         row(out, "control, base", &control.base);
         row(out, "control, burst", &control.burst);
@@ -289,14 +290,13 @@ fn counts(out: &mut String, report: &Report) {
     }
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report;
     use crate::settle::latency_histogram;
 
     #[test]

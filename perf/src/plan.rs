@@ -1,12 +1,18 @@
 //! What one run offers: rates, time, universe and shares. Together with the business date a plan fixes every message, whatever the machine.
 
+use crate::invalid::InvalidClass;
 use crate::limits;
 use crate::oracle::LotMethod;
+use crate::profile::Profile;
+use crate::tape::Tape;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A run of the market-close burst. `Default` is what `lotbook burst` runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct BurstPlan {
+    /// Shape of the load.
+    pub profile: Profile,
     /// Messages a second outside the burst.
     pub rate: u64,
     /// The burst's rate is `rate` times this.
@@ -23,7 +29,7 @@ pub struct BurstPlan {
     pub instruments: u32,
     /// Seed of everything random.
     pub seed: u64,
-    /// FIX sessions. An account always trades over the same one.
+    /// Senders: FIX sessions, connections, or doors. An account always trades over the same one.
     pub sessions: u32,
     /// Trades whose effective date lies 1 to 5 days before the business date, in thousandths.
     pub backdated_permille: u32,
@@ -41,11 +47,19 @@ pub struct BurstPlan {
     pub methods: Vec<LotMethod>,
     /// How long to wait after the last send for outstanding answers.
     pub drain_ms: u64,
+    /// What the names of accounts begin with. A host that has been loaded before is given another, so that its positions begin empty.
+    pub account_prefix: String,
+    /// Classes of planted invalid messages, taking turns. A door that has no place for a class is not sent it.
+    pub invalid_classes: Vec<InvalidClass>,
+    /// Of [`Profile::Recorded`]: the file.
+    #[serde(skip)]
+    pub tape: Option<Arc<Tape>>,
 }
 
 impl Default for BurstPlan {
     fn default() -> Self {
         Self {
+            profile: Profile::Burst,
             rate: 10_000,
             burst_multiplier: 10,
             seconds: 30,
@@ -63,6 +77,9 @@ impl Default for BurstPlan {
             opens_at_ms: 9 * 3_600_000 + 30 * 60_000,
             methods: vec![LotMethod::Fifo],
             drain_ms: limits::DRAIN_TIMEOUT_MS,
+            account_prefix: "ACC".to_owned(),
+            invalid_classes: InvalidClass::ALL.to_vec(),
+            tape: None,
         }
     }
 }
@@ -85,6 +102,15 @@ pub enum PlanError {
     /// No lot method given.
     #[error("methods is empty; give at least one lot method")]
     NoMethod,
+    /// No class of invalid messages given, and some are to be sent.
+    #[error("invalid_classes is empty, and invalid_permille is not 0")]
+    NoClass,
+    /// A recorded profile without a file, or a file without the profile.
+    #[error("the recorded profile and a recorded file go together")]
+    Tape,
+    /// Names of accounts would be too long.
+    #[error("account_prefix has more than {0} bytes")]
+    Prefix(usize),
 }
 
 impl BurstPlan {
@@ -107,6 +133,20 @@ impl BurstPlan {
         range("opens_at_ms", u64::from(self.opens_at_ms), 0, 86_399_999)?;
         if self.methods.is_empty() {
             return Err(PlanError::NoMethod);
+        }
+        if self.invalid_permille > 0 && self.invalid_classes.is_empty() {
+            return Err(PlanError::NoClass);
+        }
+        if self.account_prefix.len() > limits::ACCOUNT_PREFIX_BYTES_MAX {
+            return Err(PlanError::Prefix(limits::ACCOUNT_PREFIX_BYTES_MAX));
+        }
+        if self.tape.is_some() != (self.profile == Profile::Recorded) {
+            return Err(PlanError::Tape);
+        }
+        if let Some(tape) = &self.tape {
+            let symbols = tape.symbols.len() as u64;
+            range("instruments", u64::from(self.instruments), symbols, symbols)?;
+            range("positions (of every symbol of the file)", u64::from(self.positions), symbols, pairs)?;
         }
         let messages = crate::schedule::Schedule::of(self).messages();
         range("messages (rate x seconds)", messages, 1, limits::MESSAGES_MAX)

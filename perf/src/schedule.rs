@@ -1,7 +1,10 @@
-//! When each message is due: base, burst, base, each evenly spaced. Integers only.
+//! When each message is due: stretches of even, rising or recorded spacing. Integers only, so that every machine offers the same.
 
 use crate::plan::BurstPlan;
+use crate::profile::Mood;
+use crate::tape::Tape;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Which part of the profile a message belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -9,21 +12,27 @@ use serde::Serialize;
 pub enum Phase {
     /// At the plan's rate.
     Base,
-    /// At the multiplied rate.
+    /// Above it.
     Burst,
 }
 
-/// One stretch at one rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One stretch.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
+    /// Its name in the profile.
+    pub name: &'static str,
     /// Base or burst.
     pub phase: Phase,
+    /// What is traded.
+    pub mood: Mood,
     /// Start, from the start of the run.
     pub start_ns: u64,
     /// Length.
     pub length_ns: u64,
-    /// Messages a second.
+    /// Messages a second at its start.
     pub rate: u64,
+    /// Messages a second at its end.
+    pub rate_end: u64,
     /// Index of its first message.
     pub first: u64,
     /// Messages in it.
@@ -34,31 +43,61 @@ pub struct Segment {
 #[derive(Clone, Debug)]
 pub struct Schedule {
     segments: Vec<Segment>,
+    /// Of a recorded run: where the times are.
+    tape: Option<Arc<Tape>>,
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
+/// Ramps are reckoned in microseconds: the square of a day's length times a rate fits 128 bits then.
+const SECOND_US: u64 = 1_000_000;
+const US_NS: u64 = 1_000;
 
 impl Schedule {
     /// The schedule of `plan`.
     pub fn of(plan: &BurstPlan) -> Self {
-        let total_ns = plan.seconds * SECOND_NS;
-        let burst_ns = total_ns / 1000 * u64::from(plan.burst_permille);
-        let before_ns = (total_ns - burst_ns) / 2;
+        if let Some(tape) = &plan.tape {
+            return Self::recorded(plan, Arc::clone(tape));
+        }
         let mut segments = Vec::new();
         let (mut start_ns, mut first) = (0, 0);
-        for (phase, length_ns, rate) in [
-            (Phase::Base, before_ns, plan.rate),
-            (Phase::Burst, burst_ns, plan.rate * plan.burst_multiplier),
-            (Phase::Base, total_ns - burst_ns - before_ns, plan.rate),
-        ] {
-            let count = (u128::from(length_ns) * u128::from(rate) / u128::from(SECOND_NS)) as u64;
+        for stretch in plan.profile.stretches(plan) {
+            let twice_rate = u128::from(stretch.rate) + u128::from(stretch.rate_end);
+            let count = (u128::from(stretch.length_ns) * twice_rate / u128::from(2 * SECOND_NS)) as u64;
             if count > 0 {
-                segments.push(Segment { phase, start_ns, length_ns, rate, first, count });
+                segments.push(Segment {
+                    name: stretch.name,
+                    phase: stretch.phase,
+                    mood: stretch.mood,
+                    start_ns,
+                    length_ns: stretch.length_ns,
+                    rate: stretch.rate,
+                    rate_end: stretch.rate_end,
+                    first,
+                    count,
+                });
             }
-            start_ns += length_ns;
+            start_ns += stretch.length_ns;
             first += count;
         }
-        Self { segments }
+        Self { segments, tape: None }
+    }
+
+    fn recorded(plan: &BurstPlan, tape: Arc<Tape>) -> Self {
+        let count = tape.rows.len() as u64;
+        let length_ns = plan.seconds * SECOND_NS;
+        let rate = (count / plan.seconds).max(1);
+        let segment = Segment {
+            name: "recorded",
+            phase: Phase::Base,
+            mood: Mood::Ordinary,
+            start_ns: 0,
+            length_ns,
+            rate,
+            rate_end: rate,
+            first: 0,
+            count,
+        };
+        Self { segments: vec![segment], tape: Some(tape) }
     }
 
     /// The stretches, in order.
@@ -85,20 +124,46 @@ impl Schedule {
     /// When message `index` is due, from the start of the run.
     pub fn due_ns(&self, index: u64) -> u64 {
         let segment = &self.segments[self.segment_of(index)];
-        let offset = u128::from(index - segment.first) * u128::from(SECOND_NS) / u128::from(segment.rate);
-        segment.start_ns + offset as u64
+        if let Some(tape) = &self.tape {
+            return tape.due_ns(index, segment.length_ns);
+        }
+        let number = index - segment.first;
+        segment.start_ns
+            + if segment.rate == segment.rate_end {
+                (u128::from(number) * u128::from(SECOND_NS) / u128::from(segment.rate)) as u64
+            } else {
+                ramp_us(segment, number) * US_NS
+            }
     }
 
     /// The phase at `now_ns` from the start of the run.
     pub fn phase_at(&self, now_ns: u64) -> Phase {
-        let within = self.segments.iter().find(|segment| now_ns < segment.start_ns + segment.length_ns);
-        within.map_or(Phase::Base, |segment| segment.phase)
+        self.segment_at(now_ns).map_or(Phase::Base, |segment| segment.phase)
     }
+
+    /// The stretch at `now_ns` from the start of the run; none after its end.
+    pub fn segment_at(&self, now_ns: u64) -> Option<&Segment> {
+        self.segments.iter().find(|segment| now_ns < segment.start_ns + segment.length_ns)
+    }
+}
+
+/// When message `number` of a ramp is due, from its start: the time at which the area below the line reaches `number`.
+///
+/// With rate f at the start, a change of d over the length L, and time t: f t + d t² / 2L = n; solved for t.
+fn ramp_us(segment: &Segment, number: u64) -> u64 {
+    let length = i128::from(segment.length_ns / US_NS);
+    let start = i128::from(segment.rate) * length;
+    let change = i128::from(segment.rate_end) - i128::from(segment.rate);
+    let area = 2 * change * length * i128::from(SECOND_US) * i128::from(number);
+    let root = (start * start + area).max(0).isqrt();
+    let at = (root - start) / change;
+    at.clamp(0, length - 1) as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::Profile;
 
     #[test]
     fn thirty_seconds_are_twelve_six_twelve() {
@@ -117,15 +182,38 @@ mod tests {
 
     #[test]
     fn due_times_never_go_back() {
-        let plan = BurstPlan { rate: 777, seconds: 3, burst_permille: 333, ..BurstPlan::default() };
-        let schedule = Schedule::of(&plan);
-        let mut last = 0;
-        for index in 0..schedule.messages() {
-            let due = schedule.due_ns(index);
-            assert!(due >= last);
-            assert!(due < schedule.length_ns());
-            last = due;
+        for profile in Profile::ALL {
+            let plan = BurstPlan { profile, rate: 777, seconds: 3, burst_permille: 333, ..BurstPlan::default() };
+            let schedule = Schedule::of(&plan);
+            let mut last = 0;
+            for index in 0..schedule.messages() {
+                let due = schedule.due_ns(index);
+                assert!(due >= last, "{profile:?} {index}");
+                assert!(due < schedule.length_ns(), "{profile:?} {index}");
+                last = due;
+            }
+            assert_eq!(schedule.messages() == 0, profile == Profile::Recorded, "{profile:?}");
         }
+    }
+
+    #[test]
+    fn a_ramp_offers_the_area_below_its_line() {
+        let plan =
+            BurstPlan { profile: Profile::Ramp, rate: 1_000, burst_multiplier: 9, seconds: 10, ..BurstPlan::default() };
+        let schedule = Schedule::of(&plan);
+        // 1,000/s to 9,000/s over 10 s: 5,000/s in the middle, and 2,000/s x 2.5 s in the first quarter.
+        assert_eq!(schedule.messages(), 50_000);
+        let before = |ns: u64| (0..50_000).filter(|&index| schedule.due_ns(index) < ns).count();
+        assert_eq!(before(2_500_000_000), 5_000);
+        assert_eq!(before(5_000_000_000), 15_000);
+    }
+
+    #[test]
+    fn a_step_after_the_other() {
+        let plan =
+            BurstPlan { profile: Profile::Step, rate: 100, burst_multiplier: 5, seconds: 5, ..BurstPlan::default() };
+        let rates: Vec<_> = Schedule::of(&plan).segments().iter().map(|s| (s.rate, s.count)).collect();
+        assert_eq!(rates, [(100, 100), (200, 200), (300, 300), (400, 400), (500, 500)]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Booking answers: which message an answer is for, what it says, how long it took.
 
 use crate::answer::Answer;
+use crate::hlog::IntervalLog;
 use crate::invalid::RefusalKind;
 use crate::ledger::{FORM_CORRELATED, Kind, Ledger, NO_LINK, Status};
 use crate::limits;
@@ -41,6 +42,7 @@ pub struct Interval {
 /// What was measured of one stretch of the schedule.
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentFigures {
+    pub(crate) name: &'static str,
     pub(crate) phase: Phase,
     pub(crate) length_ns: u64,
     pub(crate) start_ns: u64,
@@ -60,7 +62,7 @@ pub struct Contradictions {
 }
 
 impl Contradictions {
-    fn add(&mut self, example: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, example: impl FnOnce() -> String) {
         self.count += 1;
         if self.examples.len() < limits::EXAMPLES_MAX {
             self.examples.push(example());
@@ -77,6 +79,9 @@ pub(crate) struct Settled {
     pub(crate) segments: Vec<SegmentFigures>,
     pub(crate) interval: Histogram<u64>,
     pub(crate) intervals: Vec<Interval>,
+    pub(crate) interval_log: IntervalLog,
+    /// How long after its due time each message was handed to the door: the generator's own share, and the door's while it was full.
+    pub(crate) lateness: Histogram<u64>,
     pub(crate) highest_sequence: u64,
     pub(crate) contradictions: Contradictions,
     pub(crate) early: u64,
@@ -91,6 +96,7 @@ impl Settled {
             .segments()
             .iter()
             .map(|segment| SegmentFigures {
+                name: segment.name,
                 phase: segment.phase,
                 length_ns: segment.length_ns,
                 start_ns: segment.start_ns,
@@ -107,6 +113,8 @@ impl Settled {
             segments,
             interval: latency_histogram(),
             intervals: Vec::new(),
+            interval_log: IntervalLog::default(),
+            lateness: latency_histogram(),
             highest_sequence: 0,
             contradictions: Contradictions::default(),
             early: 0,

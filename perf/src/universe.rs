@@ -35,8 +35,11 @@ const QUALIFIED_ONE_IN: u64 = 4;
 impl Universe {
     /// The universe of `plan`. Every account and every instrument trades, as far as the number of positions allows.
     pub fn of(plan: &BurstPlan) -> Self {
-        let accounts: Vec<String> = (0..plan.accounts).map(|at| format!("ACC{at:05}")).collect();
-        let instruments: Vec<String> = (0..plan.instruments).map(symbol).collect();
+        let accounts: Vec<String> = (0..plan.accounts).map(|at| format!("{}{at:05}", plan.account_prefix)).collect();
+        let instruments: Vec<String> = match &plan.tape {
+            Some(tape) => tape.symbols.clone(),
+            None => (0..plan.instruments).map(symbol).collect(),
+        };
         let mut running = 0;
         let mut popularity: Vec<u64> = (1..=u64::from(plan.instruments))
             .map(|rank| {
@@ -129,7 +132,11 @@ impl Universe {
 
     /// A pair, popular instruments and busy accounts more often. Returns its index.
     pub fn draw(&self, rng: &mut Rng) -> usize {
-        let instrument = pick(&self.popularity, rng);
+        self.draw_of(pick(&self.popularity, rng), rng)
+    }
+
+    /// A pair of this instrument, busy accounts more often. Returns its index.
+    pub fn draw_of(&self, instrument: usize, rng: &mut Rng) -> usize {
         let (start, end) = (self.starts[instrument], self.starts[instrument + 1]);
         // A few accounts do much of the trading: a draw below a draw falls on the first of n with (1 + ln n) / n, on the last with 1 / n².
         let among = rng.below(u64::from(end - start)) + 1;

@@ -100,6 +100,23 @@ pub fn verify(
     check.finish(positions)
 }
 
+/// The verdict on a run whose log cannot be read: the acknowledged trades are taken as logged, and every position is compared.
+pub fn of_positions(outcome: &BurstOutcome, positions: &[SeenPosition]) -> Integrity {
+    let ledger = &outcome.ledger;
+    let accepted = (0..).zip(&ledger.entries).filter(|(_, entry)| entry.status.accepted());
+    let logged = accepted.map(|(index, entry)| LoggedTrade {
+        trade_id: ledger.trade_id(index),
+        account: ledger.universe.account(entry.account).to_owned(),
+        instrument: ledger.universe.instrument(entry.instrument).to_owned(),
+        sequence: entry.log_sequence,
+        outcome: match entry.status {
+            Status::Forward => LoggedOutcome::Forward,
+            _ => LoggedOutcome::Applied,
+        },
+    });
+    verify(outcome, logged, positions)
+}
+
 /// Takes the log's trades one by one; for logs that do not fit memory as a list.
 #[derive(Debug)]
 pub struct LogCheck<'a> {
