@@ -18,11 +18,13 @@ mod coldpath;
 mod doctor;
 mod load;
 mod past;
+mod scenario;
 
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
+pub use scenario::{ScenarioArgs, ScenarioCommand, ScenarioRunArgs};
 
 macro_rules! exit_codes {
     ($($(#[doc = $meaning:literal])+ $variant:ident = $code:literal,)+) => {
@@ -51,7 +53,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst, load), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
+    /// A verdict is broken (burst, load), a criterion is missed (scenario), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
     /// verify), or a repair has something to do and was not told to do it (wal repair).
     Broken = 1,
     /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
@@ -122,6 +124,8 @@ pub enum Command {
     Burst(BurstArgs),
     /// Load a host in any shape, through any door; find the highest rate that it holds
     Load(Box<LoadArgs>),
+    /// Run named scenarios and hold them against their criteria
+    Scenario(ScenarioArgs),
     /// Feed files through the engine and print the book
     Replay(ReplayArgs),
     /// Check an opening book as a whole, then book it

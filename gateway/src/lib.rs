@@ -27,6 +27,7 @@ pub mod position;
 pub mod rates;
 pub mod replay;
 pub mod resolver;
+pub mod scenario;
 pub mod serve;
 pub mod server;
 pub mod tools;

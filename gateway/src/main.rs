@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdout};
 use clap::Parser as _;
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
 use lotbook_gateway::load::{self, LoadFailure};
+use lotbook_gateway::scenario::{self, ScenarioFailure};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
 use lotbook_gateway::{burst, coldpath, exit, import, position, replay, tools};
@@ -24,6 +25,12 @@ fn main() -> std::process::ExitCode {
             Ok(true) => ExitCode::Ok,
             Ok(false) => ExitCode::Broken,
             Err(error) => fail(&error, of_load(&error)),
+        },
+        Command::Scenario(args) => match scenario::run(&args.command, &mut stdout()) {
+            Ok(true) => ExitCode::Ok,
+            Ok(false) => ExitCode::Broken,
+            Err(ScenarioFailure::Load(error)) => fail(&error, of_load(&error)),
+            Err(error @ ScenarioFailure::Data(_)) => fail(&error, ExitCode::Unreadable),
         },
         Command::Replay(args) => replay::run(args, &mut stdout(), &mut stderr()),
         Command::Import(args) => import::run(args, &mut stdout(), &mut stderr()),

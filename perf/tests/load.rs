@@ -2,113 +2,18 @@
 //! here judges time.
 
 use lotbook_perf::burst::{BurstError, BurstOutcome};
-use lotbook_perf::door::{Door, DoorError, Reply, Target};
+use lotbook_perf::door::DoorError;
 use lotbook_perf::flow;
-use lotbook_perf::ledger::{Kind, Ledger, Status};
 use lotbook_perf::load::{self, Pace};
+use lotbook_perf::machine::Machine;
 use lotbook_perf::plan::BurstPlan;
 use lotbook_perf::profile::Profile;
+use lotbook_perf::report::{Criteria, Report};
+use lotbook_perf::scenario::{self, Word};
+use lotbook_perf::stand_in::{Faults, StandIn};
 use lotbook_perf::verdict;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// What a target does otherwise than it should.
-#[derive(Clone, Copy, Debug, Default)]
-struct Faults {
-    /// Every so manieth message gets no answer.
-    silent: Option<u32>,
-    /// Every so manieth message is answered twice.
-    twice: Option<u32>,
-    /// Duplicates name another first result.
-    wrong_first: bool,
-    /// Breaks after so many messages.
-    breaks: Option<u32>,
-    /// Takes at most one message at a time.
-    narrow: bool,
-}
-
-/// A host that accepts every trade once and gives each event the next sequence.
-struct Echo {
-    faults: Faults,
-    sequence: Arc<AtomicU64>,
-}
-
-impl Echo {
-    fn with(faults: Faults) -> Self {
-        Self { faults, sequence: Arc::new(AtomicU64::new(0)) }
-    }
-}
-
-impl Target for Echo {
-    fn describe(&self) -> String {
-        "an echo".to_owned()
-    }
-
-    fn open(&self, _number: u32) -> Result<Box<dyn Door>, DoorError> {
-        let sequence = Arc::clone(&self.sequence);
-        Ok(Box::new(EchoDoor {
-            faults: self.faults,
-            sequence,
-            taken: Vec::new(),
-            firsts: Default::default(),
-            count: 0,
-        }))
-    }
-}
-
-struct EchoDoor {
-    faults: Faults,
-    sequence: Arc<AtomicU64>,
-    taken: Vec<Reply>,
-    firsts: std::collections::HashMap<u32, u64>,
-    count: u32,
-}
-
-impl Door for EchoDoor {
-    fn offer(&mut self, ledger: &Ledger, index: u32) -> Result<bool, DoorError> {
-        if self.faults.narrow && !self.taken.is_empty() {
-            return Ok(false);
-        }
-        self.count += 1;
-        if self.faults.breaks.is_some_and(|after| self.count > after) {
-            return Err(DoorError::Closed);
-        }
-        if self.faults.silent.is_some_and(|every| self.count.is_multiple_of(every)) {
-            return Ok(true);
-        }
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = &ledger.entries[index as usize];
-        let reply = match entry.kind() {
-            Kind::Trade => {
-                self.firsts.insert(index, sequence);
-                Reply { index, status: Status::Applied, sequence, first: None, code: None }
-            }
-            Kind::Duplicate => {
-                let first =
-                    self.firsts.get(&entry.link).copied().map(|first| first + u64::from(self.faults.wrong_first));
-                Reply { index, status: Status::Duplicate, sequence, first, code: None }
-            }
-            Kind::Invalid(_) => {
-                Reply { index, status: Status::Rejected, sequence, first: None, code: Some("NO".to_owned()) }
-            }
-        };
-        if self.faults.twice.is_some_and(|every| self.count.is_multiple_of(every)) {
-            self.taken.push(reply.clone());
-        }
-        self.taken.push(reply);
-        Ok(true)
-    }
-
-    fn turn(&mut self, replies: &mut Vec<Reply>) -> Result<(), DoorError> {
-        replies.append(&mut self.taken);
-        Ok(())
-    }
-
-    fn wait(&mut self, at_most: Duration) {
-        std::thread::sleep(at_most);
-    }
-}
 
 fn plan(profile: Profile) -> BurstPlan {
     let base = BurstPlan { rate: 2_000, burst_multiplier: 4, seconds: 1, positions: 1_000, ..BurstPlan::default() };
@@ -117,7 +22,7 @@ fn plan(profile: Profile) -> BurstPlan {
 
 fn run_with(plan: &BurstPlan, faults: Faults, stop: &AtomicBool) -> Result<BurstOutcome, BurstError> {
     let ledger = flow::generate(plan).unwrap();
-    load::run(plan, ledger, &Echo::with(faults), Pace::Sleep, stop, &mut |progress| {
+    load::run(plan, ledger, &StandIn::with(faults), Pace::Sleep, stop, &mut |progress| {
         assert!(progress.sent <= progress.total);
         assert!(progress.answered <= progress.sent || faults.twice.is_some());
     })
@@ -202,4 +107,45 @@ fn a_book_that_differs_in_one_unit_is_seen() {
     positions[0].realized_e16 += 1;
     let integrity = verdict::of_positions(&outcome, &positions);
     assert_eq!((integrity.verdict, integrity.wrong_positions), ("broken", 1));
+}
+
+/// Each scenario that loads a host, cut to a second, against stand-ins that do wrong what it is there to find.
+#[test]
+fn each_scenario_fails_where_it_should() {
+    let slow = |ms| Faults { slow: Some(Duration::from_millis(ms)), ..Faults::default() };
+    let silent = Faults { silent: Some(50), ..Faults::default() };
+    let harms: [(&str, Faults, &str); 11] = [
+        // Three seconds late on one second of load: a quarter of the rate, however fast the machine.
+        ("throughput", slow(3_000), "achieved_share"),
+        ("throughput", silent, "unanswered"),
+        ("latency", slow(150), "p95_ms"),
+        ("latency", silent, "unanswered"),
+        ("latency-applied", slow(150), "p95_ms"),
+        ("burst", slow(3_000), "burst_share"),
+        ("integrity", Faults { wrong_first: true, ..Faults::default() }, "mismatches"),
+        ("integrity", Faults { forgets: true, ..Faults::default() }, "duplicates_missed"),
+        ("integrity", Faults { lax: true, ..Faults::default() }, "invalid_accepted"),
+        ("integrity", Faults { strict: Some(100), ..Faults::default() }, "valid_refused"),
+        ("http", Faults { wrong_first: true, ..Faults::default() }, "mismatches"),
+    ];
+    // Beside one another: they wait most of the time.
+    std::thread::scope(|scope| {
+        for (name, faults, measure) in harms {
+            scope.spawn(move || fails(name, faults, measure));
+        }
+    });
+}
+
+#[track_caller]
+fn fails(name: &str, faults: Faults, measure: &str) {
+    let scenario = scenario::built_in(&[name.to_owned()]).unwrap().remove(0);
+    let plan = BurstPlan { seconds: 1, rate: 1_000, sessions: 2, drain_ms: 60_000, ..scenario.plan().unwrap() };
+    let plan = if faults.silent.is_some() { BurstPlan { drain_ms: 200, ..plan } } else { plan };
+    let outcome = run_with(&plan, faults, &AtomicBool::new(false)).unwrap();
+    let positions = verdict::expected_positions(&outcome.ledger, |_| false);
+    let integrity = verdict::of_positions(&outcome, &positions);
+    let report = Report::new(&outcome, integrity, None, ("a stand-in", "durable"), Criteria::NONE, Machine::here());
+    let judged = scenario::judge(&scenario, Ok(scenario::measures(&report)));
+    let one = judged.criteria.iter().find(|one| one.criterion.measure == measure).unwrap();
+    assert_eq!((judged.word, one.word), (Word::Failed, Word::Failed), "{name}, {measure}: {:?}", one.value);
 }

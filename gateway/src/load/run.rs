@@ -30,6 +30,8 @@ use crate::config::Ack;
 
 /// How long a running host may take to reconcile after the last answer.
 const RECONCILE_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a running host may take to show its business date.
+const DATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What names of temporary directories begin with.
 const PREFIX: &str = "lotbook-load-";
 
@@ -95,13 +97,26 @@ fn plan(args: &LoadArgs) -> Result<BurstPlan, LoadFailure> {
     }
     if let Some(host) = args.running()? {
         plan.account_prefix = format!("L{}-", args.seed);
-        let date = HttpTarget::new(host).business_date()?;
-        let date = date.ok_or_else(|| LoadFailure::Usage("the host has no business date yet".to_owned()))?;
+        let date = business_date(&HttpTarget::new(host))?;
         let wrong = |_| LoadFailure::Usage(format!("the host's business date is {date}"));
         plan.business_date_days = lotbook_perf::text::days_of_date(date.parse().map_err(wrong)?);
     }
     plan.checked()?;
     Ok(plan)
+}
+
+/// A running host's business date. One that has just started may show its first a little later than it serves.
+fn business_date(host: &HttpTarget) -> Result<String, LoadFailure> {
+    let deadline = Instant::now() + DATE_TIMEOUT;
+    loop {
+        if let Some(date) = host.business_date()? {
+            return Ok(date);
+        }
+        if Instant::now() > deadline {
+            return Err(LoadFailure::Usage("the host has no business date".to_owned()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// What came of a load.
@@ -277,11 +292,11 @@ fn search(args: &LoadArgs, plan: &BurstPlan, out: &mut dyn Write) -> Result<bool
         (Err(error), None) => return Err(error.into()),
     };
     let words = match (found.rate, found.beyond) {
-        (Some(rate), false) => format!("highest sustained rate: {}/s", grouped(rate)),
+        (Some(rate), false) => format!("the highest rate that held: {}/s", grouped(rate)),
         (Some(rate), true) => {
-            format!("the highest rate tried, {}/s, was sustained: the limit lies above it", grouped(rate))
+            format!("the highest rate tried, {}/s, held: the limit lies above it", grouped(rate))
         }
-        (None, _) => format!("not even {}/s was sustained", grouped(search.low)),
+        (None, _) => format!("not even {}/s held", grouped(search.low)),
     };
     say(out, &words);
     if let Some(path) = &args.json {
