@@ -1,6 +1,6 @@
 //! The coldpath through a whole host, beside the bare replay loop on the same trades in the same run.
 //!
-//! `cargo bench -p lotbook-benches --bench coldpath [-- --long]`. First without a host: a replay that is late by so many trades beside the
+//! `cargo bench -p lotbook-benches --bench coldpath [-- --long] [--backlog]`. First without a host: a replay that is late by so many trades beside the
 //! decisions of those alone, in histories of two lengths; and what an estimate costs the hot thread. Then through a host: from the acceptance of a late trade until the read
 //! model shows its position RECONCILED, for streams of several lengths, late by one trade and by all of them (`--long`: a
 //! million trades too); a trade's way to its answer beside a coldpath that is idle and one that is saturated; one position that does not stop trading while one trade in a hundred is late; and a backlog of positions with one
@@ -364,7 +364,11 @@ fn hot_beside() {
 
 fn main() {
     let is_long = std::env::args().any(|arg| arg == "--long");
+    let only_backlog = std::env::args().any(|arg| arg == "--backlog");
     println!("{} cores, {} workers", std::thread::available_parallelism().map_or(1, usize::from), 2);
+    if only_backlog {
+        return backlog(if is_long { 100_000 } else { 10_000 });
+    }
     replays();
     estimates();
     for (length, repeats) in [(10, 200), (1_000, 200), (10_000, 50)] {

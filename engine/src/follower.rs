@@ -71,6 +71,7 @@ pub(crate) struct Follower {
     pub reader: Reader,
     pub log: Arc<Log>,
     pub side: Arc<Log>,
+    pub bodies: side_log::Bodies,
     pub model: Arc<ReadModel>,
     pub past: Arc<Index>,
     pub queue: Arc<ColdQueue>,
@@ -253,7 +254,7 @@ impl Follower {
             let outcome = match &event {
                 Event::Corrected(corrected) => {
                     self.body = Some(corrected.body_sequence);
-                    Some(side_log::read(&self.side, corrected).map_err(|error| diverged(error.to_string()))?)
+                    Some(self.bodies.read(&self.side, corrected).map_err(|error| diverged(error.to_string()))?)
                 }
                 _ => None,
             };

@@ -38,7 +38,7 @@ use crate::retention::holders::Holders;
 use crate::retention::watch::Watch;
 use crate::retention::{Outlook, reach};
 use crate::shard::{Counters, Journal, Planted, Shard, Stop};
-use crate::side_log::SideWriter;
+use crate::side_log::{Bodies, SideWriter};
 use crate::taking::Sweep;
 
 /// What a start found and did.
@@ -230,6 +230,7 @@ impl Host {
             reader,
             log: main.log.clone(),
             side: side.log.clone(),
+            bodies: Bodies::default(),
             model: model.clone(),
             past: index,
             queue: queue.clone(),

@@ -61,6 +61,8 @@ pub const RECONCILE_TRIES: u32 = 5;
 /// Bytes, about, of the streams that the coldpath keeps between tries with what their replays left for the next: those of recently
 /// served positions.
 pub const STREAMS_KEPT_BYTES: usize = 512 << 20;
+/// Bytes of a position's events that an answer about the past holds on its way back; the others it reads twice.
+pub const PAST_HELD_BYTES: usize = 32 << 20;
 /// Checkpoints kept. The log is needed from the older one on.
 pub const CHECKPOINTS_KEPT: usize = 2;
 

@@ -212,6 +212,7 @@ pub fn recover(
     let read_error = |source: ReadError| StartError::Read { dir: log_dir.into(), source };
     let mut reader = log.reader(From::Sequence(checkpoint_sequence + 1)).map_err(read_error)?;
     let mut decoder = Decoder::new();
+    let mut bodies = side_log::Bodies::default();
     let mut records = 0;
     while let Some(record) = reader.next(Limit::Applied).map_err(read_error)? {
         let header = record.header;
@@ -229,7 +230,7 @@ pub fn recover(
             decoder.decode(header.kind, header.version, record.payload).map_err(|error| failed(error.to_string()))?;
         let outcome = match &event {
             Event::Corrected(corrected) => {
-                Some(side_log::read(side, corrected).map_err(|error| failed(error.to_string()))?)
+                Some(bodies.read(side, corrected).map_err(|error| failed(error.to_string()))?)
             }
             _ => None,
         };

@@ -7,7 +7,7 @@ use lotbook_core::closed::BodyPlace;
 use lotbook_core::digest;
 use lotbook_core::event::CorrectedEvent;
 use lotbook_core::outcome::Outcome;
-use lotbook_wal::{AppendError, Appender, From, Group, Limit, Log, NO_ADDRESS, ReadError, RecordMeta};
+use lotbook_wal::{AppendError, Appender, From, Group, Limit, Log, NO_ADDRESS, ReadError, RecordBuffer, RecordMeta};
 use parking_lot::Mutex;
 
 use crate::clock::Clock;
@@ -147,6 +147,35 @@ fn append(appender: &mut Appender, log: &Arc<Log>, body: &[u8], clock: &Clock) -
     Ok((body, last_sequence))
 }
 
+/// Reads bodies one after the other: those of corrections that were made together lie together.
+#[derive(Debug, Default)]
+pub struct Bodies {
+    buffer: RecordBuffer,
+}
+
+impl Bodies {
+    /// As [`read`], and faster where the body before it lies near. May block on the disk.
+    ///
+    /// # Errors
+    /// As [`read`].
+    pub fn read(&mut self, log: &Arc<Log>, event: &CorrectedEvent) -> Result<Outcome, BodyError> {
+        let place = BodyPlace::of(event);
+        if place.log_id != log.log_id() || place.bytes as usize > BODY_RECORD_BYTES {
+            return read_body(log, &place);
+        }
+        log.read_at(place.address, Limit::Applied, &mut self.buffer)?;
+        let record = self.buffer.record();
+        let mismatch = |what| BodyError::Mismatch { address: place.address, what };
+        if record.header.sequence != place.sequence {
+            return Err(mismatch("another sequence"));
+        }
+        if record.header.kind != KIND_BODY {
+            return Err(mismatch("not a body"));
+        }
+        decode(record.payload, &place)
+    }
+}
+
 /// Reads the body that a correction names.
 ///
 /// # Errors
@@ -177,11 +206,17 @@ pub fn read_body(log: &Arc<Log>, place: &BodyPlace) -> Result<Outcome, BodyError
             body.extend_from_slice(record.payload);
         }
     }
-    if body.len() != wanted {
+    decode(&body, place)
+}
+
+/// Checks a body's bytes against what names them.
+fn decode(body: &[u8], place: &BodyPlace) -> Result<Outcome, BodyError> {
+    let mismatch = |what| BodyError::Mismatch { address: place.address, what };
+    if body.len() != place.bytes as usize {
         return Err(mismatch("another length"));
     }
-    if digest::bytes(&body) != place.digest {
+    if digest::bytes(body) != place.digest {
         return Err(mismatch("another digest"));
     }
-    Outcome::decode(&body).map_err(|_| mismatch("not a body"))
+    Outcome::decode(body).map_err(|_| mismatch("not a body"))
 }

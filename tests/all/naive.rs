@@ -14,7 +14,7 @@ mod properties;
 mod replays;
 mod shrink;
 mod steps;
-mod translate;
+pub(crate) mod translate;
 mod washes;
 mod whole;
 

@@ -61,6 +61,7 @@ mod mapping;
 mod mend;
 mod meta;
 mod nap;
+mod near;
 mod open;
 mod overlay;
 mod padded;

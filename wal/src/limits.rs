@@ -52,6 +52,11 @@ pub const SPACE_RETRY_MS: u64 = 200;
 /// Bytes read in one call when a log is read from the front.
 pub const SCAN_BYTES: usize = 1 << 20;
 
+/// Chunks that a reader of single records keeps whole, ...
+pub const NEAR_CHUNKS: usize = 16;
+/// ... and reads back at which it looks for one that is met again.
+pub const NEAR_MET: usize = 32;
+
 /// Bytes of a segment file in one frame of an archive: what reading one record of it decompresses.
 pub const ARCHIVE_FRAME_BYTES: usize = 256 << 10;
 /// Most frames of an archive.
@@ -65,6 +70,7 @@ pub const ARCHIVE_FRAMES_CACHED: usize = 4;
 /// Files of sealed and archived segments that a log keeps open for its readers.
 pub const SEGMENT_HANDLES_MAX: usize = 64;
 
+const _: () = assert!(NEAR_CHUNKS <= NEAR_MET);
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(HEAD_BYTES.is_multiple_of(CHUNK_BYTES));
 const _: () = assert!(ARCHIVE_FRAME_BYTES.is_multiple_of(CHUNK_BYTES));

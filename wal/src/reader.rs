@@ -11,6 +11,7 @@ use crate::limits::{BLOCK_BYTES, CHUNK_BYTES, HEAD_BYTES, HEADER_BYTES, SCAN_BYT
 use crate::log::Log;
 use crate::mapped::SealedSegment;
 use crate::nap::nap;
+use crate::near::NearChunks;
 use crate::planted::{self, Bug};
 use crate::record::{Record, RecordHeader, read_record};
 use crate::segment::segment_path;
@@ -338,17 +339,7 @@ pub struct RecordBuffer {
     bytes: AlignedBuffer,
     header: RecordHeader,
     payload_at: usize,
-    near: Option<Near>,
-    /// The chunk that was read from last, of which log.
-    last: Option<(u64, u64)>,
-}
-
-/// A whole chunk as it lies on the disk: what stands near a record that was read is often asked for next.
-#[derive(Debug)]
-struct Near {
-    log_id: u64,
-    chunk: u64,
-    bytes: AlignedBuffer,
+    near: NearChunks,
 }
 
 impl Default for RecordBuffer {
@@ -365,8 +356,7 @@ impl RecordBuffer {
             bytes: AlignedBuffer::new(CHUNK_BYTES + BLOCK_BYTES),
             header: RecordHeader::decode(&[0; HEADER_BYTES]),
             payload_at: HEADER_BYTES,
-            near: None,
-            last: None,
+            near: NearChunks::default(),
         }
     }
 
@@ -397,17 +387,19 @@ pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Res
     }
     let chunk = chunk_floor(address);
     buffer.header = RecordHeader::decode(&[0; HEADER_BYTES]);
-    // It never changes, for it was durable as a whole when it was read.
-    if buffer.holds(log, chunk) {
-        return buffer.take_near(log, offset, address);
+    if let Some(taken) = buffer.take_near(log, chunk, offset) {
+        return taken;
     }
     for _ in 0..RACE_TRIES {
         if let Some(length) = copy_from_tail(log, chunk, offset, published, buffer) {
             return buffer.check(log.log_id, address, 0, length);
         }
         let is_whole = chunk + CHUNK_BYTES as u64 <= log.durable_address();
-        if is_whole && buffer.fetch_near(log, chunk)? {
-            return buffer.take_near(log, offset, address);
+        if is_whole
+            && buffer.fetch_near(log, chunk)?
+            && let Some(taken) = buffer.take_near(log, chunk, offset)
+        {
+            return taken;
         }
         if is_whole || address < log.start.0 {
             let (start, length) = read_from_disk(log, address, &mut buffer.bytes)?;
@@ -418,40 +410,37 @@ pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Res
 }
 
 impl RecordBuffer {
-    fn holds(&self, log: &Log, chunk: u64) -> bool {
-        self.near.as_ref().is_some_and(|near| (near.log_id, near.chunk) == (log.log_id, chunk))
-    }
-
-    /// Reads a chunk that is durable as a whole when it is asked for the second time in a row: along the back-links of a position that is
-    /// seldom traded each record lies elsewhere, of one that is often traded they lie side by side. Says whether it is here.
+    /// Reads a chunk that is durable as a whole when it is met again. Says whether it is here.
     fn fetch_near(&mut self, log: &Log, chunk: u64) -> Result<bool, ReadError> {
-        if self.last.replace((log.log_id, chunk)) != Some((log.log_id, chunk)) {
+        if !self.near.meets(log.log_id, chunk) {
             return Ok(false);
         }
-        let mut bytes = self.near.take().map_or_else(|| AlignedBuffer::new(CHUNK_BYTES), |near| near.bytes);
         let (first, file) = log.read_handle(chunk)?;
-        let read = file.read_at(HEAD_BYTES as u64 + (chunk - first), &mut bytes[..CHUNK_BYTES])?;
-        if read == CHUNK_BYTES {
-            self.near = Some(Near { log_id: log.log_id, chunk, bytes });
-        }
-        Ok(read == CHUNK_BYTES)
+        self.near.keep(log.log_id, chunk, |bytes| {
+            let read = file.read_at(HEAD_BYTES as u64 + (chunk - first), bytes)?;
+            Ok(read == CHUNK_BYTES)
+        })
     }
 
-    fn take_near(&mut self, log: &Log, offset: usize, address: u64) -> Result<(), ReadError> {
-        let Some(near) = self.near.take() else { unreachable!("the caller has looked") };
-        let taken = self.take(&near.bytes[..CHUNK_BYTES], offset, log.log_id, address);
-        self.near = Some(near);
-        taken
+    /// The record at `offset` of a chunk that is kept; `None`: it is not.
+    fn take_near(&mut self, log: &Log, chunk: u64, offset: usize) -> Option<Result<(), ReadError>> {
+        let near = self.near.find(log.log_id, chunk)?;
+        let address = chunk + offset as u64;
+        let Some(record) = record_in(near, offset) else {
+            return Some(Err(ReadError::NoRecord { address, what: What::Nothing }));
+        };
+        self.bytes[..record.len()].copy_from_slice(record);
+        let padded = record.len();
+        Some(self.check(log.log_id, address, 0, padded))
     }
 
     /// The record at `offset` of a chunk, copied and verified.
     pub(crate) fn take(&mut self, chunk: &[u8], offset: usize, log_id: u64, address: u64) -> Result<(), ReadError> {
         let none = ReadError::NoRecord { address, what: What::Nothing };
-        let Some(header) = chunk.get(offset..).and_then(|rest| rest.first_chunk()) else { return Err(none) };
-        let padded = RecordHeader::decode(header).padded_bytes().clamp(HEADER_BYTES, chunk.len() - offset);
+        let Some(record) = record_in(chunk, offset) else { return Err(none) };
         self.header = RecordHeader::decode(&[0; HEADER_BYTES]);
-        self.bytes[..padded].copy_from_slice(&chunk[offset..offset + padded]);
-        self.check(log_id, address, 0, padded)
+        self.bytes[..record.len()].copy_from_slice(record);
+        self.check(log_id, address, 0, record.len())
     }
 
     fn check(&mut self, log_id: u64, address: u64, start: usize, length: usize) -> Result<(), ReadError> {
@@ -466,6 +455,13 @@ impl RecordBuffer {
         self.header = header;
         Ok(())
     }
+}
+
+/// The bytes of the record that may lie at `offset` of a chunk, with its padding.
+fn record_in(chunk: &[u8], offset: usize) -> Option<&[u8]> {
+    let rest = chunk.get(offset..)?;
+    let padded = RecordHeader::decode(rest.first_chunk()?).padded_bytes();
+    Some(&rest[..padded.clamp(HEADER_BYTES, rest.len())])
 }
 
 /// Header first, then as much as it asks for. `None` when the tail does not have it.

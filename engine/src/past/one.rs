@@ -16,8 +16,9 @@ use super::chain::{Raw, decode};
 use super::{Past, PastError};
 use crate::checkpoint::State;
 use crate::idempotency::TradeIds;
+use crate::limits::PAST_HELD_BYTES;
 use crate::recovery;
-use crate::side_log;
+use crate::side_log::Bodies;
 
 /// A position at a moment.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub(super) struct One {
     since: Option<u64>,
     /// The lots before a correction whose end has not come.
     before: Option<Vec<Lot>>,
+    bodies: Bodies,
 }
 
 /// A correction, with what was booked again behind it.
@@ -46,11 +48,21 @@ pub(super) struct Known {
     pub(super) lots: Vec<(Option<Lot>, Option<Lot>)>,
 }
 
+/// An event of the position on the way back.
+enum Step {
+    /// Copied out: on the way forward it is not read again.
+    Here(Raw),
+    /// At this address: a long history is not held in memory.
+    There(u64),
+}
+
 /// What the walk back finds.
 #[derive(Default)]
 struct Found {
-    /// Addresses of the events up to the moment, newest first.
-    addresses: Vec<u64>,
+    /// The events up to the moment, newest first.
+    events: Vec<Step>,
+    /// Bytes of those that were copied out.
+    bytes: usize,
     /// Most lots that a correction brings.
     lots: u32,
     /// Where lots came from after it.
@@ -67,10 +79,10 @@ impl One {
         facts: &[Raw],
     ) -> Result<Option<Self>, PastError> {
         let found = find(past, number, known_at)?;
-        if found.addresses.is_empty() {
+        if found.events.is_empty() {
             return Ok(None);
         }
-        let events = found.addresses.len() + found.lots as usize;
+        let events = found.events.len() + found.lots as usize;
         let mut one = Self {
             state: State::of(
                 Book::of_one(&past.index.names.read(), events, facts.len()),
@@ -82,23 +94,30 @@ impl One {
             corrections: Vec::new(),
             since,
             before: None,
+            bodies: Bodies::default(),
         };
         let mut buffer = RecordBuffer::new();
         let mut decoder = Decoder::new();
         let mut facts = facts.iter().peekable();
-        for address in found.addresses.iter().rev() {
-            past.record(*address, &mut buffer)?;
-            let record = buffer.record();
-            let is_before = |fact: &&Raw| fact.header.sequence < record.header.sequence;
+        for step in found.events.iter().rev() {
+            let (header, payload) = match step {
+                Step::Here(raw) => (raw.header, &raw.payload[..]),
+                Step::There(address) => {
+                    past.record(*address, &mut buffer)?;
+                    let record = buffer.record();
+                    (record.header, record.payload)
+                }
+            };
+            let is_before = |fact: &&Raw| fact.header.sequence < header.sequence;
             while let Some(fact) = facts.next_if(is_before) {
                 let event = decode(&mut decoder, &fact.header, &fact.payload)?;
                 one.apply(past, &fact.header, &event)?;
             }
-            let event = decode(&mut decoder, &record.header, record.payload)?;
+            let event = decode(&mut decoder, &header, payload)?;
             one.tell_lots(&event);
-            one.note(&record.header, &event);
-            one.apply(past, &record.header, &event)?;
-            one.follow_up(&record.header, &event);
+            one.note(&header, &event);
+            one.apply(past, &header, &event)?;
+            one.follow_up(&header, &event);
         }
         for fact in facts {
             let event = decode(&mut decoder, &fact.header, &fact.payload)?;
@@ -186,7 +205,7 @@ impl One {
 
     fn apply(&mut self, past: &Past, header: &RecordHeader, event: &Event<'_>) -> Result<(), PastError> {
         let outcome = match event {
-            Event::Corrected(corrected) => Some(side_log::read(&past.side, corrected)?),
+            Event::Corrected(corrected) => Some(self.bodies.read(&past.side, corrected)?),
             _ => None,
         };
         let Some(event) = self.state.book.alone(event) else { return Ok(()) };
@@ -201,7 +220,7 @@ fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
     past.walk_back(past.index.head(number), |header, payload| {
         let event = decode(&mut decoder, header, payload)?;
         // Nobody ever knew a group of records in part: a correction without what is booked again behind it.
-        let is_in_part = found.addresses.is_empty() && header.group().continues();
+        let is_in_part = found.events.is_empty() && header.group().continues();
         if header.sequence > known_at || is_in_part {
             if let Event::Arrived(arrived) = event
                 && !found.later_sources.contains(&arrived.due.leg.source)
@@ -213,7 +232,12 @@ fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
         if let Event::Corrected(corrected) = event {
             found.lots = found.lots.max(corrected.after.lot_count).max(corrected.before.lot_count);
         }
-        found.addresses.push(header.address);
+        if found.bytes + payload.len() <= PAST_HELD_BYTES {
+            found.bytes += payload.len();
+            found.events.push(Step::Here(Raw { header: *header, payload: payload.into() }));
+        } else {
+            found.events.push(Step::There(header.address));
+        }
         Ok(true)
     })?;
     Ok(found)

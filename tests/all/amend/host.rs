@@ -36,7 +36,7 @@ fn class_of(answer: &Answer) -> Class {
 }
 
 /// Takes one thing in; says what became of it.
-fn arrive(rig: &mut Rig, arrival: &Arrival) -> (Class, Reason) {
+pub(super) fn arrive(rig: &mut Rig, arrival: &Arrival) -> (Class, Reason) {
     let command = match arrival {
         Arrival::Trade(spec) => Command::Trade(input(&rig.host, spec)),
         Arrival::Amend(amend) => Command::Amend(amend_input(&rig.host, amend)),
@@ -64,7 +64,7 @@ fn view(views: &[std::sync::Arc<PositionView>], spec: (u32, u32)) -> Option<&Pos
 }
 
 /// After the coldpath the host has the naive reading of what the model accepted, and holds what the model holds.
-fn agrees_with(host: &Host, model: &AmendRig, method: LotMethod, name: &str) {
+pub(super) fn agrees_with(host: &Host, model: &AmendRig, method: LotMethod, name: &str) {
     assert!(host.wait_reconciled(PATIENCE), "{name}: {:?} {:?}", host.error(), host.dead_letters());
     assert!(host.wait_published(PATIENCE), "{name}: {:?}", host.error());
     let counts = effective(&model.trades, &model.amends);

@@ -6,6 +6,7 @@
 mod fix;
 pub(crate) mod host;
 mod rig;
+mod workers;
 
 use std::collections::BTreeMap;
 

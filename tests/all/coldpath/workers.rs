@@ -22,7 +22,7 @@ fn wait_until(what: &str, done: impl Fn() -> bool) {
 }
 
 /// Tries dead letters again until there are none.
-fn revive(host: &Host) {
+pub(crate) fn revive(host: &Host) {
     wait_until("no dead letters", || {
         host.coldpath().retry(None);
         host.wait_reconciled(PATIENCE) && host.dead_letters().is_empty()

@@ -18,15 +18,15 @@ use lotbook_tests::naive::words::{Instrument, Name, Side as NaiveSide, Trade, Tr
 
 use super::draw::{CONTRACTS, NAMES};
 
-pub(super) fn name(given: Option<Name>) -> u32 {
+pub(crate) fn name(given: Option<Name>) -> u32 {
     given.unwrap_or(NO_NAME)
 }
 
-pub(super) fn hash(id: &str) -> TradeHash {
+pub(crate) fn hash(id: &str) -> TradeHash {
     TradeHash::new(b"test", id.as_bytes())
 }
 
-pub(super) fn e8(value: i128) -> i64 {
+pub(crate) fn e8(value: i128) -> i64 {
     i64::try_from(value).expect("drawn within 64 bits")
 }
 
@@ -70,7 +70,7 @@ pub(super) fn names(accounts: Name, instruments: Name) -> impl Iterator<Item = (
 }
 
 /// The rules in the engine's words.
-pub(super) fn rules(rules: &in_force::Rules) -> Rules {
+pub(crate) fn rules(rules: &in_force::Rules) -> Rules {
     Rules {
         method: match rules.method {
             Method::Fifo => LotMethod::Fifo,
@@ -98,7 +98,7 @@ pub(super) fn rules(rules: &in_force::Rules) -> Rules {
 }
 
 /// The trade in the engine's words.
-pub(super) fn input(trade: &Trade) -> TradeInput {
+pub(crate) fn input(trade: &Trade) -> TradeInput {
     TradeInput {
         trade_id: TradeId::new(trade.id.as_bytes()).expect("short"),
         hash: hash(&trade.id),
@@ -132,7 +132,7 @@ pub(super) fn input(trade: &Trade) -> TradeInput {
 }
 
 /// The amendment in the engine's words.
-pub(super) fn amend_input(amendment: &Amendment) -> AmendInput {
+pub(crate) fn amend_input(amendment: &Amendment) -> AmendInput {
     let mut changes = Changes::NONE;
     if let Some(said) = &amendment.changes {
         changes.set_side(said.side.map(side));
@@ -171,7 +171,7 @@ pub(super) fn amend_input(amendment: &Amendment) -> AmendInput {
     }
 }
 
-pub(super) fn side(side: NaiveSide) -> Side {
+pub(crate) fn side(side: NaiveSide) -> Side {
     match side {
         NaiveSide::Buy => Side::Buy,
         NaiveSide::Sell => Side::Sell,
@@ -180,7 +180,7 @@ pub(super) fn side(side: NaiveSide) -> Side {
     }
 }
 
-pub(super) fn trade_type(trade_type: NaiveType) -> TradeType {
+pub(crate) fn trade_type(trade_type: NaiveType) -> TradeType {
     match trade_type {
         NaiveType::Any => TradeType::Any,
         NaiveType::NewTrade => TradeType::NewTrade,
@@ -190,7 +190,7 @@ pub(super) fn trade_type(trade_type: NaiveType) -> TradeType {
 }
 
 /// The action in the engine's words.
-pub(super) fn action_input(action: &Action) -> ActionInput {
+pub(crate) fn action_input(action: &Action) -> ActionInput {
     let plain = ActionInput {
         action_id: TradeId::new(action.id.as_bytes()).expect("short"),
         hash: hash(&action.id),
