@@ -113,7 +113,8 @@ pub(crate) fn spin_off(
     }
 }
 
-/// What becomes the new lots of a spin-off: a new lot has no price before it arrives, so none can leave its range.
+/// Lots of which the units alone count, as of the new lots of a spin-off, which have no price before they arrive: none can
+/// leave its range.
 pub(crate) fn unpriced(lots: &[Lot]) -> impl Iterator<Item = Lot> {
     lots.iter().map(|lot| Lot { price_e8: 0, ..*lot })
 }

@@ -14,7 +14,7 @@ use crate::arrival::as_event;
 use crate::decide::{Booked, Ground, Legality, Scratch};
 use crate::digest;
 use crate::event::{Reason, Run};
-use crate::leaving::{as_arriving, empties};
+use crate::leaving::{as_arriving, empties, unpriced};
 use crate::limits::{LOT_BLOCK_SLOTS_MIN, LOTS_PER_POSITION_MAX};
 use crate::lots::{Lot, LotArena, LotBlock};
 use crate::names::Names;
@@ -274,8 +274,9 @@ pub(crate) fn effects(seen: &SeenAction<'_>) -> Result<(Vec<Lot>, Vec<Allocation
         arena.replace(&mut now.block, position.block.is_averaged(), rewritten.iter().copied(), |_| 0);
         closed = allocations(&arena, &now, &as_event(&trade, &took.closed, runs), rules, multiplier_e8)?;
     }
-    // What vanishes is known by its place: a position may have two lots of one identity.
-    let mut scaled = before.clone();
+    // What vanishes is known by its place: a position may have two lots of one identity. Prices are left aside: those from
+    // before a merger's cash may leave their range in new units though those behind it do not.
+    let mut scaled: Vec<Lot> = unpriced(&before).collect();
     if rescales(input) {
         let touched = concerned(input, &scaled);
         split(input, &mut scaled[..touched])?;

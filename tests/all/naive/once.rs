@@ -302,17 +302,23 @@ fn what_is_booked_before_an_action_that_found_nothing_is_reported() {
     }
 }
 
-/// A new lot of a spin-off was held to the range of prices by the view of wash sales, too, and the instrument had none.
+/// A new lot of a spin-off was held to the range of prices by the view of wash sales, too, and the instrument had none; so
+/// was a lot of a stock merger at its price from before the cash.
 #[test]
 fn wash_sales_where_a_new_lot_would_have_no_price() {
     let rules = Rules { wash: Wash::Account, ..Rules::DEFAULT };
     let washes = Contract { id: 0, account: None, instrument: None, from: day(2000, 1, 1), rules };
     let tiny = Instrument { multiplier: 5, currency: None };
-    let terms = Terms { numerator: 1, denominator: 100_000_000, cash_in_lieu: Some(ONE) };
-    check(&[
-        Step::Contract(washes),
-        Step::Instrument(0, tiny),
-        Step::Trade(Trade { price: None, consideration: Some(ONE), ..trade("b", Side::Buy, 5) }),
-        Step::Action(action("a", Kind::SpinOff { to: 1, terms, fraction: ONE / 4 }, 6)),
-    ]);
+    let terms = |cash_in_lieu| Terms { numerator: 1, denominator: 100_000_000, cash_in_lieu };
+    for kind in [
+        Kind::SpinOff { to: 1, terms: terms(Some(ONE)), fraction: ONE / 4 },
+        Kind::StockMerger { to: 1, terms: terms(None), cash: ONE },
+    ] {
+        check(&[
+            Step::Contract(washes),
+            Step::Instrument(0, tiny),
+            Step::Trade(Trade { price: None, consideration: Some(ONE), ..trade("b", Side::Buy, 5) }),
+            Step::Action(action("a", kind, 6)),
+        ]);
+    }
 }
