@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use lotbook_core::amend::{AmendInput, AmendKind, Changes};
 use lotbook_core::amend_event::ResolveInput;
-use lotbook_core::command::{Command, Mark, MarkKind, NameClass, Origin, Side, TradeInput, TradeType};
+use lotbook_core::command::{
+    Command, Mark, MarkKind, NO_PRICE, NameClass, Origin, Side, TradeInput, TradeKind, TradeType,
+};
 use lotbook_core::date::Date;
 use lotbook_core::event::Class;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
@@ -19,6 +21,9 @@ const ACCOUNTS: u64 = 200;
 const INSTRUMENTS: u64 = 200;
 /// Positions of the first account take the late trades: few, so that their replays stay short.
 const LATE_ACCOUNT: usize = 0;
+/// Positions of so many instruments have lots that came from another account: every trade on them asks whether those may
+/// still change.
+const MOVED: usize = 50;
 const IN_FLIGHT: usize = 4_096;
 
 /// The state of the generator.
@@ -112,7 +117,7 @@ impl Load {
         rig.rules(LotMethod::Hifo, true, 0);
         rig.ask(Command::BusinessDate(Date(100)));
         let resolve = |class, text: String| rig.host.directory().name(class, &text);
-        Self {
+        let mut load = Self {
             rng: Rng::new(2, 2),
             accounts: (0..ACCOUNTS).map(|n| resolve(NameClass::Account, format!("A{n}"))).collect(),
             instruments: (0..INSTRUMENTS).map(|n| resolve(NameClass::Instrument, format!("I{n}"))).collect(),
@@ -136,7 +141,29 @@ impl Load {
             marks: 0,
             dates: 0,
             resolutions: 0,
+        };
+        for instrument in 0..MOVED {
+            // On from account to account: what each asks is asked of those before it, too.
+            let (mut bought, place) = load.trade(10, instrument);
+            (bought.side, bought.quantity_e8) = (Side::Buy, 9 * E8);
+            rig.ask(Command::Trade(bought));
+            load.held_e8[place] += bought.quantity_e8;
+            for from in 10..13 {
+                let (moves, place) = load.transfer(from, from + 1, instrument, (13 - from as i64) * E8);
+                assert_eq!(rig.ask(Command::Trade(moves)).status, Status::Trade(Class::Applied));
+                load.held_e8[place] -= moves.quantity_e8;
+                load.held_e8[place + INSTRUMENTS as usize] += moves.quantity_e8;
+                assert!(rig.host.wait_reconciled(PATIENCE), "{:?}", rig.host.error());
+            }
         }
+        load
+    }
+
+    fn transfer(&mut self, from: usize, to: usize, instrument: usize, quantity_e8: i64) -> (TradeInput, usize) {
+        let to_account = self.accounts[to];
+        let (of, place) = self.trade(from, instrument);
+        let (kind, side, price_e8) = (TradeKind::Transfer, Side::Sell, NO_PRICE);
+        (TradeInput { kind, side, price_e8, quantity_e8, to_account, ..of }, place)
     }
 
     /// Sends so many inputs and takes all answers.
