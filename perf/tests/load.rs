@@ -4,6 +4,7 @@
 use lotbook_perf::burst::{BurstError, BurstOutcome};
 use lotbook_perf::door::DoorError;
 use lotbook_perf::flow;
+use lotbook_perf::ledger::Status;
 use lotbook_perf::load::{self, Pace};
 use lotbook_perf::machine::Machine;
 use lotbook_perf::plan::BurstPlan;
@@ -107,6 +108,20 @@ fn a_book_that_differs_in_one_unit_is_seen() {
     positions[0].realized_e16 += 1;
     let integrity = verdict::of_positions(&outcome, &positions);
     assert_eq!((integrity.verdict, integrity.wrong_positions), ("broken", 1));
+}
+
+#[test]
+fn a_position_with_a_trade_that_was_not_answered_is_not_judged_by_what_is_shown() {
+    let outcome = run(Faults { silent: Some(100), ..Faults::default() });
+    let silent: Vec<_> = outcome.ledger.entries.iter().filter(|entry| entry.status == Status::Sent).collect();
+    assert!(!silent.is_empty());
+    // Whether the host booked them or not, both are right.
+    for booked in [false, true] {
+        let positions = verdict::expected_positions(&outcome.ledger, |_| booked);
+        let integrity = verdict::of_positions(&outcome, &positions);
+        assert!(integrity.exact(), "{booked}: {:?}", integrity.examples);
+        assert!(integrity.positions > 0 && integrity.positions < positions.len() as u64);
+    }
 }
 
 /// Each scenario that loads a host, cut to a second, against stand-ins that do wrong what it is there to find.
