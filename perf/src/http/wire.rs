@@ -161,7 +161,7 @@ mod tests {
                 return Ok(response);
             }
             assert!(std::time::Instant::now() < deadline);
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
