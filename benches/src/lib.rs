@@ -1,5 +1,7 @@
 //! What the benches share: a book with names, seeded trades, and the bare loop that is the limit.
 
+pub mod ratios;
+
 use std::collections::VecDeque;
 
 use lotbook_core::apply::Place;
