@@ -86,9 +86,14 @@ const RUNS: [Run; 2] = [
     Run { from: 2, count: 1, part_quantity_e8: 25 * E8 + 1, part_cost_e16: 4_000 * ONE_E16 + 7 },
 ];
 
+/// For as long as the test runs: events borrow their input.
+fn kept(input: TradeInput) -> &'static TradeInput {
+    Box::leak(Box::new(input))
+}
+
 fn trade(class: Class) -> TradeEvent<'static> {
     let base = TradeEvent {
-        input: input(),
+        input: kept(input()),
         origin: origin(),
         class,
         reason: Reason::None,
@@ -143,14 +148,14 @@ fn trade(class: Class) -> TradeEvent<'static> {
             realized_long_e16: -ONE_E16,
             realized_base_e16: 1_200 * ONE_E16,
             closed_base_e16: 25_000 * ONE_E16,
-            input: TradeInput {
+            input: kept(TradeInput {
                 price_e8: NO_PRICE,
                 consideration_e8: 26_700 * E8,
                 currency: 0,
                 fx_to_base_e8: E8 + E8 / 10,
                 sub_account: 0,
                 ..input()
-            },
+            }),
             method: LotMethod::Lifo,
             ..base
         },
@@ -166,7 +171,13 @@ fn trade(class: Class) -> TradeEvent<'static> {
                 acquired: Date(18_327),
                 ..input()
             };
-            TradeEvent { input, reason: Reason::TradeTypeMismatch, position: u32::MAX, version: 0, ..nothing }
+            TradeEvent {
+                input: kept(input),
+                reason: Reason::TradeTypeMismatch,
+                position: u32::MAX,
+                version: 0,
+                ..nothing
+            }
         }
         Class::Duplicate => {
             TradeEvent { first_class: Class::Applied, first_sequence: 9, first_address: 8_192, ..nothing }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::{Command, Origin, Side};
 use lotbook_core::date::Date;
-use lotbook_core::event::{Class, Event, Reason, TradeEvent};
+use lotbook_core::event::{Class, Event, Reason};
+use lotbook_core::id::TradeHash;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::{LotMethod, Rules};
 use lotbook_engine::{Host, Request, Status};
@@ -107,8 +108,22 @@ fn days_go_by_in_the_bare_book() {
     }
 }
 
+/// A trade's event, as far as it is asked for here.
+struct Logged {
+    sequence: u64,
+    class: Class,
+    reason: Reason,
+    hash: TradeHash,
+}
+
+impl Logged {
+    fn is_matured(&self) -> bool {
+        self.class == Class::Matured
+    }
+}
+
 /// Every trade event of the log, in order.
-fn logged(host: &Host) -> Vec<(u64, TradeEvent<'static>)> {
+fn logged(host: &Host) -> Vec<Logged> {
     let mut reader = host.log().reader(From::Sequence(1)).expect("a log that nothing was dropped from");
     let mut decoder = Decoder::new();
     let mut found = Vec::new();
@@ -117,7 +132,8 @@ fn logged(host: &Host) -> Vec<(u64, TradeEvent<'static>)> {
             && let Event::Trade(trade) =
                 decoder.decode(record.header.kind, record.header.version, record.payload).expect("an event")
         {
-            found.push((record.header.sequence, TradeEvent { runs: &[], ..trade }));
+            let (class, reason, hash) = (trade.class, trade.reason, trade.input.hash);
+            found.push(Logged { sequence: record.header.sequence, class, reason, hash });
         }
     }
     found
@@ -205,8 +221,7 @@ fn crashes_between_the_roll_and_the_maturities() {
             rig = Rig::start(&config);
             // What recovery found: the shard goes on with the rest at once.
             let found = rig.host.report().checkpoint_sequence + rig.host.report().records;
-            let matured =
-                |(sequence, trade): &&(u64, TradeEvent<'_>)| *sequence <= found && trade.class == Class::Matured;
+            let matured = |trade: &&Logged| trade.sequence <= found && trade.is_matured();
             let before = logged(&rig.host).iter().filter(matured).count();
             let due = list.iter().filter(|spec| spec.day <= day).count();
             partly += u32::from(before < due);
@@ -221,8 +236,8 @@ fn crashes_between_the_roll_and_the_maturities() {
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let mut matured: HashMap<u128, u32> = HashMap::new();
-        for (_, trade) in logged(&rig.host).iter().filter(|(_, trade)| trade.class == Class::Matured) {
-            *matured.entry(trade.input.hash.0).or_default() += 1;
+        for trade in logged(&rig.host).iter().filter(|trade| trade.is_matured()) {
+            *matured.entry(trade.hash.0).or_default() += 1;
         }
         assert_eq!(matured.len(), WAITING as usize, "round {round}");
         assert!(matured.values().all(|&times| times == 1), "round {round}: matured twice");
@@ -232,7 +247,7 @@ fn crashes_between_the_roll_and_the_maturities() {
 }
 
 fn settled(rig: &Rig) -> bool {
-    logged(&rig.host).iter().filter(|(_, trade)| trade.class == Class::Matured).count() == WAITING as usize
+    logged(&rig.host).iter().filter(|trade| trade.is_matured()).count() == WAITING as usize
         && rig.host.wait_published(PATIENCE)
 }
 
@@ -261,7 +276,7 @@ fn an_illegal_maturity_is_pending() {
     for again in 0..2 {
         let view = rig.host.model().positions()[0].clone();
         assert_eq!((view.reconciliation, view.breaks.len(), view.quantity_e8), (Reconciliation::Pending, 1, -5 * E8));
-        let reason = logged(&rig.host).iter().find(|(_, trade)| trade.class == Class::Matured).map(|(_, t)| t.reason);
+        let reason = logged(&rig.host).iter().find(|trade| trade.is_matured()).map(|trade| trade.reason);
         assert_eq!(reason, Some(Reason::Oversell));
         if again == 0 {
             rig.host.crash();

@@ -162,10 +162,10 @@ impl Book {
                 position.forward_quantity_e8 += event.input.signed_quantity_e8();
                 position.forward_gross_e8 += event.input.quantity_e8;
                 let Place { sequence, address } = place;
-                self.forwards.insert(Forward { input: event.input, position: number, sequence, address });
+                self.forwards.insert(Forward { input: *event.input, position: number, sequence, address });
             }
             Class::Matured => {
-                fits!(self.forwards.remove(&event.input).is_some(), "matured trade was not waiting");
+                fits!(self.forwards.remove(event.input).is_some(), "matured trade was not waiting");
                 position.forwards -= 1;
                 position.forward_quantity_e8 -= event.input.signed_quantity_e8();
                 position.forward_gross_e8 -= event.input.quantity_e8;

@@ -6,7 +6,7 @@ use crate::amend_event::{AmendEvent, ResolvedEvent, break_digest};
 use crate::apply::{Misfit, Place, settle};
 use crate::book::Book;
 use crate::date::Date;
-use crate::decide_amend::movement;
+use crate::decide_amend::{movement, moving};
 use crate::digest;
 use crate::event::{Class, CorrectedEvent, Reason};
 use crate::forward::Forward;
@@ -66,7 +66,8 @@ impl Book {
         position.forward_gross_e8 = position.forward_gross_e8 - before.abs() + after.abs();
         if estimate.moved_e8 != 0 {
             let frontier = position.frontier;
-            settle(&mut self.lots, &self.names, position, &movement(position, event))?;
+            let input = moving(position, event);
+            settle(&mut self.lots, &self.names, position, &movement(&input, event))?;
             position.frontier = frontier;
         }
         position.version = event.version;

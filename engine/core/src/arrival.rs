@@ -297,7 +297,7 @@ pub(crate) fn settle_arrival(
 }
 
 /// What no trade moves, as the event of one, for what books trades: it has no id of its own.
-pub(crate) fn as_event<'a>(input: &TradeInput, booked: &Booked, runs: &'a [Run]) -> TradeEvent<'a> {
+pub(crate) fn as_event<'a>(input: &'a TradeInput, booked: &Booked, runs: &'a [Run]) -> TradeEvent<'a> {
     let decision = Decision {
         class: Class::Applied,
         reason: Reason::None,

@@ -55,7 +55,7 @@ impl PeriodFigures {
             realized_e16: event.realized_e16,
             long_e16: event.realized_long_e16,
             base_e16: event.realized_base_e16,
-            fees_e16: fees_e16(&event.input),
+            fees_e16: fees_e16(event.input),
             dividends_e16: 0,
         }
     }

@@ -378,16 +378,24 @@ where
 }
 
 /// Reads payloads; owns the room for runs, so that reading allocates nothing once it has grown.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Decoder {
     runs: Vec<Run>,
+    /// Of the trade that was read last.
+    input: TradeInput,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Decoder {
     /// A decoder with no room yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self { runs: Vec::new(), input: TradeInput::EMPTY }
     }
 
     /// Reads the payload of a record. `payload` starts at a multiple of 16 in memory.
@@ -506,7 +514,7 @@ impl Decoder {
         let opened_quantity_e8 = v.opened_quantity_e8.to_native();
         let (opened_cost_e16, closed_cost_e16) = (v.opened_cost_e16.to_native(), v.closed_cost_e16.to_native());
         let realized_e16 = v.realized_e16.to_native();
-        let input = TradeInput {
+        self.input = TradeInput {
             trade_id: TradeId::new(text.get(..id_bytes)?)?,
             hash: TradeHash(v.hash.to_native()),
             namespace: v.namespace.to_native(),
@@ -533,7 +541,7 @@ impl Decoder {
             correlation: TradeId::new(text.get(id_bytes..id_bytes + correlation_bytes)?)?,
         };
         Some(TradeEvent {
-            input,
+            input: &self.input,
             origin: (&v.origin).into(),
             class: Class::from_u8(v.class)?,
             reason: Reason::from_u16(v.reason.to_native())?,

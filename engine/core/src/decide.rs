@@ -57,16 +57,16 @@ pub struct Decision {
 impl Decision {
     /// The event of this decision.
     #[must_use]
-    pub fn event<'a>(&self, input: &TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
+    pub fn event<'a>(&self, input: &'a TradeInput, origin: &Origin, scratch: &'a Scratch) -> TradeEvent<'a> {
         let moved = matches!(self.class, Class::Applied | Class::Provisional | Class::Matured | Class::Rebooked);
         self.event_with(input, origin, if moved { &scratch.runs } else { &[] })
     }
 
     /// The event of this decision, with these runs.
-    pub(crate) fn event_with<'a>(&self, input: &TradeInput, origin: &Origin, runs: &'a [Run]) -> TradeEvent<'a> {
+    pub(crate) fn event_with<'a>(&self, input: &'a TradeInput, origin: &Origin, runs: &'a [Run]) -> TradeEvent<'a> {
         let (first_sequence, first_address) = self.first.unwrap_or((0, u64::MAX));
         TradeEvent {
-            input: *input,
+            input,
             origin: *origin,
             class: self.class,
             reason: self.reason,

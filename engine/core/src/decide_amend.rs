@@ -369,10 +369,14 @@ fn at_cost(booked: &Booked) -> Booked {
     Booked { realized_e16: 0, realized_long_e16: 0, realized_base_e16: 0, ..*booked }
 }
 
-/// The estimate of an event as the event of a trade that is booked at cost.
-pub(crate) fn movement<'a>(position: &Position, event: &AmendEvent<'a>) -> TradeEvent<'a> {
+/// The trade that moves what the estimate of an event moves.
+pub(crate) fn moving(position: &Position, event: &AmendEvent<'_>) -> TradeInput {
+    synthetic(position, &event.input, event.estimate.moved_e8, event.estimate.lot_price_e8)
+}
+
+/// The estimate of an event as the event of that trade, which is booked at cost.
+pub(crate) fn movement<'a>(input: &'a TradeInput, event: &AmendEvent<'a>) -> TradeEvent<'a> {
     let estimate = &event.estimate;
-    let input = synthetic(position, &event.input, estimate.moved_e8, estimate.lot_price_e8);
     let booked = Booked {
         closed_quantity_e8: estimate.closed_quantity_e8,
         opened_quantity_e8: estimate.opened_quantity_e8,
@@ -395,5 +399,5 @@ pub(crate) fn movement<'a>(position: &Position, event: &AmendEvent<'a>) -> Trade
         booked,
         first: None,
     };
-    decision.event_with(&input, &event.origin, event.runs)
+    decision.event_with(input, &event.origin, event.runs)
 }

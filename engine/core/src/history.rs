@@ -163,7 +163,7 @@ impl Addition {
     pub fn of(event: &Event<'_>, place: Place) -> Option<(u32, u64, Self)> {
         match event {
             Event::Trade(trade) => {
-                let (input, late) = (trade.input, trade.late);
+                let (input, late) = (*trade.input, trade.late);
                 let figures = PeriodFigures::of_trade(trade);
                 let addition = match trade.class {
                     Class::Applied | Class::Provisional => Self::Trade { input, place, waits: false, late, figures },

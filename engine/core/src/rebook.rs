@@ -33,7 +33,7 @@ impl Since {
     /// Of a trade's event; `None` where booking it again is not simply booking it on other lots.
     #[must_use]
     pub fn of(event: &TradeEvent<'_>, place: Place) -> Option<Self> {
-        let input = &event.input;
+        let input = event.input;
         let is_plain = input.kind == TradeKind::Trade && input.lot == TradeHash::NONE && !event.adjusts;
         let is_booked = matches!(event.class, Class::Applied | Class::Provisional);
         (is_plain && is_booked).then_some(Self { input: *input, late: event.late, version: event.version, place })
