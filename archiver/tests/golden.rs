@@ -29,8 +29,6 @@ use lotbook_core::event::{Averaged, Class, CorrectedEvent, Event, Figures, Reaso
 use lotbook_core::forward::Forward;
 use lotbook_core::history::Standing;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
-use lotbook_core::lot_changes::LotChange;
-use lotbook_core::lots::Lot;
 use lotbook_core::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
 use lotbook_core::rules::{
     ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
@@ -413,15 +411,6 @@ fn outcome() -> Outcome {
         reason: Reason::Oversell,
         allocations: vec![taken],
     };
-    let lot = Lot {
-        origin: hash(b"t-1001"),
-        quantity_e8: 5 * E8,
-        cost_e16: 0,
-        base_cost_e16: 1,
-        price_e8: 167 * E8,
-        acquired: Date(18_326),
-        sub_account: 0,
-    };
     let paid = ActionFigures {
         hash: hash(b"cash_dividend:EUR/USD:2020-03-06"),
         date: Date(18_327),
@@ -429,25 +418,18 @@ fn outcome() -> Outcome {
         dividends_e16: -ONE_E16,
     };
     Outcome {
-        days: arrive::days(),
-        adjusted: arrive::adjusted(),
-        changed: vec![
-            LotChange { before: Some(Lot { quantity_e8: E8, ..lot }), after: Some(0) },
-            LotChange { before: Some(Lot { origin: hash(b"t-1001"), ..lot }), after: None },
-        ],
         after: after(),
-        lots: vec![lot],
         averaged: true,
         trades: vec![sold],
         actions: vec![paid],
         breaks: vec![(hash(b"t-1001"), Reason::Oversell)],
         frontier: input().key(),
         waiting: vec![Forward { input: input(), position: u32::MAX, sequence: 12, address: 12_288 }],
-        leaving: vec![arrive::leaving()],
         amended: vec![(hash(b"t-1001"), Standing::Corrected), (hash(b"t-1002"), Standing::Cancelled)],
         forwards: 1,
         forward_quantity_e8: -150 * E8 - 1,
         forward_gross_e8: 150 * E8 + 1,
+        ..arrive::outcome()
     }
 }
 

@@ -16,31 +16,26 @@ use lotbook_core::arrival::ArrivedEvent;
 use lotbook_core::codec::Decoder;
 use lotbook_core::command::NameClass;
 use lotbook_core::event::{Class, CorrectedEvent, Event, Reason, TradeEvent};
-use lotbook_core::held::Held;
 use lotbook_core::history::Addition;
-use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
-use lotbook_core::legs::Due;
-use lotbook_core::limits::HELD_DATES_MAX;
 use lotbook_core::outcome::Outcome;
-use lotbook_core::position::Reconciliation;
-use lotbook_core::rules::Rules;
 use lotbook_core::wide_event::{ActionEvent, TakenEvent};
 use lotbook_wal::{Disk, Limit, Log, Reader, RecordHeader};
 use parking_lot::Mutex;
 
-use crate::checkpoint::{self, Resolution, State};
+use crate::checkpoint::{self, State};
 use crate::clock::Clock;
 use crate::coldpath::{ColdQueue, Head};
 use crate::error::HostError;
 use crate::house::ids::HouseIds;
-use crate::limits::{FOLLOWER_BATCH, OUTBOX_SHOWN_MAX, PUBLISH_BEHIND_MS};
+use crate::limits::{FOLLOWER_BATCH, PUBLISH_BEHIND_MS};
 use crate::past::Index;
 use crate::phase::{Phase, Phases};
 use crate::planted::{self, Bug};
-use crate::read_model::{BreakView, HeldView, LotView, OutLeg, Outbox, PositionView, ReadModel, ResolutionView};
+use crate::read_model::ReadModel;
 use crate::recovery::{self, is_log_record};
 use crate::retention::holders::Checkpointed;
 use crate::side_log;
+use crate::views::{held, outbox, view};
 use crate::wait::{WaitKind, Waiter};
 
 /// First sleeps of an idle follower: nobody waits for it within a trade.
@@ -487,132 +482,5 @@ fn note(dirty: &mut Dirty, queue: &ColdQueue, model: &ReadModel, state: &State, 
             model.publish_currency(*id, std::str::from_utf8(text).unwrap_or_default());
         }
         _ => {}
-    }
-}
-
-/// Id of what breaks a rule: a trade, an action, or what sent a lot here.
-fn id_of(state: &State, hash: TradeHash) -> String {
-    let sent = || state.book.legs().cause_id(hash).map(|id| id.as_str().to_owned());
-    let foreign = || state.foreign_ids.get(&hash).map(|id| id.to_string());
-    state.ids.id(hash).map(str::to_owned).or_else(sent).or_else(foreign).unwrap_or_else(|| "?".to_owned())
-}
-
-/// Id of the trade that opened a lot, here or on another shard.
-fn lot_id(state: &State, origin: TradeHash) -> Option<&str> {
-    state.ids.id(origin).or_else(|| state.foreign_ids.get(&origin).map(|id| &**id))
-}
-
-/// What is on its way to other shards.
-fn outbox(state: &State) -> Outbox {
-    let (book, channels) = (&state.book, state.book.legs().channels());
-    let of = |due: &Due| (due.leg.account, due.leg.instrument);
-    let leg = |(number, due): (u64, &Due)| {
-        let source = &book.positions()[due.leg.source as usize];
-        let id = lot_id(state, due.leg.lot.origin).and_then(|id| TradeId::new(id.as_bytes()));
-        OutLeg {
-            number,
-            partition: book.partition(due.leg.account, due.leg.instrument),
-            from: (source.account, source.instrument),
-            lot_id: id.unwrap_or(TradeId::EMPTY),
-            due: *due,
-        }
-    };
-    let mut targets: Vec<_> = channels.out().map(|(_, due)| of(due)).collect();
-    targets.sort_unstable();
-    targets.dedup();
-    Outbox { sequence: state.sequence, first: channels.out().take(OUTBOX_SHOWN_MAX).map(leg).collect(), targets }
-}
-
-fn breaks(state: &State, number: u32) -> Vec<BreakView> {
-    let found = state.breaks.get(&number).map_or(&[][..], Vec::as_slice);
-    let view =
-        |(trade, reason): &(TradeHash, Reason)| BreakView { trade_id: id_of(state, *trade).into(), reason: *reason };
-    found.iter().map(view).collect()
-}
-
-/// Who resolved a position's breaks.
-pub(crate) fn resolution(state: &State, number: u32) -> Option<ResolutionView> {
-    let Resolution { user, note, at_ns } = state.resolutions.get(&number)?;
-    let user = state.book.names().str(NameClass::User, *user).into();
-    Some(ResolutionView { user, note: note.clone(), at_ns: *at_ns })
-}
-
-/// All that are held. There are few, and they change seldom.
-fn held(state: &State) -> Arc<[HeldView]> {
-    let (book, names) = (&state.book, state.book.names());
-    let view = |held: &Held| {
-        let input = &held.input;
-        let moved = book.date_moves().saturating_sub(held.moves);
-        HeldView {
-            amend_id: input.amend_id.as_str().into(),
-            namespace: names.str(NameClass::Namespace, input.namespace).into(),
-            kind: input.kind,
-            target_id: input.target_id.as_str().into(),
-            dates_left: HELD_DATES_MAX.saturating_sub(moved),
-            user: names.str(NameClass::User, input.user).into(),
-            correlation: input.correlation.as_str().into(),
-            sequence: held.sequence,
-            input: *input,
-        }
-    };
-    book.held().iter().map(view).collect()
-}
-
-fn view(state: &State, number: u32) -> PositionView {
-    view_as(state, number, state.book.reconciliation_of(number))
-}
-
-/// A position as it is published, with a status that is known otherwise.
-pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation) -> PositionView {
-    let (book, names) = (&state.book, state.book.names());
-    let position = &book.positions()[number as usize];
-    let is_long = position.quantity_e8 > 0;
-    let rules = book
-        .contracts()
-        .in_force(position.account, position.instrument, NO_NAME, position.frontier.date)
-        .unwrap_or(Rules::DEFAULT);
-    let lots = book
-        .lots()
-        .iter(&position.block)
-        .map(|lot| LotView {
-            trade_id: lot_id(state, lot.origin).unwrap_or("?").into(),
-            origin: lot.origin,
-            sub_account_id: lot.sub_account,
-            quantity_e8: lot.quantity_e8,
-            price_e8: lot.price_e8,
-            cost_e16: lot.cost_e16,
-            base_cost_e16: lot.base_cost_e16,
-            acquired: lot.acquired,
-            long_term_from: is_long.then(|| rules.long_term_from(lot.acquired)),
-            sub_account: names
-                .text(NameClass::SubAccount, lot.sub_account)
-                .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),
-        })
-        .collect();
-    let date = position.frontier.date;
-    PositionView {
-        account: names.str(NameClass::Account, position.account).into(),
-        instrument: names.str(NameClass::Instrument, position.instrument).into(),
-        instrument_id: position.instrument,
-        quantity_e8: position.quantity_e8,
-        realized_e16: position.realized_e16,
-        realized_long_e16: position.realized_long_e16,
-        realized_base_e16: position.realized_base_e16,
-        cost_e16: position.cost_e16,
-        base_cost_e16: position.base_cost_e16,
-        dividends_e16: position.dividends_e16,
-        fees_e16: position.fees_e16,
-        version: position.version,
-        reconciliation,
-        breaks: breaks(state, number),
-        resolution: resolution(state, number),
-        provisional_trade_ids: state.late.get(&number).cloned().unwrap_or_default(),
-        forward_quantity_e8: position.forward_quantity_e8,
-        adjusted: book.adjustments().of(number).copied(),
-        last_effective_date: (date != lotbook_core::Date::NONE).then_some(date),
-        multiplier_e8: book.instrument(position.instrument).map_or(0, |i| i.terms.multiplier_e8),
-        lots,
-        averaged: position.block.is_averaged(),
-        sequence: state.sequence,
     }
 }

@@ -43,6 +43,7 @@ pub mod side_log;
 #[cfg(feature = "sim")]
 pub mod stepped;
 mod taking;
+pub(crate) mod views;
 pub mod wait;
 pub mod wash;
 

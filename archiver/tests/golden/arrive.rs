@@ -12,7 +12,9 @@ use lotbook_core::decide::Booked;
 use lotbook_core::event::{Event, Reason};
 use lotbook_core::id::{ChronoKey, DayPart, NO_NAME, TradeHash, TradeId};
 use lotbook_core::legs::{Due, Leaving, Leg, Sending};
+use lotbook_core::lot_changes::LotChange;
 use lotbook_core::lots::Lot;
+use lotbook_core::outcome::Outcome;
 
 use super::{E8, RUNS};
 
@@ -39,7 +41,26 @@ fn key() -> ChronoKey {
     }
 }
 
-pub(super) fn leaving() -> Leaving {
+/// What an outcome says beside its figures: closed days, what leaves, and its lot.
+pub(super) fn outcome() -> Outcome {
+    let lot = Lot {
+        origin: TradeHash::new(b"desk", b"t-1001"),
+        quantity_e8: 5 * E8,
+        cost_e16: 0,
+        base_cost_e16: 1,
+        price_e8: 167 * E8,
+        acquired: Date(18_326),
+        sub_account: 0,
+    };
+    let changed = vec![
+        LotChange { before: Some(Lot { quantity_e8: E8, ..lot }), after: Some(0) },
+        LotChange { before: Some(lot), after: None },
+    ];
+    let (lots, leaving) = (vec![lot], vec![leaving()]);
+    Outcome { lots, changed, leaving, days: days(), adjusted: adjusted(), ..Outcome::default() }
+}
+
+fn leaving() -> Leaving {
     Leaving { key: key(), to_account: NO_NAME, to_instrument: 0, number: 1, is_long: true, lot: lot(), trade: None }
 }
 
@@ -77,7 +98,7 @@ pub(super) fn adjusted() -> Adjusted {
     Adjusted { through: Date(18_320), figures }
 }
 
-pub(super) fn days() -> Days {
+fn days() -> Days {
     Days(vec![(Date(18_300), adjusted().figures)])
 }
 

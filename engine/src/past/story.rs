@@ -12,8 +12,8 @@ use lotbook_core::rules::Rules;
 
 use super::one::{Known, One};
 use super::{Correction, LotDifference, OnDate, Past, PastError};
-use crate::follower;
 use crate::read_model::{BreakView, LotView, PositionView};
+use crate::views;
 
 /// What is known of a position and of its sources, each by its number in the whole book.
 pub(super) struct Story {
@@ -49,7 +49,7 @@ impl Story {
     /// As it was published then.
     pub(super) fn as_it_stood(&self, number: u32) -> PositionView {
         let one = self.told(number);
-        let mut view = follower::view_as(&one.state, 0, self.reconciliation(number));
+        let mut view = views::view_as(&one.state, 0, self.reconciliation(number));
         let lots = one.state.book.lots().iter(&one.position().block);
         for (lot, view) in lots.zip(&mut view.lots) {
             view.trade_id = self.id(number, lot.origin);
@@ -106,14 +106,14 @@ impl Story {
             fees_e16: after.fees_e16,
             dividends_e16: after.dividends_e16,
             reconciliation,
-            resolution: is_resolved.then(|| follower::resolution(&one.state, 0)).flatten(),
+            resolution: is_resolved.then(|| views::resolution(&one.state, 0)).flatten(),
             breaks,
             forward_quantity_e8: *later_e8,
             last_effective_date: (last != Date::NONE).then_some(last),
             lots: outcome.lots.iter().map(lot).collect(),
             averaged: outcome.averaged,
             sequence: self.known_at,
-            ..follower::view_as(&one.state, 0, reconciliation)
+            ..views::view_as(&one.state, 0, reconciliation)
         }
     }
 
