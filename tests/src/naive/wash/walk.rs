@@ -102,9 +102,9 @@ impl Walk<'_> {
                 for (at, units) in parts {
                     let gone = lots[*at].give(*units)?;
                     self.under_way.entry(*to).or_default().push_back(gone);
+                    self.view.moved.insert((step.place, *to));
                 }
                 lots.retain(|lot| !lot.runs.is_empty());
-                self.view.moved.insert((step.place, *to));
             }
             What::SpinsOff { to, fraction, units, paid } => self.spin_off(step, *to, *fraction, units, paid)?,
             What::Arrives(arrival) => self.arrive(step, arrival)?,
