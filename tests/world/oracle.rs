@@ -62,6 +62,16 @@ pub(crate) fn accepted(asks: &[Ask], records: &[Seen]) -> Result<Option<World>, 
     Ok(Some(world))
 }
 
+/// What the log has of the client's steps, in its order: what became of each, and its line for `lotbook replay`.
+pub(crate) fn history(asks: &[Ask], records: &[Seen]) -> Vec<String> {
+    let line = |(sequence, seen): (u64, &Seen)| {
+        let (index, Outcome { class, reason }) = seen.of?;
+        let Ask::Step(step) = &asks[index] else { return None };
+        Some(format!("record {sequence} {class:?} {reason:?}\t{}", step.line().unwrap_or_default()))
+    };
+    (1..).zip(records).filter_map(line).collect()
+}
+
 /// Fails with both values where they differ.
 fn same<T: PartialEq + Debug>(what: &str, engine: T, model: T) -> Result<(), String> {
     if engine == model { Ok(()) } else { Err(format!("{what}: engine {engine:?}, model {model:?}")) }

@@ -33,9 +33,10 @@ fn told(seed: u64, report: &Report) -> String {
     let same = if again.hash == report.hash { "the same again" } else { "ANOTHER TRACE THE SECOND TIME" };
     let from = again.lines.len().saturating_sub(LINES);
     format!(
-        "seed {seed} ({same}): {}\n{}\nLOTBOOK_SEED={seed} prints all of it",
+        "seed {seed} ({same}): {}\n{}\n{}\nLOTBOOK_SEED={seed} prints all of it",
         report.problem.as_deref().unwrap_or_default(),
-        again.lines[from..].join("\n")
+        again.lines[from..].join("\n"),
+        again.history.join("\n")
     )
 }
 

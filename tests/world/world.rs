@@ -79,6 +79,8 @@ pub(crate) struct Report {
     /// What was wrong, if anything was.
     pub(crate) problem: Option<String>,
     pub(crate) lines: Vec<String>,
+    /// What the log has of the client's steps: what became of each, and its line for `lotbook replay`.
+    pub(crate) history: Vec<String>,
 }
 
 /// Runs a seed.
@@ -166,7 +168,8 @@ impl World {
             ..self.tally
         };
         let hash = self.trace.hash ^ self.disk.digest();
-        Report { tally: self.tally, hash, problem, lines: self.trace.lines.unwrap_or_default() }
+        let history = oracle::history(&self.client.asks, self.auditor.records());
+        Report { tally: self.tally, hash, problem, lines: self.trace.lines.unwrap_or_default(), history }
     }
 
     fn say(&mut self, what: std::fmt::Arguments<'_>) {
