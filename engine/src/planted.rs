@@ -30,8 +30,6 @@ bugs! {
     ProposalBeforeDurable,
     /// The shard accepts a proposal whatever version the position has by now.
     StaleVersion,
-    /// The shard says that nothing late came behind the replay.
-    LeftForgotten,
     /// A worker replays a kept stream as it is, and passes it for the position's newest version.
     StaleStream,
     /// The follower writes a checkpoint before the log is durable up to it.
@@ -42,8 +40,6 @@ bugs! {
     SettlingNeverWakes,
     /// A start does not learn the ids of trades.
     IdsForgotten,
-    /// A position that a hung worker lost stays with it.
-    HungKeepsPosition,
 }
 
 #[cfg(feature = "sim")]

@@ -8,7 +8,7 @@ use lotbook_wal::sim;
 use crate::world::run;
 
 /// Seeds that are tried.
-const TRIED: u64 = 400;
+const TRIED: u64 = 150;
 
 /// The log's own defects that the world is to notice as well.
 const OF_THE_LOG: [sim::Bug; 3] = [sim::Bug::AcknowledgeBeforeSync, sim::Bug::NoSync, sim::Bug::TailIgnored];

@@ -298,9 +298,7 @@ impl Queue {
         let hung = self.busy.extract_if(.., |_, (_, since_us)| is_hung(*since_us));
         let positions: Vec<u32> = hung.map(|(_, (position, _))| position).collect();
         for &position in &positions {
-            if !planted::is(Bug::HungKeepsPosition) {
-                self.wake(position, now_us);
-            }
+            self.wake(position, now_us);
         }
         positions
     }
