@@ -6,7 +6,7 @@ use crate::disk::DiskError;
 use crate::error::LatchedError;
 use crate::padded::CachePadded;
 use crate::planted::{self, Bug};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, fence, lock, order};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Condvar, Mutex, Ordering, fence, lock, order, wait_for};
 
 /// What the log thread publishes: everything up to here survives power loss.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Durability {
             if left.is_zero() {
                 break Ok(false);
             }
-            guard = self.waiters.changed.wait_timeout(guard, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            guard = wait_for(&self.waiters.changed, guard, left);
         };
         drop(guard);
         // ORDERING: Relaxed; a count that is seen too high wakes nobody, which costs a call.

@@ -5,8 +5,10 @@
 //! durable in the order in which they began (`flights.rs`). Each touches one segment; the next segment is touched when all of them are
 //! durable, so bytes in a segment prove that the one before it is durable as a whole.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use crate::config::{LogConfig, WaitStrategy};
 use crate::disk::DiskError;

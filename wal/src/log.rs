@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::cursor::Cursors;
 use crate::disk::{Disk, DiskError};
@@ -69,18 +71,15 @@ impl Bell {
 
     /// Returns when rung or after `timeout`.
     pub(crate) fn wait(&self, timeout: Duration) {
-        let rung = lock(&self.rung);
-        let (mut rung, _) = self
-            .changed
-            .wait_timeout_while(rung, timeout, |rung| !*rung)
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut rung = lock(&self.rung);
+        self.changed.wait_while_for(&mut rung, |rung| !*rung, timeout);
         *rung = false;
     }
 }
 
-/// A poisoned lock only says that some thread panicked; what these locks guard is whole at every step.
+/// Takes a lock. One whose owner panicked is free again: what these locks guard is whole at every step.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    mutex.lock()
 }
 
 impl Log {

@@ -22,7 +22,8 @@ use crate::mapping::Mapping;
 /// Writes in flight in one ring.
 const RING_ENTRIES: u32 = 64;
 
-/// As many as flushes may be under way; none where the system grants none.
+/// As many as flushes may be under way; none where the system grants none. Under locks that are poisoned by a panic, for a ring whose owner panicked may
+/// have calls under way and is not to be used again.
 type Rings = Arc<[Mutex<IoUring>]>;
 
 /// The real disk.

@@ -4,10 +4,12 @@
 //! notice. `docs/wal-testing.md` has the table; `scripts/models` runs the models and makes the table again.
 
 pub(crate) use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[cfg(not(loom))]
+pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-#[cfg(not(loom))]
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
@@ -61,7 +63,25 @@ pub(crate) fn is_weakened(name: &str) -> bool {
     WEAKENED.get_or_init(|| std::env::var("LOTBOOK_WEAKEN").ok()).as_deref() == Some(name)
 }
 
-/// A poisoned lock only says that some thread panicked; what these locks guard is whole at every step.
+/// Takes a lock. One whose owner panicked is free again: what these locks guard is whole at every step.
+#[cfg(not(loom))]
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock()
+}
+
+#[cfg(loom)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Sleeps until called or for so long.
+#[cfg(not(loom))]
+pub(crate) fn wait_for<'a, T>(called: &Condvar, mut guard: MutexGuard<'a, T>, timeout: Duration) -> MutexGuard<'a, T> {
+    called.wait_for(&mut guard, timeout);
+    guard
+}
+
+#[cfg(loom)]
+pub(crate) fn wait_for<'a, T>(called: &Condvar, guard: MutexGuard<'a, T>, timeout: Duration) -> MutexGuard<'a, T> {
+    called.wait_timeout(guard, timeout).unwrap_or_else(|poisoned| poisoned.into_inner()).0
 }

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use zstd::bulk::Decompressor;
 
 use crate::archive::entry::ArchiveEntry;

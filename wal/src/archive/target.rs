@@ -1,7 +1,9 @@
 //! The place elsewhere that archived segments are shipped to: another directory now, an object store by the same four calls later.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::disk::{Access, Disk, DiskFile, DiskResult};
 use crate::limits::SCAN_BYTES;

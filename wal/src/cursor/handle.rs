@@ -1,6 +1,8 @@
 //! A cursor in its owner's hands.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::cursor::position::{CursorClass, CursorError, LogPosition};
 use crate::cursor::slots::{CursorFile, CursorSlot, cursor_path, is_name};

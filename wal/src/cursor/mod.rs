@@ -8,9 +8,10 @@ pub(crate) mod position;
 pub(crate) mod slots;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 pub use handle::Cursor;
+use parking_lot::{Mutex, MutexGuard};
 pub use position::{CursorClass, CursorError, LogPosition};
 use slots::{CursorFile, CursorSlot};
 

@@ -1,8 +1,10 @@
 //! Open files of a simulated disk, and its lock: both die with the process that took them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, MutexGuard};
+
+use parking_lot::MutexGuard;
 
 use super::call::Call;
 use super::disk::{DEAD, Fate, SimDisk, State, file_of, refuse};
