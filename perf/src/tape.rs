@@ -235,20 +235,30 @@ impl Places {
 
 /// A decimal number at 10^-8; half of the last place goes up.
 fn amount_e8(text: &str) -> Option<i64> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    // Small ones are written as `2e-06`.
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (negative, digits) = mantissa.strip_prefix('-').map_or((false, mantissa), |rest| (true, rest));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let mut value: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    for place in 0..8 {
-        let digit = fraction.as_bytes().get(place).copied().unwrap_or(b'0');
-        value = value.checked_mul(10)?.checked_add(i64::from(digit.checked_sub(b'0').filter(|digit| *digit < 10)?))?;
+    let mut value = 0i128;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        value = value.checked_mul(10)?.checked_add(i128::from(digit))?;
     }
-    if fraction.as_bytes().get(8).is_some_and(|digit| *digit >= b'5') {
-        value = value.checked_add(1)?;
-    }
-    Some(if negative { -value } else { value })
+    let places = 8 - i32::try_from(fraction.len()).ok()? + exponent;
+    let power = 10i128.checked_pow(places.unsigned_abs());
+    let value = if places >= 0 {
+        value.checked_mul(power?)?
+    } else {
+        // Half away from zero; what is divided by more than any number is nothing.
+        power.map_or(0, |power| (value + power / 2) / power)
+    };
+    i64::try_from(if negative { -value } else { value }).ok()
 }
 
 #[cfg(test)]
@@ -310,11 +320,18 @@ mod tests {
     #[test]
     fn amounts() {
         for (text, value) in [
+            ("2e-06", Some(200)),
+            ("1.25E+2", Some(12_500_000_000)),
+            ("-5e-9", Some(-1)),
+            ("4e-9", Some(0)),
+            ("1e-90", Some(0)),
+            ("1e90", None),
+            ("1e", None),
             ("1", Some(100_000_000)),
             ("-0.5", Some(-50_000_000)),
             (".25", Some(25_000_000)),
             ("0.000000005", Some(1)),
-            ("1e5", None),
+            ("1e5", Some(10_000_000_000_000)),
             ("", None),
             ("1.2x", None),
             ("99999999999999", None),

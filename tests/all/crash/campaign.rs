@@ -45,7 +45,8 @@ pub(crate) fn plan(seconds: u64, seed: u64) -> BurstPlan {
         instruments: 50,
         seed,
         sessions: 4,
-        backdated_permille: 200,
+        // More late trades than are reconciled meanwhile.
+        backdated_permille: 500,
         business_date_days: BUSINESS_DATE_DAYS,
         ..BurstPlan::default()
     }
