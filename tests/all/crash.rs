@@ -29,7 +29,7 @@ const PROVISIONAL_PERCENT_MIN: usize = 10;
 /// A whole comparison, and a clean stop, after so many kills; a comparison at the end.
 const COMPARE_EVERY: usize = 5;
 /// How long the trap waits for its load and its phase at most: other tests may have the machine for a while.
-const PATIENCE_OF_TRAP: Duration = Duration::from_secs(30);
+const PATIENCE_OF_TRAP: Duration = Duration::from_secs(20);
 /// Wanted phases, in turn: the rare ones are no less often tried. Recovery comes after another, for it is what it recovers from.
 const TURNS: [Phase; 6] =
     [Phase::Append, Phase::Sync, Phase::Recovery, Phase::Roll, Phase::Correction, Phase::Checkpoint];
@@ -46,7 +46,7 @@ fn killed_at_any_moment_it_keeps_every_promise() {
     let seed = from_env("LOTBOOK_SEED").unwrap_or(42);
     let began = Instant::now();
     let mut rng = Rng::new(seed, 77);
-    let mut campaign = Campaign::new(&plan(kills * 2 + 20, seed));
+    let mut campaign = Campaign::new(&plan(kills * 6 + 20, seed));
     let mut host = campaign.place.start();
     campaign.connect(&host);
     let mut compares = 0;

@@ -412,11 +412,11 @@ pub(crate) fn read_at(log: &Log, address: u64, buffer: &mut RecordBuffer) -> Res
 impl RecordBuffer {
     /// Reads a chunk that is durable as a whole when it is met again. Says whether it is here.
     fn fetch_near(&mut self, log: &Log, chunk: u64) -> Result<bool, ReadError> {
-        if !self.near.meets(log.log_id, chunk) {
+        if !self.near.meets((log.log_id, log.epoch), chunk) {
             return Ok(false);
         }
         let (first, file) = log.read_handle(chunk)?;
-        self.near.keep(log.log_id, chunk, |bytes| {
+        self.near.keep((log.log_id, log.epoch), chunk, |bytes| {
             let read = file.read_at(HEAD_BYTES as u64 + (chunk - first), bytes)?;
             Ok(read == CHUNK_BYTES)
         })
@@ -424,7 +424,7 @@ impl RecordBuffer {
 
     /// The record at `offset` of a chunk that is kept; `None`: it is not.
     fn take_near(&mut self, log: &Log, chunk: u64, offset: usize) -> Option<Result<(), ReadError>> {
-        let near = self.near.find(log.log_id, chunk)?;
+        let near = self.near.find((log.log_id, log.epoch), chunk)?;
         let address = chunk + offset as u64;
         let Some(record) = record_in(near, offset) else {
             return Some(Err(ReadError::NoRecord { address, what: What::Nothing }));
