@@ -9,12 +9,15 @@ use lotbook_core::amend::{AmendInput, AmendKind};
 use lotbook_core::amount::Money;
 use lotbook_core::book::Instrument;
 use lotbook_core::closed::Adjusted;
-use lotbook_core::command::InstrumentTerms;
+use lotbook_core::command::{InstrumentTerms, NameClass};
 use lotbook_core::event::Reason;
 use lotbook_core::id::{NameId, TradeHash, TradeId};
 use lotbook_core::legs::Due;
+use lotbook_core::lots::Lot;
 use lotbook_core::mark::{Flash, Marked, flash};
+use lotbook_core::names::Names;
 use lotbook_core::position::Reconciliation;
+use lotbook_core::rules::Rules;
 use parking_lot::RwLock;
 
 /// An open lot as people read it.
@@ -40,6 +43,26 @@ pub struct LotView {
     pub sub_account: Option<Box<str>>,
     /// Interned sub-account, or `NO_NAME`.
     pub sub_account_id: NameId,
+}
+
+impl LotView {
+    /// A lot of a long or short position under the rules in force there, opened by the trade of this id.
+    pub(crate) fn of(lot: &Lot, trade_id: Box<str>, names: &Names, is_long: bool, rules: &Rules) -> Self {
+        Self {
+            trade_id,
+            origin: lot.origin,
+            quantity_e8: lot.quantity_e8,
+            price_e8: lot.price_e8,
+            cost_e16: lot.cost_e16,
+            base_cost_e16: lot.base_cost_e16,
+            acquired: lot.acquired,
+            long_term_from: is_long.then(|| rules.long_term_from(lot.acquired)),
+            sub_account: names
+                .text(NameClass::SubAccount, lot.sub_account)
+                .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),
+            sub_account_id: lot.sub_account,
+        }
+    }
 }
 
 /// A position as people read it, at one event.

@@ -99,20 +99,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
     let lots = book
         .lots()
         .iter(&position.block)
-        .map(|lot| LotView {
-            trade_id: lot_id(state, lot.origin).unwrap_or("?").into(),
-            origin: lot.origin,
-            sub_account_id: lot.sub_account,
-            quantity_e8: lot.quantity_e8,
-            price_e8: lot.price_e8,
-            cost_e16: lot.cost_e16,
-            base_cost_e16: lot.base_cost_e16,
-            acquired: lot.acquired,
-            long_term_from: is_long.then(|| rules.long_term_from(lot.acquired)),
-            sub_account: names
-                .text(NameClass::SubAccount, lot.sub_account)
-                .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),
-        })
+        .map(|lot| LotView::of(&lot, lot_id(state, lot.origin).unwrap_or("?").into(), names, is_long, &rules))
         .collect();
     let date = position.frontier.date;
     PositionView {

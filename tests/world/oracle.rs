@@ -1,16 +1,14 @@
 //! The oracle: what the log has accepted, in the order of the log, booked by the naive model; and every position compared with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
-use lotbook_core::Date;
 use lotbook_core::event::{Class, Reason};
 use lotbook_core::position::Reconciliation;
 use lotbook_engine::{Host, PositionView};
+use lotbook_tests::beside::{self, number, same};
 use lotbook_tests::naive::desk::Amended;
 use lotbook_tests::naive::history::Booked;
-use lotbook_tests::naive::lots::Lot;
-use lotbook_tests::naive::words::{Id, OVERFLOW, Trade};
+use lotbook_tests::naive::words::{OVERFLOW, Trade};
 use lotbook_tests::naive::world::{Place, World};
 
 use crate::audit::{Outcome, Seen};
@@ -72,11 +70,6 @@ pub(crate) fn history(asks: &[Ask], records: &[Seen]) -> Vec<String> {
     (1..).zip(records).filter_map(line).collect()
 }
 
-/// Fails with both values where they differ.
-fn same<T: PartialEq + Debug>(what: &str, engine: T, model: T) -> Result<(), String> {
-    if engine == model { Ok(()) } else { Err(format!("{what}: engine {engine:?}, model {model:?}")) }
-}
-
 /// Every position as it is published is the model's. Says how many were compared.
 pub(crate) fn compare(host: &Host, world: &World) -> Result<usize, String> {
     let Ok(mut left) = world.book() else { return Ok(0) };
@@ -107,44 +100,8 @@ fn missing(world: &World, left: &BTreeMap<Place, Booked>) -> Result<(), String> 
 }
 
 fn position(world: &World, place: Place, view: &PositionView, booked: &Booked) -> Result<(), String> {
-    let book = &booked.book;
-    same("quantity", i128::from(view.quantity_e8), book.quantity())?;
-    same("cost", view.cost_e16, book.cost())?;
-    same("base cost", view.base_cost_e16, book.base_cost())?;
-    same("realized", view.realized_e16, book.realized)?;
-    same("realized long-term", view.realized_long_e16, book.realized_long)?;
-    same("realized in base", view.realized_base_e16, book.realized_base)?;
-    same("fees", view.fees_e16, book.fees)?;
-    same("dividends", view.dividends_e16, book.dividends)?;
-    let lots: Vec<Lot> = view.lots.iter().map(lot).collect();
-    same("lots", &lots, &book.lots)?;
-    let mut is: Vec<(Id, &str)> = view.breaks.iter().map(|b| ((&*b.trade_id).into(), b.reason.code())).collect();
-    let mut wanted: Vec<(Id, &str)> = booked.breaks.clone();
-    is.sort();
-    wanted.sort();
-    same("breaks", is, wanted)?;
+    let waiting = world.waiting(place).iter().map(Trade::signed).sum();
+    beside::position(view, booked, waiting)?;
     let status = if booked.breaks.is_empty() { Reconciliation::Reconciled } else { Reconciliation::Pending };
-    same("status", view.reconciliation, status)?;
-    same("provisional", view.provisional_trade_ids.len(), 0)?;
-    let waiting: i128 = world.waiting(place).iter().map(Trade::signed).sum();
-    same("waiting", i128::from(view.forward_quantity_e8), waiting)?;
-    let last = booked.frontier.as_ref().map(|key| Date(key.date));
-    same("last date", view.last_effective_date, last)
-}
-
-fn lot(view: &lotbook_engine::read_model::LotView) -> Lot {
-    Lot {
-        origin: (&*view.trade_id).into(),
-        quantity: i128::from(view.quantity_e8),
-        cost: view.cost_e16,
-        base_cost: view.base_cost_e16,
-        price: i128::from(view.price_e8),
-        acquired: view.acquired.0,
-        sub_account: view.sub_account.as_deref().map(number),
-    }
-}
-
-/// The number in a name.
-fn number(name: &str) -> u32 {
-    name[1..].parse().expect("a letter and a number")
+    same("status", view.reconciliation, status)
 }

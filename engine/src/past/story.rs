@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use lotbook_core::Date;
-use lotbook_core::command::NameClass;
 use lotbook_core::id::{NO_NAME, TradeHash};
 use lotbook_core::legs::Leg;
 use lotbook_core::lots::Lot;
@@ -69,21 +68,7 @@ impl Story {
         let held = one.position();
         let rules = book.contracts().in_force(held.account, held.instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT);
         let is_long = after.quantity_e8 > 0;
-        let lot = |lot: &Lot| LotView {
-            trade_id: self.id(number, lot.origin),
-            origin: lot.origin,
-            sub_account_id: lot.sub_account,
-            quantity_e8: lot.quantity_e8,
-            price_e8: lot.price_e8,
-            cost_e16: lot.cost_e16,
-            base_cost_e16: lot.base_cost_e16,
-            acquired: lot.acquired,
-            long_term_from: is_long.then(|| rules.long_term_from(lot.acquired)),
-            sub_account: book
-                .names()
-                .text(NameClass::SubAccount, lot.sub_account)
-                .map(|text| String::from_utf8_lossy(text).into_owned().into_boxed_str()),
-        };
+        let lot = |lot: &Lot| LotView::of(lot, self.id(number, lot.origin), book.names(), is_long, &rules);
         let breaks: Vec<BreakView> = outcome
             .breaks
             .iter()

@@ -4,6 +4,7 @@ use lotbook_core::date::Date;
 use lotbook_core::event::Figures as Totals;
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::Allocation;
+pub(super) use lotbook_tests::beside::same;
 use lotbook_tests::naive::lots::{Book, Figures, Lot as NaiveLot};
 
 use super::translate::{e8, hash, name};
@@ -19,11 +20,6 @@ pub(super) fn breaks(reason: &'static str) -> &'static str {
         "OPPOSITE_SIDE" => "break OPPOSITE_SIDE",
         _ => "other breaks",
     }
-}
-
-/// Fails with both values where they differ.
-pub(super) fn same<T: PartialEq + std::fmt::Debug>(what: &str, engine: T, model: T) -> Result<(), String> {
-    if engine == model { Ok(()) } else { Err(format!("{what}: engine {engine:?}, model {model:?}")) }
 }
 
 pub(super) fn totals(engine: &Totals, model: &Book) -> Result<(), String> {

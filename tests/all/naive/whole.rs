@@ -17,20 +17,19 @@ use lotbook_core::id::{NO_NAME, TradeId};
 use lotbook_core::note::Note;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::wide_event::LockInput;
-use lotbook_engine::read_model::LotView;
 use lotbook_engine::{Answer as Told, EngineConfig, NameError, PositionView, Status};
 use lotbook_perf::rng::Rng;
+use lotbook_tests::beside::{self, number, same};
 use lotbook_tests::naive::amend::Amendment;
 use lotbook_tests::naive::desk::{Amended, Answer, same_set};
 use lotbook_tests::naive::history::Booked;
-use lotbook_tests::naive::lots::Lot;
 use lotbook_tests::naive::words::{Day, Id, Name, OVERFLOW, Reason, Trade};
 use lotbook_tests::naive::world::{Place, World};
 use lotbook_tests::rig::{PATIENCE, Rig, config};
 use lotbook_wal::{Disk, LogConfig};
 
 use super::Seen;
-use super::compare::{breaks, same};
+use super::compare::breaks;
 use super::draw_wash::ACCOUNTS;
 use super::draw_world::INSTRUMENTS;
 use super::steps::Step;
@@ -376,22 +375,9 @@ impl Whole {
     }
 
     fn position(&mut self, place: Place, view: &PositionView, booked: &Booked) -> Result<(), String> {
-        let book = &booked.book;
-        same("quantity", i128::from(view.quantity_e8), book.quantity())?;
-        lots(&view.lots, &book.lots)?;
-        same("cost", view.cost_e16, book.cost())?;
-        same("base cost", view.base_cost_e16, book.base_cost())?;
-        same("realized", view.realized_e16, book.realized)?;
-        same("realized long-term", view.realized_long_e16, book.realized_long)?;
-        same("realized in base", view.realized_base_e16, book.realized_base)?;
-        same("fees", view.fees_e16, book.fees)?;
-        same("dividends", view.dividends_e16, book.dividends)?;
-        let mut is: Vec<(Id, &str)> = view.breaks.iter().map(|b| ((&*b.trade_id).into(), b.reason.code())).collect();
-        let mut wanted: Vec<(Id, &str)> = booked.breaks.clone();
-        is.sort();
-        wanted.sort();
-        wanted.iter().for_each(|(_, reason)| self.saw(breaks(reason)));
-        same("breaks", is, wanted)?;
+        let waiting = self.world.waiting(place).iter().map(Trade::signed).sum();
+        beside::position(view, booked, waiting)?;
+        booked.breaks.iter().for_each(|(_, reason)| self.saw(breaks(reason)));
         if !self.resolved.get(&place).is_some_and(|resolved| same_set(resolved, &booked.breaks)) {
             self.resolved.remove(&place);
         }
@@ -413,34 +399,6 @@ impl Whole {
         if adjusted.is_some() {
             self.saw("adjusted");
         }
-        same("provisional", view.provisional_trade_ids.len(), 0)?;
-        let waiting: i128 = self.world.waiting(place).iter().map(Trade::signed).sum();
-        same("waiting", i128::from(view.forward_quantity_e8), waiting)?;
-        let last = booked.frontier.as_ref().map(|key| Date(key.date));
-        same("last date", view.last_effective_date, last)
-    }
-}
-
-/// The number in a name.
-fn number(name: &str) -> u32 {
-    name[1..].parse().expect("a letter and a number")
-}
-
-fn lots(views: &[LotView], wanted: &[Lot]) -> Result<(), String> {
-    let is: Vec<Lot> = views
-        .iter()
-        .map(|view| Lot {
-            origin: (&*view.trade_id).into(),
-            quantity: i128::from(view.quantity_e8),
-            cost: view.cost_e16,
-            base_cost: view.base_cost_e16,
-            price: i128::from(view.price_e8),
-            acquired: view.acquired.0,
-            sub_account: view.sub_account.as_deref().map(number),
-        })
-        .collect();
-    match is.iter().zip(wanted).find(|(is, wanted)| is != wanted) {
-        Some((is, wanted)) => Err(format!("lot: engine {is:?}, model {wanted:?}")),
-        None => same("lots", is.len(), wanted.len()),
+        Ok(())
     }
 }
