@@ -3,13 +3,17 @@
 //! Followers read the log behind the engine's back and can fail without it noticing. Here are the
 //! pieces that every one of them uses: [`json`] shows a record as a line of text, with [`names`]
 //! that were interned in the log itself; [`cursor`] says how far a sink has come, in the log's own
-//! cursors, so that retention keeps what the sink has not taken.
+//! cursors, so that retention keeps what the sink has not taken; [`retry`] says when it tries again, and
+//! [`status`] what it says of itself.
 //!
 //! What is absent: nothing here decides or applies anything, and nothing writes to the log.
 
 pub mod cursor;
+pub mod event;
 pub mod json;
 pub mod names;
+pub mod retry;
+pub mod status;
 pub mod text;
 
 pub use cursor::{Cursor, CursorClass, CursorError, LogPosition};

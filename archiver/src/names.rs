@@ -42,6 +42,11 @@ impl LearnedNames {
         }
     }
 
+    /// Takes a name from elsewhere: where a reader begins in the middle, its host knows those defined before.
+    pub fn insert(&mut self, class: NameClass, id: NameId, text: Box<str>) {
+        self.texts.insert((class, id), text);
+    }
+
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
