@@ -192,6 +192,7 @@ pub(crate) const LIMITS: Limits = Limits {
     held_max: 1 << 8,
     contracts_max: 64,
     actions_max: 64,
+    legs_max: 1 << 12,
 };
 
 pub(crate) fn image(book: &Book) -> Vec<u8> {

@@ -365,7 +365,12 @@ impl Book {
         if number.is_none() && self.positions.len() == self.limits.positions_max {
             return Err(Reason::PositionCapacity);
         }
-        Ok(())
+        if input.to_account != NO_NAME { self.leg_room() } else { Ok(()) }
+    }
+
+    /// Whether something more may be accepted that moves lots from one position to another.
+    pub(crate) fn leg_room(&self) -> Result<(), Reason> {
+        if self.legs.sent_len() < self.limits.legs_max { Ok(()) } else { Err(Reason::LegCapacity) }
     }
 
     fn decide_name(&self, class: NameClass, text: &[u8]) -> (NameId, Reason) {

@@ -192,6 +192,9 @@ impl Book {
         if !stays && !may_move {
             return Err(Reason::NotSupported);
         }
+        if !stays {
+            self.leg_room()?;
+        }
         let (before, after) = self.amendments.effect(&root, input);
         let (was_of, is_of) = (before.of(own), after.of(own));
         if self.key_hash(is_of.0, is_of.1).is_none() {

@@ -58,6 +58,9 @@ impl Book {
         if !self.actions.has_room() {
             return Err(Reason::ActionCapacity);
         }
+        if input.to_instrument != NO_NAME {
+            self.leg_room()?;
+        }
         if self.is_action_locked(input) { Err(Reason::PeriodLocked) } else { Ok(()) }
     }
 

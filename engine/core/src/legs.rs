@@ -305,6 +305,8 @@ impl Due {
 pub struct Legs {
     /// By source, in the order of the keys.
     sent: BTreeMap<u32, Vec<Leg>>,
+    /// How much that is.
+    sent_len: usize,
     /// In the order in which it was sent.
     due: VecDeque<Due>,
     /// Sources that ever sent something to a position, by the position's number; ascending.
@@ -340,6 +342,12 @@ impl Legs {
     #[must_use]
     pub fn due_len(&self) -> usize {
         self.due.len()
+    }
+
+    /// Lots that left their position, arrived or not.
+    #[must_use]
+    pub fn sent_len(&self) -> usize {
+        self.sent_len
     }
 
     /// Whether nothing ever left a position.
@@ -386,6 +394,7 @@ impl Legs {
         let sent = self.sent.entry(leg.source).or_default();
         let at = sent.partition_point(|held| held.key < leg.key);
         sent.insert(at, leg);
+        self.sent_len += 1;
         self.queue(due, names);
         // Once as sent, once as due.
         self.digest = self.digest.wrapping_add(digest).wrapping_add(digest.rotate_left(1));
@@ -420,6 +429,7 @@ impl Legs {
         for leg in &now {
             self.digest = self.digest.wrapping_add(digest_of(leg));
         }
+        self.sent_len = self.sent_len - before.len() + now.len();
         if !now.is_empty() {
             self.sent.insert(source, now);
         }
@@ -478,7 +488,7 @@ impl Legs {
     }
 
     pub(crate) fn write(&self, out: &mut Writer) {
-        out.u32(self.sent.values().map(Vec::len).sum::<usize>() as u32);
+        out.u32(self.sent_len as u32);
         for leg in self.sent.values().flatten() {
             out.leg(leg);
         }
@@ -503,6 +513,7 @@ impl Legs {
             let digest = Due { sending: Sending::New, leg }.digest(names);
             legs.digest = legs.digest.wrapping_add(digest);
             legs.sent.entry(leg.source).or_default().push(leg);
+            legs.sent_len += 1;
         }
         for _ in 0..read.u32()? {
             let due = read.due()?;

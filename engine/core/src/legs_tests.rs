@@ -43,6 +43,7 @@ fn same_after_an_image(legs: &Legs, names: &Names) {
     let again = Legs::read(&mut read, names).expect("an image");
     assert!(read.is_empty());
     assert_eq!((again.digest, &again.due, &again.sent), (legs.digest, &legs.due, &legs.sent));
+    assert_eq!((again.sent_len, legs.sent_len), (legs.sent_len, legs.sent.values().flatten().count()));
     assert_eq!((&again.sources, &again.targets), (&legs.sources, &legs.targets));
     assert_eq!(again.channels.digest(), legs.channels.digest());
     assert!(again.channels.out().eq(legs.channels.out()));

@@ -60,6 +60,9 @@ pub struct Limits {
     pub contracts_max: usize,
     /// Corporate actions and resets.
     pub actions_max: usize,
+    /// Lots that left a position for another one and are kept for its replays: with so many, nothing that would move more
+    /// is accepted. What is accepted already may come to move more than this in a replay, and does.
+    pub legs_max: usize,
 }
 
 impl Limits {
@@ -73,6 +76,7 @@ impl Limits {
         held_max: 1 << 12,
         contracts_max: 1 << 16,
         actions_max: 1 << 16,
+        legs_max: 1 << 20,
     };
     /// For tests and small tools.
     pub const SMALL: Self = Self {
@@ -84,6 +88,7 @@ impl Limits {
         held_max: 1 << 8,
         contracts_max: 1 << 10,
         actions_max: 1 << 10,
+        legs_max: 1 << 12,
     };
 }
 

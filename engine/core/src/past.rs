@@ -46,6 +46,7 @@ impl Book {
             contracts_max: facts + 1,
             // An amended action may change history twice.
             actions_max: facts * 2 + 1,
+            legs_max: usize::MAX,
         });
         for class in NameClass::ALL {
             for id in 0..names.len(class) as u32 {

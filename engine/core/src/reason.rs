@@ -92,6 +92,8 @@ reasons! {
     LockBack = 42 "LOCK_BACK",
     /// No room for another action, or for another change of history that positions are still to take.
     ActionCapacity = 43 "ACTION_CAPACITY",
+    /// No room for another lot that leaves its position for another one.
+    LegCapacity = 44 "LEG_CAPACITY",
     /// What no amendment may change, or an effect on other positions.
     NotSupported = 64 "NOT_SUPPORTED",
     /// An amendment that targets itself, by way of others or not, or a target that is none.

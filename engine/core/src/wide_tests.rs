@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use crate::action_input::{ActionInput, ActionKind};
 use crate::amount::{ONE_E8, format_e8, format_e16};
-use crate::command::{Command, Side, TradeInput};
+use crate::command::{Command, Side, TradeInput, TradeKind};
 use crate::date::Date;
 use crate::event::Reason;
 use crate::id::NO_NAME;
@@ -159,6 +159,29 @@ fn refused_actions_change_nothing() {
         number += 1;
     }
     assert_eq!(rig.send(&Command::Action(split(number, 1, 1, 3))), Reason::ActionCapacity);
+}
+
+/// What has left a position is kept for its replays, and there is a bound to it.
+#[test]
+fn lots_that_leave_have_a_bound() {
+    let mut rig = Rig::new(free());
+    let moved = |number: usize| TradeInput {
+        kind: TradeKind::Transfer,
+        to_account: 1,
+        price_e8: 0,
+        ..trade(number, 0, Side::Sell, 1, 1, 1)
+    };
+    let mut number = 2;
+    assert_eq!(rig.send(&Command::Trade(trade(1, 0, Side::Buy, 1_000, 1, 1))), Reason::None);
+    while rig.book.legs().sent_len() < LIMITS.legs_max {
+        assert_eq!(rig.send(&Command::Trade(moved(number))), Reason::None);
+        rig.settle();
+        number += 1;
+    }
+    assert_eq!(rig.send(&Command::Trade(moved(number))), Reason::LegCapacity);
+    let renamed = ActionInput { to_instrument: 1, ..action(number, ActionKind::SymbolChange, 2) };
+    assert_eq!(rig.send(&Command::Action(renamed)), Reason::LegCapacity);
+    assert_eq!(rig.send(&Command::Trade(trade(number, 0, Side::Sell, 1, 1, 1))), Reason::None);
 }
 
 /// What leaves a range on a position is passed over there, whenever it came, and a person is told.

@@ -41,6 +41,7 @@ pub(super) const LIMITS: Limits = Limits {
     held_max: 16,
     contracts_max: 64,
     actions_max: 64,
+    legs_max: 64,
 };
 
 pub(super) struct Rng(pub(super) u64);
