@@ -6,6 +6,7 @@
 
 mod book;
 mod compare;
+mod documents;
 mod draw;
 mod draw_wash;
 mod draw_world;
@@ -208,6 +209,24 @@ fn wash_sales_agree() {
     }
     println!("wash sales: {events} events in histories {seeds:?}: {seen:?}");
     assert!(seen["wash: losses"] > seeds.count() && seen["wash: chains"] > 0);
+}
+
+/// What a reader sees of wash sales: the document of `lotbook replay`.
+#[test]
+fn the_document_says_the_same_wash_sales() {
+    let (mut events, mut seen, seeds) = (0, Seen::new(), seeds(24, 4_000));
+    for seed in seeds.clone() {
+        let (method, flavour) = (METHODS[seed as usize % METHODS.len()], FLAVOURS[seed as usize / 6 % 2]);
+        let mut draw = Draw::new(Rng::new(seed, 14), flavour, false);
+        let history = match seed % 2 {
+            0 => wash_history(&mut draw, method, 60),
+            _ => DrawWorld::washing(draw).history(method, 100),
+        };
+        events += history.len();
+        add(&mut seen, hold(&format!("document {method:?} {flavour:?} seed {seed}"), &history, documents::agree));
+    }
+    println!("documents of wash sales: {events} events in histories {seeds:?}: {seen:?}");
+    assert!(seen["wash: losses"] > 0 && seen["wash: moves"] > 0);
 }
 
 /// Wash sales where lots move: transfers, symbol changes, spin-offs, stock mergers, moved trades (rule 11, point 7).
