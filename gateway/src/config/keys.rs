@@ -261,7 +261,12 @@ const LIMITS: &[Key<Config>] = &[
     limit!("held_max", "Amendments that are held for a target that has not come.", 1 << 20, engine.limits.held_max),
     limit!("contracts_max", "Contract versions.", 1 << 24, engine.limits.contracts_max),
     limit!("actions_max", "Corporate actions and resets.", 1 << 20, engine.limits.actions_max),
-    limit!("legs_max", "Lots that left a position for another one and are kept for its replays.", 1 << 26, engine.limits.legs_max),
+    limit!(
+        "legs_max",
+        "Lots that left a position for another one and are kept for its replays.",
+        1 << 26,
+        engine.limits.legs_max
+    ),
     limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
 ];
 
