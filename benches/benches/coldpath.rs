@@ -8,19 +8,15 @@
 
 use std::time::{Duration, Instant};
 
-use lotbook_benches::{Rng, book, decide_and_apply, trades};
+use lotbook_benches::course::{Replays, in_order, late};
+use lotbook_benches::{Rng, book, decide_and_apply};
 use lotbook_core::Scratch;
-use lotbook_core::apply::Place;
-use lotbook_core::closed::PeriodFigures;
 use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput};
-use lotbook_core::course::Course;
 use lotbook_core::date::Date;
-use lotbook_core::history::{Addition, Item};
+use lotbook_core::history::Item;
 use lotbook_core::id::{NO_NAME, NameId, TradeHash, TradeId};
-use lotbook_core::outcome::Outcome;
-use lotbook_core::replay::{ReplayRoom, replay};
+use lotbook_core::replay::replay;
 use lotbook_core::rules::{ContractBook, ContractTerms, LotMethod, Rules};
-use lotbook_core::trail::By;
 use lotbook_engine::wait::nap;
 use lotbook_engine::{Door, EngineConfig, Host, Request};
 
@@ -195,67 +191,13 @@ fn backlog(positions: usize) {
     println!("{positions} positions with one late trade each: {took:.2} s, {:.0} a second", positions as f64 / took);
 }
 
-/// A course of so many trades that came in order and were replayed once, and what it is replayed with.
-struct Replays {
-    course: Course,
-    contracts: ContractBook,
-    room: ReplayRoom,
-    scratch: Scratch,
-    version: u64,
-}
-
-impl Replays {
-    fn of(trades: &[TradeInput]) -> Self {
-        let mut contracts = ContractBook::new(1);
-        let rules = Rules { allow_short: true, ..Rules::DEFAULT };
-        let (account, instrument) = (NO_NAME, NO_NAME);
-        contracts.insert(ContractTerms { contract: 0, account, instrument, rules, effective_date: Date(0) });
-        let mut this = Self {
-            course: Course::default(),
-            contracts,
-            room: ReplayRoom::new(0),
-            scratch: Scratch::unbounded(),
-            version: 0,
-        };
-        trades.iter().for_each(|input| this.add(*input, false));
-        let _ = this.replay();
-        this
-    }
-
-    fn add(&mut self, input: TradeInput, late: bool) {
-        self.version += 1;
-        let place = Place { sequence: self.version, address: 0 };
-        let figures = PeriodFigures::default();
-        self.course.add(self.version, &Addition::Trade { input, place, waits: false, late, figures });
-    }
-
-    fn replay(&mut self) -> Outcome {
-        let by = By { today: None, actions: &[], contracts: &self.contracts, multiplier_e8: E8 };
-        let outcome = self.course.replay(&by, true, &mut self.room, &mut self.scratch).expect("an outcome");
-        self.course.accepted(self.version);
-        outcome
-    }
-}
-
-/// One position's trades in order, a hundred apart in time.
-fn in_order(count: u64) -> Vec<TradeInput> {
-    trades(1, count).into_iter().map(|t| TradeInput { executed_at_ns: t.executed_at_ns * 100, ..t }).collect()
-}
-
 /// What a replay takes that is late by so many of so many trades, its trade's way into the order included; median.
 fn late_by(count: u64, by: u64) -> (Duration, usize) {
     let list = in_order(count);
     let mut replays = Replays::of(&list);
     let mut took: Vec<Duration> = (0..99)
         .map(|n| {
-            let at = &list[(count - by) as usize];
-            let id = format!("late{n:08}");
-            let input = TradeInput {
-                trade_id: TradeId::new(id.as_bytes()).unwrap_or(TradeId::EMPTY),
-                hash: TradeHash::new(b"bench", id.as_bytes()),
-                executed_at_ns: at.executed_at_ns - 99 + n,
-                ..*at
-            };
+            let input = late(&list, by, n);
             let began = Instant::now();
             replays.add(input, true);
             let outcome = replays.replay();
@@ -265,7 +207,7 @@ fn late_by(count: u64, by: u64) -> (Duration, usize) {
         })
         .collect();
     took.sort_unstable();
-    (took[took.len() / 2], replays.course.booked())
+    (took[took.len() / 2], replays.booked())
 }
 
 /// Decide and apply of the last so many trades, on a book that has those before; median.

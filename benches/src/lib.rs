@@ -1,5 +1,9 @@
 //! What the benches share: a book with names, seeded trades, and the bare loop that is the limit.
 
+pub mod course;
+#[cfg(feature = "fix")]
+pub mod fix;
+pub mod instructions;
 pub mod ratios;
 
 use std::collections::VecDeque;

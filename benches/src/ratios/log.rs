@@ -20,17 +20,17 @@ use crate::{BareBook, Flow, book, trades};
 
 const BATCH: usize = 256;
 /// An ordinary correlation id.
-const CORRELATION: &[u8] = b"0190163d-8694-739b-aea5-966c26f8ad91";
+pub(crate) const CORRELATION: &[u8] = b"0190163d-8694-739b-aea5-966c26f8ad91";
 /// Largest payload that is asked room for.
 const PAYLOAD_BYTES_MAX: usize = 1_024;
 
-fn wait_for_room(log: &Log, appender: &Appender) {
+pub(crate) fn wait_for_room(log: &Log, appender: &Appender) {
     while log.durable_sequence() < log.published_sequence() || !appender.has_room([PAYLOAD_BYTES_MAX; BATCH]) {
         std::thread::sleep(std::time::Duration::from_micros(20));
     }
 }
 
-fn append_event(appender: &mut Appender, event: &Event<'_>) -> Place {
+pub(crate) fn append_event(appender: &mut Appender, event: &Event<'_>) -> Place {
     let bytes = payload_bytes(event);
     assert!(bytes <= PAYLOAD_BYTES_MAX);
     let meta = RecordMeta::single(kind_of(event));

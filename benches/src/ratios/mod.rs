@@ -5,7 +5,7 @@
 
 mod book;
 mod disk;
-mod log;
+pub(crate) mod log;
 
 use std::time::Instant;
 
