@@ -321,7 +321,7 @@ impl Follower {
             if view.adjusted.is_some() {
                 self.dirty.adjusted.insert(number);
             }
-            self.model.publish_position((position.account, position.instrument), view);
+            self.model.publish_position(number, (position.account, position.instrument), view);
         }
         let instruments = std::mem::take(&mut self.dirty.instruments);
         for &number in &instruments {

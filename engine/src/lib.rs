@@ -11,6 +11,7 @@
 //! system call and allocates nothing in steady state; it waits for its rings only.
 
 mod amendments;
+pub mod changed;
 mod changes;
 pub mod checkpoint;
 pub mod clock;

@@ -13,12 +13,15 @@ use lotbook_core::command::{InstrumentTerms, NameClass};
 use lotbook_core::event::Reason;
 use lotbook_core::id::{NameId, TradeHash, TradeId};
 use lotbook_core::legs::Due;
+use lotbook_core::limits::Limits;
 use lotbook_core::lots::Lot;
 use lotbook_core::mark::{Flash, Marked, flash};
 use lotbook_core::names::Names;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::rules::Rules;
 use parking_lot::RwLock;
+
+use crate::changed::Watch;
 
 /// An open lot as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,6 +230,8 @@ pub struct ReadModel {
     outbox: RwLock<Arc<Outbox>>,
     /// Positions of any shard that one has lots from, directly; kept where there are other shards.
     sources: DashMap<Key, Arc<[Key]>>,
+    /// Who wants to know what changes.
+    watches: RwLock<Vec<Arc<Watch>>>,
     sequence: AtomicU64,
     published_sequence: AtomicU64,
     provisional: AtomicU64,
@@ -247,6 +252,7 @@ impl Default for ReadModel {
             held: RwLock::new(Arc::new([])),
             outbox: RwLock::default(),
             sources: DashMap::new(),
+            watches: RwLock::default(),
             sequence: AtomicU64::new(0),
             published_sequence: AtomicU64::new(0),
             provisional: AtomicU64::new(0),
@@ -367,12 +373,36 @@ impl ReadModel {
         self.economic_digest.load(Ordering::Acquire)
     }
 
-    pub(crate) fn publish_position(&self, key: (NameId, NameId), view: PositionView) {
+    /// What is published from now on, for one reader; as much of it as limits let a book hold. It is never taken back: for threads that
+    /// live as long as the host does.
+    #[must_use]
+    pub fn watch(&self, limits: &Limits) -> Arc<Watch> {
+        let watch = Arc::new(Watch::new(limits.positions_max, limits.names_max));
+        self.watches.write().push(watch.clone());
+        watch
+    }
+
+    /// Account and instrument of every position, in no order.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(NameId, NameId)> {
+        self.positions.iter().map(|entry| *entry.key()).collect()
+    }
+
+    pub(crate) fn publish_position(&self, number: u32, key: (NameId, NameId), view: PositionView) {
         self.positions.insert(key, Arc::new(view));
+        for watch in &*self.watches.read() {
+            watch.position(number, key);
+        }
     }
 
     pub(crate) fn publish_instrument(&self, id: NameId, instrument: &Instrument, mark: Option<Marked>) {
-        self.instruments.insert(id, InstrumentView { terms: instrument.terms, mark });
+        let view = InstrumentView { terms: instrument.terms, mark };
+        if self.instruments.insert(id, view) == Some(view) {
+            return;
+        }
+        for watch in &*self.watches.read() {
+            watch.instrument(id);
+        }
     }
 
     pub(crate) fn publish_held(&self, held: Arc<[HeldView]>) {
