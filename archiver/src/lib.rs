@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod event;
 pub mod json;
 pub mod names;
+pub mod redis;
 pub mod retry;
 pub mod status;
 pub mod text;

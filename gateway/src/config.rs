@@ -7,6 +7,7 @@
 mod coldpath;
 mod engine;
 mod keys;
+mod redis;
 mod retention;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::coldpath::Coldpath;
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
+pub use self::redis::Redis;
 pub use self::retention::Retention;
 
 /// When a trade is answered.
@@ -229,6 +231,8 @@ pub struct Config {
     pub retention: Retention,
     /// Who reconciles late trades.
     pub coldpath: Coldpath,
+    /// Where positions are shown to others.
+    pub redis: Redis,
 }
 
 impl Default for Config {
@@ -260,6 +264,7 @@ impl Default for Config {
             checkpoint: Checkpoint { every_records: 2_000_000 },
             retention: Retention::default(),
             coldpath: Coldpath::default(),
+            redis: Redis::default(),
         }
     }
 }
@@ -349,7 +354,7 @@ impl Config {
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
-        for section in SECTIONS {
+        for section in SECTIONS.iter().filter(|section| !section.keys.is_empty()) {
             text.push_str(&format!("[{}]\n", section.name));
             for key in section.keys {
                 text.push_str(&format!("{} = {}\n", key.name, (key.show)(self)));

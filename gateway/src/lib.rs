@@ -25,6 +25,7 @@ pub mod output;
 pub mod past;
 pub mod position;
 pub mod rates;
+pub mod redis;
 pub mod replay;
 pub mod resolver;
 pub mod scenario;

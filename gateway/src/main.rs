@@ -74,7 +74,7 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
                 ServeFailure::Start(error) => of_serve(error),
                 ServeFailure::Host(error) => exit::of_host(error),
                 ServeFailure::AppliedUnsafe => ExitCode::BadConfig,
-                ServeFailure::Signals(error) => exit::of_io(error),
+                ServeFailure::Signals(error) | ServeFailure::Sink(error) => exit::of_io(error),
             };
             fail(&error, code)
         }

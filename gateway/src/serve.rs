@@ -13,6 +13,7 @@ use crate::config::{Ack, BusinessDate, Config};
 use crate::fix::acceptor::{AcceptorConfig, SessionTerms};
 use crate::fix::encode::AckPolicy;
 use crate::http::{self, Health, HttpState, Operator};
+use crate::redis::Redis;
 use crate::resolver::Resolver;
 use crate::server::{Defaults, ServeError, Server};
 
@@ -41,6 +42,9 @@ pub enum ServeFailure {
     /// Signals could not be waited for.
     #[error("waiting for signals: {0}")]
     Signals(std::io::Error),
+    /// A sink's thread could not be started.
+    #[error("starting the Redis sink: {0}")]
+    Sink(std::io::Error),
 }
 
 fn policy(ack: Ack) -> AckPolicy {
@@ -119,6 +123,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
             "the mapped tail is missing after an unclean stop: answers that promised `applied` only may be lost from this sequence on"
         );
     }
+    let redis = Redis::start(&config.redis, &engine.limits, &server.host).map_err(ServeFailure::Sink)?;
     let health = Arc::new(Mutex::new(Health::of(&server.host)));
     let http = match config.http.listen.0 {
         Some(address) => {
@@ -131,6 +136,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
                 state = state.with_operator(operator.map_err(|_| ServeError::Stopped(server.host.error()))?);
             }
             state.journal = Some(server.journal.clone());
+            state.redis = redis.as_ref().map(Redis::seen);
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };
             Some(http::serve(address, state).map_err(listening)?)
         }
@@ -158,6 +164,9 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     let stopped = server.stop();
     if let Some(http) = http {
         http.stop();
+    }
+    if let Some(redis) = redis {
+        redis.stop();
     }
     match failed {
         Some(error) => Err(error.into()),

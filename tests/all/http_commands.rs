@@ -1,9 +1,6 @@
 //! Commands through the HTTP door of a real process: every type of line, one or many; what was answered is there after a
 //! kill, and sent again it is a duplicate.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use lotbook_tests::rig::PATIENCE;
 use lotbook_tests::server::{Place, Served, Terms};
 use serde_json::{Value, json};
@@ -21,19 +18,7 @@ fn place() -> Place {
 }
 
 fn post(host: &Served, kind: &str, body: &str) -> (u16, Value) {
-    let mut stream = TcpStream::connect_timeout(&host.http, PATIENCE).expect("an open door");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    let length = body.len();
-    write!(
-        stream,
-        "POST /v1/commands HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
-    .expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("an answer");
-    let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
-    (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")))
+    host.post(kind, body)
 }
 
 fn one(host: &Served, line: &Value) -> (u16, Value) {

@@ -94,6 +94,12 @@ impl Place {
         place
     }
 
+    /// Says more in the configuration file: whole sections.
+    pub fn configure(&self, sections: &str) {
+        let mut file = File::options().append(true).open(self.config()).expect("the configuration file");
+        file.write_all(sections.as_bytes()).expect("room for it");
+    }
+
     fn config(&self) -> PathBuf {
         self.root.path().join("lotbook.toml")
     }
@@ -251,6 +257,24 @@ impl Served {
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
+    }
+
+    /// `POST /v1/commands` with a body of this type: status and answer.
+    #[must_use]
+    pub fn post(&self, kind: &str, body: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect_timeout(&self.http, PATIENCE).expect("an open door");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let length = body.len();
+        write!(
+            stream,
+            "POST /v1/commands HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status");
+        (status, serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}")))
     }
 
     /// `GET path`: status and body.

@@ -49,8 +49,12 @@ pub(super) enum Allowed {
     Listen,
     Id,
     Date,
+    /// Any text, in these words.
+    Text(&'static str),
 }
 
+/// Longest text of a key that takes any.
+const TEXT_BYTES_MAX: usize = 255;
 /// Highest core number.
 const CORE_MAX: u64 = 1023;
 
@@ -65,6 +69,7 @@ impl Allowed {
             (Self::Core(word), Value::Text(text)) => text == word,
             (Self::Core(_), Value::Integer(core)) => *core <= CORE_MAX,
             (Self::Id, Value::Text(text)) => check_id(text.as_bytes()).is_ok(),
+            (Self::Text(_), Value::Text(text)) => text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control),
             (Self::Date, Value::Text(text)) => text == "today" || Date::parse(text).is_some(),
             _ => false,
         };
@@ -85,6 +90,7 @@ impl fmt::Display for Allowed {
             Self::Core(word) => write!(f, "must be \"{word}\" or a core's number from 0 to {CORE_MAX}"),
             Self::Listen => f.write_str(LISTEN_FORM),
             Self::Id => write!(f, "must be 1 to 64 characters of printable ASCII, in quotes"),
+            Self::Text(words) => f.write_str(words),
             Self::Date => write!(f, "must be \"today\" or a date such as \"2026-03-05\""),
         }
     }
@@ -150,6 +156,8 @@ macro_rules! number {
     };
 }
 
+mod redis;
+
 fn text(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
 }
@@ -180,6 +188,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "checkpoint", keys: CHECKPOINT },
     Section { name: "retention", keys: RETENTION },
     Section { name: "coldpath", keys: COLDPATH },
+    Section { name: "archive", keys: &[] },
+    Section { name: "archive.redis", keys: redis::REDIS },
 ];
 
 const DATA: &[Key<Config>] = &[

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::HttpState;
+use crate::redis;
 
 /// What only the owner of the host knows.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +90,7 @@ impl Verdict {
         let (critical, wanting) = space(&reports);
         warnings.extend(wanting);
         warnings.extend(state.outlook.warnings());
+        warnings.extend(state.redis.iter().flat_map(|redis| redis.warnings()));
         Self { ready: problems.is_empty(), problems, critical, warnings }
     }
 
@@ -179,6 +181,7 @@ pub(super) async fn detailed(State(state): State<Arc<HttpState>>) -> Response {
             "records_since": applied.saturating_sub(model.checkpoint_sequence()),
         },
         "coldpath": super::coldpath::document(&state),
+        "redis": redis::document(state.redis.as_ref(), model.published_sequence()),
         "recovery": {
             "took_ms": u64::try_from(state.report.took.as_millis()).unwrap_or(u64::MAX),
             "checkpoint_sequence": state.report.checkpoint_sequence,

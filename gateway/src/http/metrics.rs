@@ -24,11 +24,11 @@ pub(super) async fn scrape(State(state): State<Arc<HttpState>>) -> Response {
 }
 
 /// Families in the making.
-pub(super) struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
     /// A family: its help, its type, then its samples by label.
-    pub(super) fn family<V: Display>(&mut self, name: &str, kind: &str, help: &str, samples: &[(&str, V)]) {
+    pub(crate) fn family<V: Display>(&mut self, name: &str, kind: &str, help: &str, samples: &[(&str, V)]) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for (labels, value) in samples {
@@ -55,7 +55,8 @@ impl Page {
     }
 }
 
-fn seconds(ns: u64) -> String {
+/// Nanoseconds as seconds.
+pub(crate) fn seconds(ns: u64) -> String {
     format_scaled(i128::from(ns), 9)
 }
 
@@ -69,6 +70,9 @@ pub fn render(state: &HttpState) -> String {
     logs(&mut page, [&state.log, &state.side]);
     super::retention::metrics(&mut page, &state.logs());
     followers(&mut page, state);
+    if let Some(redis) = &state.redis {
+        redis.metrics(&mut page, state.model.published_sequence());
+    }
     page.0
 }
 

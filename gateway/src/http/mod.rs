@@ -72,6 +72,8 @@ pub struct HttpState {
     pub report: Arc<StartReport>,
     /// What only the owner of the host knows. Called for each request about health.
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
+    /// The Redis sink, where there is one.
+    pub redis: Option<crate::redis::Seen>,
     /// The way of an operator's commands; without it they are refused.
     pub operator: Option<Arc<Operator>>,
     streams: Arc<Streams>,
@@ -93,6 +95,7 @@ impl HttpState {
             coldpath: host.coldpath().clone(),
             report: Arc::new(host.report().clone()),
             health,
+            redis: None,
             operator: None,
             streams: Arc::default(),
         }
