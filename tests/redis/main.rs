@@ -7,6 +7,7 @@ mod losses;
 mod refused;
 mod server;
 mod shown;
+mod speed;
 
 /// How often something befalls Redis.
 fn times() -> usize {

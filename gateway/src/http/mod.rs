@@ -5,6 +5,7 @@
 //! configuration admits loopback addresses only, and so does [`serve`].
 
 mod amendments;
+mod audit;
 mod coldpath;
 mod commands;
 pub mod health;
@@ -213,6 +214,8 @@ fn router(state: HttpState) -> Router {
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
         .route("/v1/coldpath", get(coldpath::show).post(coldpath::command))
         .route("/v1/stream", get(stream::open))
+        .route("/v1/audit", get(audit::page))
+        .route("/v1/audit/chain", get(audit::chain))
         .route("/v1/amendments/held", get(amendments::held))
         .route("/v1/resolutions", post(amendments::resolution))
         .layer(DefaultBodyLimit::max(operator::BODY_BYTES_MAX))

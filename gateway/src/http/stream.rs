@@ -130,14 +130,22 @@ impl Wanted {
     }
 }
 
-fn sequence(text: &str) -> Option<u64> {
+/// A sequence, as parameters give it.
+pub(super) fn sequence(text: &str) -> Option<u64> {
     text.parse().ok().filter(|sequence| *sequence < u64::MAX)
 }
 
 /// The directory's names by number, as far as they were asked for.
-struct Known {
+pub(super) struct Known {
     directory: Arc<Directory>,
     texts: RefCell<[Vec<Box<str>>; NameClass::ALL.len()]>,
+}
+
+impl Known {
+    /// None asked for yet.
+    pub(super) fn new(directory: &Arc<Directory>) -> Self {
+        Self { directory: directory.clone(), texts: RefCell::default() }
+    }
 }
 
 impl Names for Known {
@@ -171,7 +179,7 @@ pub(super) async fn open(
         side: state.side.clone(),
         reader,
         wanted,
-        names: Known { directory: state.directory.clone(), texts: RefCell::default() },
+        names: Known::new(&state.directory),
         out,
         seat,
     };
