@@ -46,6 +46,8 @@ pub struct EngineConfig {
     pub flushes_in_flight: usize,
     /// How the shard waits for its rings.
     pub wait: WaitKind,
+    /// Whether the books and the window of ids lie on huge pages, touched at the start ([`crate::memory`]).
+    pub huge_pages: bool,
     /// Sizes of the book.
     pub limits: Limits,
     /// Trade ids in the recent window.
@@ -83,6 +85,7 @@ impl EngineConfig {
             log_core: None,
             flushes_in_flight: 2,
             wait: WaitKind::Auto,
+            huge_pages: false,
             limits: Limits::HOST,
             trade_ids_max: 1 << 22,
             checkpoint_records: 2_000_000,

@@ -29,6 +29,7 @@ pub mod house;
 pub mod idempotency;
 mod lanes;
 pub mod limits;
+pub mod memory;
 mod opening;
 pub mod past;
 pub mod phase;

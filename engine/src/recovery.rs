@@ -17,6 +17,7 @@ use lotbook_wal::{From, Limit, Log, ReadError, RecordHeader};
 use crate::checkpoint::{self, Read, Resolution, State};
 use crate::config::EngineConfig;
 use crate::error::StartError;
+use crate::memory::Guard;
 use crate::planted::{self, Bug};
 use crate::side_log;
 
@@ -249,6 +250,7 @@ fn start_states(
 ) -> Result<(State, State), StartError> {
     let io = |source| StartError::Io { what: "listing", path: checkpoints.into(), source };
     let disk = &*config.checkpoint_disk;
+    let _huge = config.huge_pages.then(Guard::new);
     for found in checkpoint::list_on(disk, checkpoints).map_err(io)? {
         let read = || checkpoint::read_on(disk, &found.path, log.log_id(), config.limits, config.trade_ids_max);
         match read()? {

@@ -155,6 +155,8 @@ pub struct Engine {
     pub log_core: Option<u16>,
     /// How pinned threads wait.
     pub wait: Wait,
+    /// Whether the books lie on huge pages, touched at the start.
+    pub huge_pages: bool,
     /// Sizes of the book.
     pub limits: Limits,
     /// Trade ids held in memory for recognising duplicates.
@@ -249,6 +251,7 @@ impl Default for Config {
                 core: None,
                 log_core: None,
                 wait: Wait::Auto,
+                huge_pages: false,
                 limits: Limits::HOST,
                 trade_ids_max: 1 << 22,
             },

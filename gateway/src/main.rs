@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdout};
 
 use clap::Parser as _;
+use lotbook_engine::memory::Memory;
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
 use lotbook_gateway::load::{self, LoadFailure};
 use lotbook_gateway::scenario::{self, ScenarioFailure};
@@ -10,6 +11,10 @@ use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
 use lotbook_gateway::{burst, coldpath, exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
+
+/// The system's, and huge pages for the book of a host that asks for them.
+#[global_allocator]
+static MEMORY: Memory = Memory;
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();

@@ -24,6 +24,7 @@ impl Config {
                 Wait::Spin => WaitKind::Spin,
                 Wait::Park => WaitKind::Park,
             },
+            huge_pages: self.engine.huge_pages,
             limits: self.engine.limits,
             trade_ids_max: self.engine.trade_ids_max,
             checkpoint_records: self.checkpoint.every_records,

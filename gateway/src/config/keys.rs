@@ -255,6 +255,13 @@ const ENGINE: &[Key<Config>] = &[
         },
         |c| text(c.engine.wait.as_str())
     ),
+    key!(
+        "huge_pages",
+        "Whether the book lies on huge pages, touched at the start: all memory that `limits` allow, twice.",
+        Allowed::Bool,
+        |c, v| c.engine.huge_pages = matches!(v, Value::Bool(true)),
+        |c| c.engine.huge_pages.to_string()
+    ),
 ];
 
 const LIMITS: &[Key<Config>] = &[
