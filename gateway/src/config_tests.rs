@@ -95,7 +95,7 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         ("[engine]\ncore = 1\nlog_core = 1", "lotbook.toml:3: engine.log_core = 1: must be another core"),
         (
             "[engine]\nspin = true",
-            "lotbook.toml:2: unknown key engine.spin = true; the keys there are core, log_core, wait, limits",
+            "lotbook.toml:2: unknown key engine.spin = true; the keys there are core, log_core, wait, huge_pages, limits",
         ),
         ("[engines]\ncore = 1", "lotbook.toml:1: unknown key engines = "),
         ("listen = 1", "the sections are data, engine, fix, http, business, checkpoint"),
