@@ -322,3 +322,21 @@ fn wash_sales_where_a_new_lot_would_have_no_price() {
         ]);
     }
 }
+
+/// No fault, but nothing drawn came here: a reverse split leaves nothing of the units that replaced a loss, what they carry goes to free
+/// units, and these replace another loss.
+#[test]
+fn what_vanished_in_a_split_is_carried_by_units_that_replace_again() {
+    let rules = Rules { wash: Wash::Account, ..Rules::DEFAULT };
+    let washes = Contract { id: 0, account: None, instrument: None, from: day(2000, 1, 1), rules };
+    let of = |trade: Trade, quantity, price| Step::Trade(Trade { quantity, price: Some(price), ..trade });
+    let split = Kind::Split { numerator: 1, denominator: 4, cash_in_lieu: None };
+    check(&[
+        Step::Contract(washes),
+        of(trade("held", Side::Buy, 1), 8 * ONE, 10 * ONE),
+        of(trade("loss", Side::Sell, 2), 2, ONE),
+        of(trade("bought", Side::Buy, 3), 5, 2 * ONE),
+        Step::Action(action("split", split, 4)),
+        of(trade("again", Side::Sell, 5), 1, ONE),
+    ]);
+}
