@@ -76,16 +76,19 @@ impl<N: Names> Serialize for Line<'_, N> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         header(&mut map, self.header)?;
-        match &self.content {
-            Content::Event(event) => self.event(&mut map, event, None)?,
-            Content::Correction(event, outcome) => self.event(&mut map, event, Some(outcome))?,
-            Content::Outcome(outcome) => body(&mut map, outcome)?,
-            Content::Internal(payload) => internal(&mut map, self.header.kind, payload)?,
-            Content::Unreadable(payload, why) => {
-                map.serialize_entry("error", why)?;
-                map.serialize_entry("payload", &HexBytes(payload))?;
-            }
-        }
+        self.content(&mut map)?;
+        map.end()
+    }
+}
+
+/// What a line says without the record's header, for whom keeps the header apart.
+#[derive(Debug)]
+pub struct Payload<'a, N>(pub Line<'a, N>);
+
+impl<N: Names> Serialize for Payload<'_, N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.content(&mut map)?;
         map.end()
     }
 }
@@ -212,6 +215,19 @@ impl<N: Names> Serialize for OriginOf<'_, N> {
 impl<N: Names> Line<'_, N> {
     fn name(&self, class: NameClass, id: NameId) -> Name<'_, N> {
         Name { names: self.names, class, id }
+    }
+
+    fn content<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        match &self.content {
+            Content::Event(event) => self.event(map, event, None),
+            Content::Correction(event, outcome) => self.event(map, event, Some(outcome)),
+            Content::Outcome(outcome) => body(map, outcome),
+            Content::Internal(payload) => internal(map, self.header.kind, payload),
+            Content::Unreadable(payload, why) => {
+                map.serialize_entry("error", why)?;
+                map.serialize_entry("payload", &HexBytes(payload))
+            }
+        }
     }
 
     fn event<M: SerializeMap>(

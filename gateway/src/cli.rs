@@ -14,12 +14,14 @@ use crate::input::text::{check_id, check_name};
 use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
+mod archive;
 mod coldpath;
 mod doctor;
 mod load;
 mod past;
 mod scenario;
 
+pub use archive::{ArchiveArgs, ArchiveCommand};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
@@ -53,7 +55,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst, load), a criterion is missed (scenario), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the log ends in a torn tail that a start would cut (wal
+    /// A verdict is broken (burst, load), a criterion is missed (scenario), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the archive differs from the log (archive verify), the log ends in a torn tail that a start would cut (wal
     /// verify), or a repair has something to do and was not told to do it (wal repair).
     Broken = 1,
     /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
@@ -74,7 +76,7 @@ exit_codes! {
     Damaged = 9,
     /// A fault of the program itself; please report it.
     Internal = 10,
-    /// No host answers at the address (position, coldpath).
+    /// No host answers at the address (position, coldpath), or no database (archive).
     Unreachable = 11,
 }
 
@@ -136,6 +138,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Look after the workers of a running host that reconcile late trades
     Coldpath(ColdpathArgs),
+    /// Look after the archive in Postgres: status, migrate, verify, rebuild
+    Archive(ArchiveArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }

@@ -7,6 +7,7 @@
 mod coldpath;
 mod engine;
 mod keys;
+mod postgres;
 mod redis;
 mod retention;
 
@@ -21,6 +22,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::coldpath::Coldpath;
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
+pub use self::postgres::{Postgres, TargetError};
 pub use self::redis::Redis;
 pub use self::retention::Retention;
 
@@ -235,6 +237,8 @@ pub struct Config {
     pub coldpath: Coldpath,
     /// Where positions are shown to others.
     pub redis: Redis,
+    /// Where every record is archived as a row.
+    pub postgres: Postgres,
 }
 
 impl Default for Config {
@@ -268,6 +272,7 @@ impl Default for Config {
             retention: Retention::default(),
             coldpath: Coldpath::default(),
             redis: Redis::default(),
+            postgres: Postgres::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdout};
 
 use clap::Parser as _;
 use lotbook_engine::memory::Memory;
+use lotbook_gateway::archive::ArchiveError;
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
 use lotbook_gateway::load::{self, LoadFailure};
 use lotbook_gateway::scenario::{self, ScenarioFailure};
@@ -51,6 +52,10 @@ fn main() -> std::process::ExitCode {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Archive(args) => match tools::archive::run(args, &mut stdout()) {
+            Ok(code) => code,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {
             Ok(code) => code,
             Err(error) => fail(&error, error.exit_code()),
@@ -80,6 +85,8 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
                 ServeFailure::Host(error) => exit::of_host(error),
                 ServeFailure::AppliedUnsafe => ExitCode::BadConfig,
                 ServeFailure::Signals(error) | ServeFailure::Sink(error) => exit::of_io(error),
+                ServeFailure::Archive(ArchiveError::Target(_)) => ExitCode::BadConfig,
+                ServeFailure::Archive(ArchiveError::Cursor(error)) => exit::of_cursor(error),
             };
             fail(&error, code)
         }

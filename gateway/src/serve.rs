@@ -9,6 +9,7 @@ use lotbook_core::rules::Rules;
 use lotbook_engine::HostError;
 use parking_lot::Mutex;
 
+use crate::archive::{Archive, ArchiveError};
 use crate::config::{Ack, BusinessDate, Config};
 use crate::fix::acceptor::{AcceptorConfig, SessionTerms};
 use crate::fix::encode::AckPolicy;
@@ -45,6 +46,9 @@ pub enum ServeFailure {
     /// A sink's thread could not be started.
     #[error("starting the Redis sink: {0}")]
     Sink(std::io::Error),
+    /// The archive was not started.
+    #[error("starting the archive: {0}")]
+    Archive(#[from] ArchiveError),
 }
 
 fn policy(ack: Ack) -> AckPolicy {
@@ -124,6 +128,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
         );
     }
     let redis = Redis::start(&config.redis, &engine.limits, &server.host).map_err(ServeFailure::Sink)?;
+    let archive = Archive::start(&config.postgres, &server.host)?;
     let health = Arc::new(Mutex::new(Health::of(&server.host)));
     let http = match config.http.listen.0 {
         Some(address) => {
@@ -137,6 +142,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
             }
             state.journal = Some(server.journal.clone());
             state.redis = redis.as_ref().map(Redis::seen);
+            state.archive = archive.as_ref().map(Archive::seen);
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };
             Some(http::serve(address, state).map_err(listening)?)
         }
@@ -161,6 +167,9 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     }
     health.lock().stopping = true;
     tracing::info!("stopping");
+    if let Some(archive) = archive {
+        archive.stop();
+    }
     let stopped = server.stop();
     if let Some(http) = http {
         http.stop();

@@ -100,7 +100,9 @@ impl Place {
         file.write_all(sections.as_bytes()).expect("room for it");
     }
 
-    fn config(&self) -> PathBuf {
+    /// The configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
         self.root.path().join("lotbook.toml")
     }
 

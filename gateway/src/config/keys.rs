@@ -156,6 +156,7 @@ macro_rules! number {
     };
 }
 
+mod postgres;
 mod redis;
 
 fn text(value: impl fmt::Display) -> String {
@@ -190,6 +191,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "coldpath", keys: COLDPATH },
     Section { name: "archive", keys: &[] },
     Section { name: "archive.redis", keys: redis::REDIS },
+    Section { name: "archive.postgres", keys: postgres::POSTGRES },
 ];
 
 const DATA: &[Key<Config>] = &[

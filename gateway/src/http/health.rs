@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::HttpState;
+use crate::archive;
 use crate::redis;
 
 /// What only the owner of the host knows.
@@ -91,6 +92,7 @@ impl Verdict {
         warnings.extend(wanting);
         warnings.extend(state.outlook.warnings());
         warnings.extend(state.redis.iter().flat_map(|redis| redis.warnings()));
+        warnings.extend(state.archive.iter().filter_map(archive::Seen::warning));
         Self { ready: problems.is_empty(), problems, critical, warnings }
     }
 
@@ -182,6 +184,7 @@ pub(super) async fn detailed(State(state): State<Arc<HttpState>>) -> Response {
         },
         "coldpath": super::coldpath::document(&state),
         "redis": redis::document(state.redis.as_ref(), model.published_sequence()),
+        "archive": { "postgres": archive::document(state.archive.as_ref(), &state.log) },
         "recovery": {
             "took_ms": u64::try_from(state.report.took.as_millis()).unwrap_or(u64::MAX),
             "checkpoint_sequence": state.report.checkpoint_sequence,

@@ -73,6 +73,9 @@ pub fn render(state: &HttpState) -> String {
     if let Some(redis) = &state.redis {
         redis.metrics(&mut page, state.model.published_sequence());
     }
+    if let Some(archive) = &state.archive {
+        archive.metrics(&mut page, &state.log);
+    }
     page.0
 }
 

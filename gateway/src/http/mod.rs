@@ -75,6 +75,8 @@ pub struct HttpState {
     pub health: Arc<dyn Fn() -> Health + Send + Sync>,
     /// The Redis sink, where there is one.
     pub redis: Option<crate::redis::Seen>,
+    /// The archive in Postgres, where there is one.
+    pub archive: Option<crate::archive::Seen>,
     /// The way of an operator's commands; without it they are refused.
     pub operator: Option<Arc<Operator>>,
     streams: Arc<Streams>,
@@ -97,6 +99,7 @@ impl HttpState {
             report: Arc::new(host.report().clone()),
             health,
             redis: None,
+            archive: None,
             operator: None,
             streams: Arc::default(),
         }

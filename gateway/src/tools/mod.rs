@@ -1,4 +1,5 @@
 //! Commands that look at files and need no host.
 
+pub mod archive;
 pub mod doctor;
 pub mod wal;

@@ -1,0 +1,75 @@
+//! Words of the command line about the archive in Postgres.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::CONFIG_FILE;
+use crate::config::{Config, ConfigError};
+
+/// `lotbook archive`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Look after the archive in Postgres, beside a running host or without one.\n\n\
+                  status shows schema and cursor; migrate brings the schema up to this version; verify compares the log \
+                  with every row and every column, and its exit code is 0 where they are equal, 1 where they differ; \
+                  rebuild throws the archive away and makes it anew from the log. The log is read without its lock; \
+                  verify and rebuild need all of it, shipped segments too.",
+    after_help = "Examples:\n  \
+                  lotbook archive status\n  \
+                  lotbook archive migrate --config lotbook.toml\n  \
+                  lotbook archive verify --json --archive-dir /mnt/archive\n  \
+                  lotbook archive rebuild --yes"
+)]
+pub struct ArchiveArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: ArchiveCommand,
+    /// Configuration file with [archive.postgres] and [data] [default: lotbook.toml in this directory, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What `lotbook archive` does.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ArchiveCommand {
+    /// Show which schema is there and how far the archive has come
+    Status,
+    /// Bring the schema up to this version
+    Migrate,
+    /// Compare the log with every row and every column
+    Verify {
+        /// Differences that are listed; all are counted
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        list: usize,
+        /// Directory that sealed segments were shipped to [default: retention.archive_dir]
+        #[arg(long, value_name = "DIR")]
+        archive_dir: Option<PathBuf>,
+    },
+    /// Throw the archive away and make it anew from the log
+    Rebuild {
+        /// Do it: everything in the schema lotbook goes
+        #[arg(long)]
+        yes: bool,
+        /// Directory that sealed segments were shipped to [default: retention.archive_dir]
+        #[arg(long, value_name = "DIR")]
+        archive_dir: Option<PathBuf>,
+    },
+}
+
+impl ArchiveArgs {
+    /// The configuration that says where log and archive are.
+    ///
+    /// # Errors
+    /// What is wrong with the file. A named file must exist; the default one need not.
+    pub fn effective_config(&self) -> Result<Config, ConfigError> {
+        match &self.config {
+            Some(path) => Config::load(path),
+            None if std::path::Path::new(CONFIG_FILE).exists() => Config::load(CONFIG_FILE.as_ref()),
+            None => Ok(Config::default()),
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! `lotbook archive status|migrate|verify|rebuild`: the archive in Postgres, beside a running host or without one.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lotbook_archiver::postgres::rebuild::{self, RebuildError};
+use lotbook_archiver::postgres::verify::{self, Report, VerifyError};
+use lotbook_archiver::postgres::{Link, Mend, PgError, Target, migrate};
+use lotbook_wal::{OpenError, ReadOnlyLog, open_read_only};
+use serde_json::json;
+
+use crate::cli::{ArchiveArgs, ArchiveCommand, ExitCode};
+use crate::config::{Config, ConfigError, TargetError};
+use crate::exit;
+
+/// The shard whose log it is; a host has one.
+const SHARD: i16 = 0;
+
+/// Why a command did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveToolError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// There is no archive.
+    #[error("no archive is configured: set archive.postgres.url")]
+    Off,
+    /// A rebuild was not told to do it.
+    #[error("rebuild throws away everything in the schema lotbook of {place}; add --yes to do it")]
+    NotTold {
+        /// Host, port and database.
+        place: String,
+    },
+    /// The database.
+    #[error("{place}: {source}")]
+    Archive {
+        /// Host, port and database.
+        place: String,
+        /// Why.
+        source: PgError,
+    },
+    /// The log cannot be opened or read.
+    #[error("{}: {source}", dir.display())]
+    Log {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Why.
+        source: OpenError,
+    },
+    /// The log's start is not within reach.
+    #[error("{}: the log begins at sequence {first}; name the directory that its segments were shipped to: --archive-dir", dir.display())]
+    Begins {
+        /// The log's directory.
+        dir: PathBuf,
+        /// First record within reach.
+        first: u64,
+    },
+    /// No runtime, or the output cannot be written.
+    #[error(transparent)]
+    Output(#[from] io::Error),
+}
+
+impl ArchiveToolError {
+    /// How the command ends.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Target(_) | Self::Off => ExitCode::BadConfig,
+            Self::NotTold { .. } => ExitCode::Unreadable,
+            // Who reads a pipe to its head has what was wanted.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
+            Self::Output(error) => exit::of_io(error),
+            Self::Archive { source, .. } => match (source, source.mend()) {
+                (PgError::Connect(_), _) | (_, Mend::Time) => ExitCode::Unreachable,
+                (_, Mend::Person) => ExitCode::Unreadable,
+            },
+            Self::Log { source: OpenError::Disk(disk), .. } => exit::of_io(&disk.source),
+            Self::Log { source, .. } => match exit::of_open(source) {
+                ExitCode::Damaged => ExitCode::Unreadable,
+                other => other,
+            },
+            Self::Begins { .. } => ExitCode::Unreadable,
+        }
+    }
+}
+
+/// Runs a command; what it prints goes to `out`, its progress to standard error where that is a terminal.
+///
+/// # Errors
+/// [`ArchiveToolError`], with its exit code. Differences that `verify` finds are no error: they are the answer.
+pub fn run(args: &ArchiveArgs, out: &mut dyn Write) -> Result<ExitCode, ArchiveToolError> {
+    let config = args.effective_config()?;
+    let target = config.postgres.target()?.ok_or(ArchiveToolError::Off)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let job = Job { args, config: &config, target: &target };
+    runtime.block_on(async {
+        match &args.command {
+            ArchiveCommand::Status => job.status(out).await,
+            ArchiveCommand::Migrate => job.migrate(out).await,
+            ArchiveCommand::Verify { list, archive_dir } => job.verify(*list, archive_dir.as_deref(), out).await,
+            ArchiveCommand::Rebuild { yes, archive_dir } => job.rebuild(*yes, archive_dir.as_deref(), out).await,
+        }
+    })
+}
+
+struct Job<'a> {
+    args: &'a ArchiveArgs,
+    config: &'a Config,
+    target: &'a Target,
+}
+
+impl Job<'_> {
+    fn failed(&self, source: PgError) -> ArchiveToolError {
+        ArchiveToolError::Archive { place: self.target.place(), source }
+    }
+
+    async fn link(&self) -> Result<Link, ArchiveToolError> {
+        self.target.connect(self.config.postgres.timeout()).await.map_err(|source| self.failed(source))
+    }
+
+    /// The log, its shipped segments included.
+    fn log(&self, archive_dir: Option<&Path>) -> Result<(PathBuf, ReadOnlyLog), ArchiveToolError> {
+        let dir = self.config.data.dir.join("log");
+        let mut log = open_read_only(&dir).map_err(|source| ArchiveToolError::Log { dir: dir.clone(), source })?;
+        if let Some(tail_dir) = &self.config.data.tail_dir {
+            log = log.with_tail_dir(tail_dir);
+        }
+        let shipped = archive_dir.map(Path::to_path_buf).or_else(|| self.config.retention.archive_dir.clone());
+        if let Some(dir) = shipped {
+            log = log.with_archive(&dir);
+        }
+        Ok((dir, log))
+    }
+
+    async fn status(&self, out: &mut dyn Write) -> Result<ExitCode, ArchiveToolError> {
+        let link = self.link().await?;
+        let applied = migrate::applied(&link.client).await.map_err(|source| self.failed(source))?;
+        let problem = migrate::check(&link.client).await.err();
+        let cursor = match problem {
+            Some(_) => None,
+            None => link.cursor(SHARD).await.map_err(|source| self.failed(source))?,
+        };
+        let version = applied.last().map_or(0, |(version, _)| *version);
+        if self.args.json {
+            let document = json!({
+                "place": self.target.place(),
+                "schema_version": version,
+                "program_version": migrate::newest(),
+                "problem": problem.as_ref().map(ToString::to_string),
+                "cursor": cursor.map(|cursor| json!({
+                    "log_id": format!("{:016x}", cursor.position.log_id),
+                    "epoch": cursor.position.epoch,
+                    "sequence": cursor.position.sequence,
+                    "checksum": format!("{:08x}", cursor.position.checksum),
+                })),
+            });
+            serde_json::to_writer_pretty(&mut *out, &document).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}: schema version {version} of {}", self.target.place(), migrate::newest())?;
+            match (&problem, cursor) {
+                (Some(problem), _) => writeln!(out, "  {problem}")?,
+                (None, Some(cursor)) => writeln!(out, "  archived up to {}", cursor.position)?,
+                (None, None) => writeln!(out, "  empty")?,
+            }
+        }
+        Ok(if problem.is_some() { ExitCode::Broken } else { ExitCode::Ok })
+    }
+
+    async fn migrate(&self, out: &mut dyn Write) -> Result<ExitCode, ArchiveToolError> {
+        let mut link = self.link().await?;
+        let done = migrate::migrate(&mut link.client).await.map_err(|source| self.failed(source))?;
+        let place = self.target.place();
+        if self.args.json {
+            writeln!(out, "{}", json!({ "place": place, "applied": done, "schema_version": migrate::newest() }))?;
+        } else if done.is_empty() {
+            writeln!(out, "{place}: schema version {} is there already", migrate::newest())?;
+        } else {
+            let done: Vec<String> = done.iter().map(ToString::to_string).collect();
+            writeln!(out, "{place}: applied {}", done.join(", "))?;
+        }
+        Ok(ExitCode::Ok)
+    }
+
+    async fn verify(
+        &self,
+        list: usize,
+        archive_dir: Option<&Path>,
+        out: &mut dyn Write,
+    ) -> Result<ExitCode, ArchiveToolError> {
+        let (dir, mut log) = self.log(archive_dir)?;
+        let mut link = self.link().await?;
+        migrate::check(&link.client).await.map_err(|source| self.failed(source))?;
+        let bar = bar("comparing");
+        let mut progress = progress(&bar);
+        let report = verify::verify(&mut link, SHARD, &mut log, list, &mut progress).await;
+        let report = report.map_err(|error| match error {
+            VerifyError::Archive(source) => self.failed(source),
+            VerifyError::Log(source) => ArchiveToolError::Log { dir: dir.clone(), source },
+            VerifyError::Begins { first } => ArchiveToolError::Begins { dir: dir.clone(), first },
+        })?;
+        bar.finish_and_clear();
+        self.print(&report, out)?;
+        Ok(if report.differences_count == 0 { ExitCode::Ok } else { ExitCode::Broken })
+    }
+
+    fn print(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+        let through = report.archived.map_or(0, |archived| archived.position.sequence);
+        if self.args.json {
+            let document = json!({
+                "place": self.target.place(),
+                "complete_through": through,
+                "records": report.records,
+                "rows": report.rows,
+                "differences_count": report.differences_count,
+                "differences": report.differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            });
+            serde_json::to_writer_pretty(&mut *out, &document)?;
+            return writeln!(out);
+        }
+        let verdict = if report.differences_count == 0 { "equal" } else { "DIFFERENT" };
+        let place = self.target.place();
+        writeln!(out, "{place}: {verdict}; {} records, {} rows, up to {through}", report.records, report.rows)?;
+        for difference in &report.differences {
+            writeln!(out, "  {difference}")?;
+        }
+        let unlisted = report.differences_count - report.differences.len() as u64;
+        if unlisted > 0 {
+            writeln!(out, "  and {unlisted} more")?;
+        }
+        Ok(())
+    }
+
+    async fn rebuild(
+        &self,
+        yes: bool,
+        archive_dir: Option<&Path>,
+        out: &mut dyn Write,
+    ) -> Result<ExitCode, ArchiveToolError> {
+        if !yes {
+            return Err(ArchiveToolError::NotTold { place: self.target.place() });
+        }
+        let (dir, mut log) = self.log(archive_dir)?;
+        let mut link = self.link().await?;
+        let bar = bar("archiving");
+        let rows = self.config.postgres.backlog_rows;
+        let mut progress = progress(&bar);
+        let done = rebuild::rebuild(&mut link, SHARD, &mut log, rows, &mut progress).await;
+        let done = done.map_err(|error| match error {
+            RebuildError::Archive(source) => self.failed(source),
+            RebuildError::Log(source) => ArchiveToolError::Log { dir: dir.clone(), source },
+            RebuildError::Begins { first } => ArchiveToolError::Begins { dir: dir.clone(), first },
+        })?;
+        bar.finish_and_clear();
+        let place = self.target.place();
+        if self.args.json {
+            writeln!(out, "{}", json!({ "place": place, "rows": done.rows, "complete_through": done.sequence }))?;
+        } else {
+            writeln!(out, "{place}: made anew, {} rows, up to sequence {}", done.rows, done.sequence)?;
+        }
+        Ok(ExitCode::Ok)
+    }
+}
+
+fn progress(bar: &ProgressBar) -> impl FnMut(u64, u64) {
+    |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    }
+}
+
+/// A bar of records on standard error; nothing where that is no terminal.
+fn bar(what: &'static str) -> ProgressBar {
+    let bar = if io::stderr().is_terminal() {
+        ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+    } else {
+        ProgressBar::hidden()
+    };
+    // The template is constant; were it refused, the default bar would do.
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}") {
+        bar.set_style(style);
+    }
+    bar.set_message(what);
+    bar
+}
