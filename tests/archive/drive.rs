@@ -51,7 +51,7 @@ fn line(number: u64) -> Value {
     let date = format!("2020-01-{:02}", 1 + number * 7 % 30);
     match number % 11 {
         // A cancel of a trade that came a while ago, or is none.
-        9 => json!({"type": "cancel", "trade_id": id, "target_id": format!("t-{}", number.saturating_sub(11 * 3 + 2))}),
+        9 => json!({"type": "cancel", "trade_id": id, "cancels": format!("t-{}", number.saturating_sub(11 * 3 + 2))}),
         // Refused: no such quantity.
         10 => json!({"type": "trade", "trade_id": id, "account": account, "instrument": instrument, "side": "buy",
             "quantity": "0", "price": "1", "effective_date": date}),

@@ -10,17 +10,17 @@ const PLANTED: [(&str, &str); 20] = [
     ("no row", "DELETE FROM lotbook.event_store WHERE sequence = {}"),
     (
         "2 rows",
-        "INSERT INTO lotbook.event_store SELECT (jsonb_populate_record(row, '{\"position_key\": \"twice\"}')).* FROM lotbook.event_store row WHERE sequence = {}",
+        "INSERT INTO lotbook.event_store SELECT (jsonb_populate_record(e, '{\"position_key\": \"twice\"}')).* FROM lotbook.event_store e WHERE sequence = {}",
     ),
     (
         "event_ver",
-        "WITH a AS (SELECT * FROM lotbook.event_store WHERE sequence = {}),
-              b AS (SELECT b.* FROM lotbook.event_store b, a WHERE b.position_key = a.position_key AND b.event_ver > a.event_ver ORDER BY event_ver DESC LIMIT 1),
-              gone AS (DELETE FROM lotbook.event_store WHERE sequence IN (SELECT sequence FROM a UNION SELECT sequence FROM b) RETURNING sequence)
-         INSERT INTO lotbook.event_store
-         SELECT (jsonb_populate_record(a, jsonb_build_object('event_ver', b.event_ver + (SELECT count(*) * 1000 FROM gone)))).* FROM a, b
-         UNION ALL
-         SELECT (jsonb_populate_record(b, jsonb_build_object('event_ver', a.event_ver + (SELECT count(*) * 1000 FROM gone)))).* FROM a, b",
+        "DO $$ DECLARE a lotbook.event_store; b lotbook.event_store; BEGIN
+            SELECT * INTO a FROM lotbook.event_store WHERE sequence = {};
+            SELECT * INTO b FROM lotbook.event_store WHERE position_key = a.position_key ORDER BY event_ver DESC LIMIT 1;
+            UPDATE lotbook.event_store SET event_ver = event_ver + 1000000 WHERE sequence = a.sequence;
+            UPDATE lotbook.event_store SET event_ver = a.event_ver WHERE sequence = b.sequence;
+            UPDATE lotbook.event_store SET event_ver = b.event_ver WHERE sequence = a.sequence;
+         END $$",
     ),
     ("position_key", "UPDATE lotbook.event_store SET position_key = 'another' WHERE sequence = {}"),
     ("epoch", "UPDATE lotbook.event_store SET epoch = epoch + 1 WHERE sequence = {}"),

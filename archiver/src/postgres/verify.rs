@@ -209,18 +209,16 @@ impl Stretch {
             let wanted = &self.bytes[begin..end];
             begin = end;
             report.records += 1;
-            let mut rows = 0;
+            let mut rows = Vec::new();
             while let Some(row) = found.next_if(|row| row.get::<_, i64>(SEQUENCE_COLUMN).cast_unsigned() == sequence) {
-                rows += 1;
-                if rows == 1 {
-                    compare_row(sequence, wanted, row, report, listed_max);
-                }
+                rows.push(row);
             }
-            report.rows += rows as u64;
-            match rows {
-                0 => report.add(Difference::Missing { sequence }, listed_max),
-                1 => {}
-                rows => report.add(Difference::Doubled { sequence, rows }, listed_max),
+            report.rows += rows.len() as u64;
+            match rows[..] {
+                [] => report.add(Difference::Missing { sequence }, listed_max),
+                [row] => compare_row(sequence, wanted, row, report, listed_max),
+                // Which one is the record's is not asked: none should be there twice.
+                _ => report.add(Difference::Doubled { sequence, rows: rows.len() }, listed_max),
             }
         }
         self.bytes.clear();
