@@ -4,7 +4,7 @@
 //! asked for, and refused otherwise; one that is newer, or was applied from other text, is always refused.
 
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::{Client, GenericClient};
 
 use super::error::{Doing as _, PgError};
 
@@ -75,7 +75,7 @@ const LOCK: i64 = 0x6c6f_7462_6f6f_6b00;
 ///
 /// # Errors
 /// [`PgError`].
-pub async fn applied(client: &Client) -> Result<Vec<(i32, i64)>, PgError> {
+pub async fn applied(client: &impl GenericClient) -> Result<Vec<(i32, i64)>, PgError> {
     let there = client.query_one("SELECT to_regclass('lotbook.schema_version') IS NOT NULL", &[]);
     if !there.await.doing("looking for the schema")?.get::<_, bool>(0) {
         return Ok(Vec::new());
@@ -110,10 +110,11 @@ pub async fn migrate(client: &mut Client) -> Result<Vec<i32>, PgError> {
             .await
             .doing("waiting for other migrations")?;
         transaction.batch_execute("SET LOCAL client_min_messages = warning").await.doing("beginning a migration")?;
-        if migration.version == 1 {
+        let mut found = applied(&transaction).await?;
+        if found.is_empty() {
             transaction.batch_execute(ROLES).await.doing("making roles and schema")?;
+            found = applied(&transaction).await?;
         }
-        let found = applied_in(&transaction).await?;
         compare(&found)?;
         if !found.iter().any(|(version, _)| *version == migration.version) {
             transaction.batch_execute(migration.sql).await.doing("applying a migration")?;
@@ -126,12 +127,6 @@ pub async fn migrate(client: &mut Client) -> Result<Vec<i32>, PgError> {
         transaction.commit().await.doing("committing a migration")?;
     }
     Ok(done)
-}
-
-async fn applied_in(transaction: &Transaction<'_>) -> Result<Vec<(i32, i64)>, PgError> {
-    let rows = transaction.query("SELECT version, checksum FROM lotbook.schema_version ORDER BY version", &[]);
-    let rows = rows.await.doing("reading the schema's versions")?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// What was applied must be the first so many of ours.

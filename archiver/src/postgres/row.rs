@@ -352,10 +352,27 @@ fn write(
     row.some_numeric(facts.fees_e8.map(Into::into), SCALE_E8);
     row.some_numeric(facts.realized_e16, SCALE_E16);
     // Writing to a Vec cannot fail, and the keys are texts.
-    let written = row.jsonb(|out| serde_json::to_writer(out, &Payload(Line { header, content, names })));
+    let written = row.jsonb(|out| {
+        let at = out.len();
+        serde_json::to_writer(&mut *out, &Payload(Line { header, content, names }))?;
+        replace_zeros(&mut out[at..]);
+        Ok::<_, serde_json::Error>(())
+    });
     written.expect("JSON in memory");
     row.end();
     Ok(occurred_at)
+}
+
+/// The server's texts have no zero character, and an operator's note may: U+FFFD stands for it. In JSON it is always escaped.
+fn replace_zeros(json: &mut [u8]) {
+    let mut rest = json;
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        if let Some(escape) = rest.get_mut(at + 1..at + 6).filter(|escape| **escape == *b"u0000") {
+            escape.copy_from_slice(b"ufffd");
+        }
+        // What is escaped is no escape itself.
+        rest = rest.get_mut(at + 2..).unwrap_or_default();
+    }
 }
 
 fn some(id: &TradeId) -> Option<&str> {
@@ -390,6 +407,20 @@ mod tests {
         let mut out = String::new();
         position_key(account, instrument, &mut out);
         out
+    }
+
+    #[test]
+    fn zero_characters_are_replaced_and_nothing_else() {
+        for (json, wanted) in [
+            (r#"{"a":"\u0000"}"#, r#"{"a":"\ufffd"}"#),
+            (r#"{"a":"\\u0000"}"#, r#"{"a":"\\u0000"}"#),
+            (r#"{"a":"\\\u0000\u0001"}"#, r#"{"a":"\\\ufffd\u0001"}"#),
+            (r#""\"#, r#""\"#),
+        ] {
+            let mut bytes = json.as_bytes().to_vec();
+            replace_zeros(&mut bytes);
+            assert_eq!(bytes, wanted.as_bytes(), "{json}");
+        }
     }
 
     #[test]

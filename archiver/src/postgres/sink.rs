@@ -215,11 +215,13 @@ impl Follower {
     /// From a connection to its end. It ends well only when the log has ended or the sink is to stop.
     async fn session(&mut self) -> Result<(), PgError> {
         let mut link = self.terms.target.connect(self.terms.patience).await?;
-        if self.terms.migrate {
-            let patience = self.terms.patience;
-            within(patience, "bringing the schema up", migrate::migrate(&mut link.client)).await?;
+        let patience = self.terms.patience;
+        match within(patience, "checking the schema", migrate::check(&link.client)).await {
+            Err(PgError::SchemaOlder { .. }) if self.terms.migrate => {
+                within(patience, "bringing the schema up", migrate::migrate(&mut link.client)).await?;
+            }
+            checked => checked?,
         }
-        within(self.terms.patience, "checking the schema", migrate::check(&link.client)).await?;
         let found = link.cursor(self.terms.shard).await?;
         let none = LogPosition { log_id: self.log.log_id(), epoch: 0, sequence: 0, checksum: 0 };
         let mut at = found.unwrap_or(Archived { position: none, occurred_at_ns: 0 });
