@@ -2,7 +2,7 @@
 //!
 //! File `checkpoint-<sequence, 16 hex digits>`, little endian: magic, layout version, log id, sequence
 //! and checksum of the last applied record, number of facts, then sections
-//! (sources, provisional ids, breaks, resolutions, ids of other shards, trade ids, image of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
+//! (sources, provisional ids, breaks, resolutions, ids of other shards, waymarks, trade ids, image of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
 //! and only once the log is durable beyond it, so that no checkpoint names what a power cut can take.
 
 use std::collections::HashMap;
@@ -20,8 +20,11 @@ use lotbook_wal::{Access, Disk, DiskError, DiskFile, DiskResult, RealDisk};
 use crate::error::StartError;
 use crate::idempotency::{Extra, First, IdKind, TradeIds};
 use crate::limits::CHECKPOINTS_KEPT;
+use crate::waymarks::{Way, Waymark, Waymarks};
 
 const MAGIC: &[u8; 8] = b"LBCHECK1";
+/// The layout that is written, and the only one that is read.
+const LAYOUT: u64 = 2;
 const HEAD_BYTES: usize = 48;
 
 /// Everything that the follower carries from event to event.
@@ -41,6 +44,8 @@ pub struct State {
     pub resolutions: HashMap<u32, Resolution>,
     /// Ids of trades of other shards, and of what sent their lots here.
     pub foreign_ids: HashMap<TradeHash, Box<str>>,
+    /// Where some events of each position lie.
+    pub waymarks: Arc<Waymarks>,
     /// How many facts ([`lotbook_core::past::is_fact`]) there were: all shards of a house have the same ones.
     pub facts: u64,
     /// Sequence of the last applied record.
@@ -66,6 +71,7 @@ impl State {
             breaks: HashMap::new(),
             resolutions: HashMap::new(),
             foreign_ids: HashMap::new(),
+            waymarks: Arc::default(),
             facts: 0,
             sequence: 0,
             checksum: 0,
@@ -174,7 +180,7 @@ fn write_beside(disk: &dyn Disk, dir: &Path, beside: &Path, log_id: u64, state: 
     let growing = Growing { file: file.clone(), end: 0 };
     let mut out = Checked { out: BufWriter::with_capacity(1 << 20, growing), checksum: 0 };
     out.put(MAGIC)?;
-    out.put(&1u64.to_le_bytes())?;
+    out.put(&LAYOUT.to_le_bytes())?;
     out.put(&log_id.to_le_bytes())?;
     out.put(&state.sequence.to_le_bytes())?;
     out.put(&u64::from(state.checksum).to_le_bytes())?;
@@ -215,6 +221,17 @@ fn write_beside(disk: &dyn Disk, dir: &Path, beside: &Path, log_id: u64, state: 
         out.put(&(id.len() as u64).to_le_bytes())?;
         out.put(id.as_bytes())?;
     }
+    out.put(&(state.waymarks.len() as u64).to_le_bytes())?;
+    state.waymarks.each(|way| {
+        for word in [u64::from(way.since), way.arrived, way.marks.len() as u64] {
+            out.put(&word.to_le_bytes())?;
+        }
+        for mark in &way.marks {
+            out.put(&mark.sequence.to_le_bytes())?;
+            out.put(&mark.address.to_le_bytes())?;
+        }
+        io::Result::Ok(())
+    })?;
     out.put(&(state.ids.len() as u64).to_le_bytes())?;
     for (first, id, Extra { quantity_e8, date, to_account }) in state.ids.iter() {
         out.put(&first.hash.0.to_le_bytes())?;
@@ -323,7 +340,7 @@ pub fn read_on(
     let mut state = State::new(limits, trade_ids_max);
     let mut cursor = Cursor(&content[8..]);
     let (layout, id) = (cursor.u64(), cursor.u64());
-    if layout != Some(1) {
+    if layout != Some(LAYOUT) {
         return Ok(Read::Unusable("another layout"));
     }
     if id != Some(log_id) {
@@ -381,6 +398,16 @@ fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
         let len = usize::try_from(cursor.u64()?).ok()?;
         state.foreign_ids.insert(hash, cursor.text(len)?.into());
     }
+    let mut ways = Vec::new();
+    for _ in 0..cursor.u64()? {
+        let (since, arrived) = (u32::try_from(cursor.u64()?).ok()?, cursor.u64()?);
+        let mut marks = Vec::new();
+        for _ in 0..cursor.u64()? {
+            marks.push(Waymark { sequence: cursor.u64()?, address: cursor.u64()? });
+        }
+        ways.push(Way { since, arrived, marks });
+    }
+    state.waymarks = Arc::new(Waymarks::restored(ways));
     for _ in 0..cursor.u64()? {
         let hash = cursor.hash()?;
         let (sequence, address, content, version) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);

@@ -203,7 +203,7 @@ impl Host {
         let (askers, desks) = desks(COLD_DESKS);
         let queue = Arc::new(ColdQueue::new(config.cold, config.coldpath, config.clock.clone()));
         let model = Arc::new(ReadModel::default());
-        let index = Arc::new(Index::of(&follower.book));
+        let (index, waymarks) = (Arc::new(Index::of(&follower)), follower.waymarks.clone());
         let past = Past { log: main.log.clone(), side: side.log.clone(), model: model.clone(), index: index.clone() };
         let error = Arc::new(Mutex::new(None));
 
@@ -285,8 +285,14 @@ impl Host {
             planted: config.fault.map(|fault| Planted { fault, seen: 0, delayed: Vec::new() }),
         };
         let side_writer = SideWriter::new(side.appender, side.log.clone(), config.clock.clone());
-        let common =
-            Common { queue: queue.clone(), log: main.log.clone(), side: side_writer, model: model.clone(), phases };
+        let common = Common {
+            queue: queue.clone(),
+            log: main.log.clone(),
+            side: side_writer,
+            model: model.clone(),
+            waymarks,
+            phases,
+        };
         let group = Group::new(Arc::new(common), askers, config.on_thread);
         let report = StartReport {
             log: main.report,

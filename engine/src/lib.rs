@@ -48,6 +48,7 @@ mod taking;
 pub(crate) mod views;
 pub mod wait;
 pub mod wash;
+pub mod waymarks;
 
 pub use config::EngineConfig;
 pub use directory::{Directory, NameError};

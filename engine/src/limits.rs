@@ -63,6 +63,10 @@ pub const RECONCILE_TRIES: u32 = 5;
 pub const STREAMS_KEPT_BYTES: usize = 512 << 20;
 /// Bytes of a position's events that an answer about the past holds on its way back; the others it reads twice.
 pub const PAST_HELD_BYTES: usize = 32 << 20;
+/// Events of a position from one waymark to the next: sixteen bytes in memory and in checkpoints each.
+pub const WAYMARK_EVERY: u32 = 32;
+/// Stretches between waymarks that are read side by side.
+pub const WALK_LANES: usize = 16;
 /// Checkpoints kept. The log is needed from the older one on.
 pub const CHECKPOINTS_KEPT: usize = 2;
 
@@ -70,6 +74,8 @@ const _: () = assert!(COLD_DESKS <= 64, "a bit of the bell each");
 const _: () = assert!(COLD_ALERT < COLD_CRITICAL);
 const _: () = assert!(DOOR_BATCH < DOOR_SLOTS);
 const _: () = assert!(OUTBOX_SHOWN_MAX < LANE_SLOTS);
+// Else one stretch drives out the chunk that another one goes on in.
+const _: () = assert!(WALK_LANES <= lotbook_wal::limits::NEAR_CHUNKS);
 const _: () = assert!(PARTITIONS as u32 == u16::BITS);
 const _: () = assert!(BODY_RECORD_BYTES <= lotbook_wal::MAX_PAYLOAD_BYTES);
 const _: () = assert!(lotbook_core::codec::PAYLOAD_BYTES_MAX <= lotbook_wal::MAX_PAYLOAD_BYTES);

@@ -98,7 +98,7 @@ pub fn apply(
                 state.ids.insert(trade, sequence, header.address);
             }
             if trade.class.is_a_version() {
-                state.book.set_last_address(trade.position, header.address);
+                link(state, trade.position, header, false);
             }
             if matches!(trade.class, Class::Matured | Class::Rebooked) && trade.reason != Reason::None {
                 state.breaks.entry(trade.position).or_default().push((trade.input.hash, trade.reason));
@@ -113,7 +113,7 @@ pub fn apply(
         Event::Amended(amend) => {
             state.ids.note_amend(amend, sequence, header.address);
             if amend.class == Class::Provisional {
-                state.book.set_last_address(amend.position, header.address);
+                link(state, amend.position, header, false);
                 state.late.entry(amend.position).or_default().push(amend.input.amend_id.as_str().into());
             }
             let offset = state.sources.entry(amend.origin.source).or_default();
@@ -124,7 +124,7 @@ pub fn apply(
                 let (user, at_ns) = (resolved.input.user, resolved.origin.occurred_at_ns);
                 let note = resolved.input.note.as_str().into();
                 state.resolutions.insert(resolved.position, Resolution { user, note, at_ns });
-                state.book.set_last_address(resolved.position, header.address);
+                link(state, resolved.position, header, false);
             }
             let offset = state.sources.entry(resolved.origin.source).or_default();
             *offset = (*offset).max(resolved.origin.source_offset);
@@ -135,7 +135,7 @@ pub fn apply(
             *offset = (*offset).max(action.origin.source_offset);
         }
         Event::Taken(taken) => {
-            state.book.set_last_address(taken.position, header.address);
+            link(state, taken.position, header, false);
             if taken.reason != Reason::None {
                 state.breaks.entry(taken.position).or_default().push((taken.cause, taken.reason));
                 forget_resolution(state, taken.position);
@@ -145,7 +145,7 @@ pub fn apply(
             }
         }
         Event::Arrived(arrived) => {
-            state.book.set_last_address(arrived.position, header.address);
+            link(state, arrived.position, header, true);
             let key = &arrived.due.leg.key;
             if arrived.reason != Reason::None {
                 state.breaks.entry(arrived.position).or_default().push((key.hash, arrived.reason));
@@ -164,7 +164,7 @@ pub fn apply(
             }
         }
         Event::Corrected(corrected) => {
-            state.book.set_last_address(corrected.position, header.address);
+            link(state, corrected.position, header, false);
             // Those that came behind what was replayed wait for the next correction.
             if let Some(late) = state.late.get_mut(&corrected.position) {
                 late.drain(..late.len().saturating_sub(corrected.left as usize));
@@ -184,6 +184,12 @@ pub fn apply(
     state.sequence = sequence;
     state.checksum = header.checksum;
     Ok(())
+}
+
+/// The event is the newest of a position.
+fn link(state: &mut State, position: u32, header: &RecordHeader, arrival: bool) {
+    state.book.set_last_address(position, header.address);
+    state.waymarks.note(position, header, arrival);
 }
 
 /// A resolution is of the breaks that there were: with others it is history.

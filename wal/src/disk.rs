@@ -98,6 +98,8 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn write_batch(&self, writes: &[WriteAt<'_>]) -> DiskResult<()> {
         writes.iter().try_for_each(|w| self.write_at(w.offset, w.bytes))
     }
+    /// Says that these bytes will be read soon, so that several reads can be under way at once. Nothing depends on it.
+    fn will_read(&self, _offset: u64, _bytes: usize) {}
     /// Maps the whole file for reading; `None` where there is no such thing. The caller knows that nobody writes to it any more.
     fn map(&self) -> DiskResult<Option<MappedBytes>> {
         Ok(None)

@@ -181,6 +181,12 @@ impl Log {
         Reader::open(Arc::clone(self), from)
     }
 
+    /// Says that the record at `address` will be read soon: whoever says so of several has their reads under way at once. Opens what holds it
+    /// as [`Log::read_at`] does; what fails here fails there again, and is told then.
+    pub fn will_read_at(&self, address: u64) {
+        crate::reader::will_read_at(self, address);
+    }
+
     /// Copies the record at `address` out, verified: from the tail, its segment, or its archive, here or in the target. The record must
     /// be within `limit`. May block on the disk, and where only the target has it for as long as that takes.
     ///

@@ -23,6 +23,8 @@ const MAPPED_ALIGN: usize = 8;
 /// A reader that waits for applied records looks so often before it sleeps, and then sleeps up to so long.
 const WAIT_NAPS: u32 = 64;
 const WAIT_SLEEP_MAX: Duration = Duration::from_millis(1);
+/// Read for a record whose length is not known yet: most are shorter than a block, and may end in the next one.
+const GUESS_BYTES: usize = 2 * BLOCK_BYTES;
 /// How often a reader that lost a race against a recycled block tries again. Once is enough: the bytes are on disk by then.
 const RACE_TRIES: usize = 4;
 
@@ -480,6 +482,16 @@ fn copy_from_tail(log: &Log, chunk: u64, offset: usize, published: u64, buffer: 
     log.tail.copy(chunk, offset + HEADER_BYTES, rest).then_some(padded)
 }
 
+/// See [`Log::will_read_at`].
+pub(crate) fn will_read_at(log: &Log, address: u64) {
+    let is_on_disk = chunk_floor(address) + CHUNK_BYTES as u64 <= log.durable_address();
+    if is_on_disk && let Ok((first, file)) = log.read_handle(address) {
+        let (block, chunk_end) = (block_floor(address), chunk_floor(address) + CHUNK_BYTES as u64);
+        let bytes = (chunk_end - block).min(GUESS_BYTES as u64) as usize;
+        file.will_read(HEAD_BYTES as u64 + (block - first), bytes);
+    }
+}
+
 /// Whole blocks around the record; returns where it starts in `bytes` and how many bytes of it may be there.
 fn read_from_disk(log: &Log, address: u64, bytes: &mut [u8]) -> Result<(usize, usize), ReadError> {
     let (first, file) = log.read_handle(address)?;
@@ -494,7 +506,7 @@ fn read_from_disk(log: &Log, address: u64, bytes: &mut [u8]) -> Result<(usize, u
         }
         Ok(())
     };
-    let guess = chunk_left.min(2 * BLOCK_BYTES);
+    let guess = chunk_left.min(GUESS_BYTES);
     fill(0, guess, bytes)?;
     let header = bytes[start..].first_chunk().expect("a block and a header");
     let padded = RecordHeader::decode(header).padded_bytes();

@@ -143,6 +143,8 @@ struct RealFile {
     file: File,
     path: PathBuf,
     rings: Rings,
+    /// Past the page cache.
+    direct: bool,
 }
 
 impl std::fmt::Debug for RealFile {
@@ -249,6 +251,21 @@ impl DiskFile for RealFile {
         writes.iter().try_for_each(|w| self.write_at(w.offset, w.bytes))
     }
 
+    fn will_read(&self, offset: u64, bytes: usize) {
+        // What the page cache reads ahead, direct reads do not find.
+        if !self.direct {
+            // SAFETY: a plain system call on an open descriptor. It is advice: what it says of its success does not matter.
+            unsafe {
+                libc::posix_fadvise(
+                    self.file.as_raw_fd(),
+                    offset as libc::off_t,
+                    bytes as libc::off_t,
+                    libc::POSIX_FADV_WILLNEED,
+                );
+            }
+        }
+    }
+
     fn map(&self) -> DiskResult<Option<MappedBytes>> {
         // SAFETY: only sealed segments are mapped, which are never written, shortened or taken up again: their names go, their bytes stay.
         let map = unsafe { MmapOptions::new().map(&self.file) }.map_err(|e| self.error("mmap", 0, e))?;
@@ -274,7 +291,7 @@ impl Disk for RealDisk {
         let flags = if direct { libc::O_DIRECT } else { 0 };
         let file =
             options.custom_flags(flags | libc::O_CLOEXEC).open(path).map_err(|e| DiskError::new("open", path, 0, e))?;
-        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), rings: Arc::clone(&self.rings) }))
+        Ok(Arc::new(RealFile { file, path: path.to_path_buf(), rings: Arc::clone(&self.rings), direct }))
     }
 
     fn create_mapped(&self, path: &Path, bytes: usize) -> DiskResult<Mapping> {

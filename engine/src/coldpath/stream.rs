@@ -7,11 +7,12 @@ use lotbook_core::codec::{CodecError, Decoder};
 use lotbook_core::course::Course;
 use lotbook_core::history::Addition;
 use lotbook_core::id::TradeHash;
-use lotbook_wal::{Limit, Log, NO_ADDRESS, ReadError, RecordBuffer};
+use lotbook_wal::{Log, NO_ADDRESS, ReadError, RecordBuffer};
 
 use super::Head;
 use crate::planted::{self, Bug};
 use crate::side_log::BodyError;
+use crate::waymarks::{Raw, Waymarks, walk};
 
 /// A position's history up to a version.
 #[derive(Debug)]
@@ -99,33 +100,34 @@ impl Loader {
     /// Reads the events after the stream's version, up to the head, along the back-links.
     pub(crate) fn catch_up(
         &mut self,
-        log: &Log,
+        (log, waymarks): (&Log, &Waymarks),
         position: u32,
         stream: &mut Stream,
         head: &Head,
     ) -> Result<(), StreamError> {
-        let mut address = head.address;
-        self.fresh.clear();
-        if stream.version > 0 && planted::is(Bug::StaleStream) {
-            address = NO_ADDRESS;
+        let Self { decoder, buffer, fresh } = self;
+        fresh.clear();
+        let mut stretches = vec![head.address];
+        if stream.version == 0 {
+            // All of it is read: from many places at once.
+            stretches = waymarks.stretches(position, head.address, u64::MAX);
+        } else if planted::is(Bug::StaleStream) {
+            stretches.clear();
         }
-        while address != NO_ADDRESS {
-            // From the tail, a segment, or an archive, whichever has it. Applied is enough: what is replayed is proposed once it is durable.
-            log.read_at(address, Limit::Applied, &mut self.buffer)?;
-            let record = self.buffer.record();
-            let header = record.header;
-            address = header.previous;
-            let event = self.decoder.decode(header.kind, header.version, record.payload).map_err(StreamError::Codec)?;
+        // From the tail, a segment, or an archive, whichever has it. Applied is enough: what is replayed is proposed once it is durable.
+        walk(log, &stretches, buffer, |Raw { header, payload }| {
+            let event = decoder.decode(header.kind, header.version, &payload).map_err(StreamError::Codec)?;
             let place = Place { sequence: header.sequence, address: header.address };
             let Some((_, version, addition)) = Addition::of(&event, place).filter(|found| found.0 == position) else {
                 return Err(StreamError::Astray);
             };
-            if version <= stream.version {
-                break;
+            let is_new = version > stream.version;
+            if is_new {
+                fresh.push((version, header.sequence, addition));
             }
-            self.fresh.push((version, header.sequence, addition));
-        }
-        for (version, sequence, addition) in self.fresh.drain(..).rev() {
+            Ok(is_new)
+        })?;
+        for (version, sequence, addition) in fresh.drain(..).rev() {
             stream.read_sequence = stream.read_sequence.max(sequence);
             if let Addition::Corrected { base_version, .. } = addition {
                 stream.corrected(base_version);

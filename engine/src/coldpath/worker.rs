@@ -28,6 +28,7 @@ use crate::planted::{self, Bug};
 use crate::read_model::{PositionView, ReadModel};
 use crate::side_log::{BodyError, BodyRef, SideWriter};
 use crate::wait::{WaitKind, Waiter};
+use crate::waymarks::Waymarks;
 
 /// What all workers share.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ pub(crate) struct Common {
     pub log: Arc<Log>,
     pub side: SideWriter,
     pub model: Arc<ReadModel>,
+    pub waymarks: Arc<Waymarks>,
     pub phases: Phases,
 }
 
@@ -320,7 +322,7 @@ impl Worker {
         let common = self.common.clone();
         let (queue, position) = (&common.queue, lease.position);
         self.enter(Stage::Load, position);
-        tools.loader.catch_up(&common.log, position, stream, head).map_err(unread)?;
+        tools.loader.catch_up((&common.log, &common.waymarks), position, stream, head).map_err(unread)?;
         // Reconciled a moment ago, and the follower has not seen it yet.
         let Some((cause, cause_sequence)) = stream.cause() else { return Ok(Err(Turn::Accepted(stream.version))) };
         let told = tools.loader.told((&common.log, common.side.log()), stream, view).map_err(unread)?;

@@ -5,13 +5,7 @@ use lotbook_core::event::Event;
 use lotbook_wal::{Limit, NO_ADDRESS, ReadError, RecordBuffer, RecordHeader};
 
 use super::{Past, PastError};
-
-/// A record, copied out.
-#[derive(Clone, Debug)]
-pub(super) struct Raw {
-    pub(super) header: RecordHeader,
-    pub(super) payload: Box<[u8]>,
-}
+use crate::waymarks::{Raw, walk};
 
 /// Decodes an event.
 pub(super) fn decode<'a>(
@@ -25,6 +19,17 @@ pub(super) fn decode<'a>(
 }
 
 impl Past {
+    /// Looks at the events of a position up to a sequence and at some behind it, newest first: at all of those where a lot arrived later.
+    pub(super) fn walk_events(
+        &self,
+        number: u32,
+        known_at: u64,
+        mut look: impl FnMut(Raw) -> Result<(), PastError>,
+    ) -> Result<(), PastError> {
+        let stretches = self.index.waymarks.stretches(number, self.index.head(number), known_at);
+        walk(&self.log, &stretches, &mut RecordBuffer::new(), |raw| look(raw).map(|()| true))
+    }
+
     /// Looks at the records of a chain, newest first, until `look` says that it has seen enough.
     pub(super) fn walk_back(
         &self,

@@ -1,6 +1,7 @@
 //! Where the chains of the log end: kept by the follower, read by whoever asks about the past.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lotbook_core::Book;
@@ -10,7 +11,8 @@ use lotbook_core::names::Names;
 use lotbook_wal::NO_ADDRESS;
 use parking_lot::{Mutex, RwLock};
 
-use super::chain::Raw;
+use crate::checkpoint::State;
+use crate::waymarks::{Raw, Waymarks};
 
 /// Heads of the chains, names, and the facts that were read.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub(crate) struct Index {
     pub(super) names: RwLock<Names>,
     positions: RwLock<Positions>,
     last_fact: AtomicU64,
+    pub(super) waymarks: Arc<Waymarks>,
     /// Facts in the order of the log, as far as somebody has read them.
     pub(super) facts: Mutex<Vec<Raw>>,
 }
@@ -31,7 +34,8 @@ struct Positions {
 
 impl Index {
     /// What the follower begins with.
-    pub(crate) fn of(book: &Book) -> Self {
+    pub(crate) fn of(state: &State) -> Self {
+        let book = &state.book;
         let mut names = Names::new(book.limits().names_max);
         for class in NameClass::ALL {
             for id in 0..book.names().len(class) as u32 {
@@ -42,6 +46,7 @@ impl Index {
             names: RwLock::new(names),
             positions: RwLock::default(),
             last_fact: AtomicU64::new(book.last_fact()),
+            waymarks: state.waymarks.clone(),
             facts: Mutex::default(),
         };
         index.moved(book, 0..book.positions().len() as u32);

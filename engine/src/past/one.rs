@@ -12,13 +12,14 @@ use lotbook_core::lots::Lot;
 use lotbook_core::position::Position;
 use lotbook_wal::{RecordBuffer, RecordHeader};
 
-use super::chain::{Raw, decode};
+use super::chain::decode;
 use super::{Past, PastError};
 use crate::checkpoint::State;
 use crate::idempotency::TradeIds;
 use crate::limits::PAST_HELD_BYTES;
 use crate::recovery;
 use crate::side_log::Bodies;
+use crate::waymarks::Raw;
 
 /// A position at a moment.
 #[derive(Debug)]
@@ -217,8 +218,9 @@ impl One {
 fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
     let mut found = Found::default();
     let mut decoder = Decoder::new();
-    past.walk_back(past.index.head(number), |header, payload| {
-        let event = decode(&mut decoder, header, payload)?;
+    past.walk_events(number, known_at, |raw| {
+        let header = &raw.header;
+        let event = decode(&mut decoder, header, &raw.payload)?;
         // Nobody ever knew a group of records in part: a correction without what is booked again behind it.
         let is_in_part = found.events.is_empty() && header.group().continues();
         if header.sequence > known_at || is_in_part {
@@ -227,18 +229,18 @@ fn find(past: &Past, number: u32, known_at: u64) -> Result<Found, PastError> {
             {
                 found.later_sources.push(arrived.due.leg.source);
             }
-            return Ok(true);
+            return Ok(());
         }
         if let Event::Corrected(corrected) = event {
             found.lots = found.lots.max(corrected.after.lot_count).max(corrected.before.lot_count);
         }
-        if found.bytes + payload.len() <= PAST_HELD_BYTES {
-            found.bytes += payload.len();
-            found.events.push(Step::Here(Raw { header: *header, payload: payload.into() }));
+        if found.bytes + raw.payload.len() <= PAST_HELD_BYTES {
+            found.bytes += raw.payload.len();
+            found.events.push(Step::Here(raw));
         } else {
             found.events.push(Step::There(header.address));
         }
-        Ok(true)
+        Ok(())
     })?;
     Ok(found)
 }
