@@ -2,7 +2,7 @@
 //!
 //! File `checkpoint-<sequence, 16 hex digits>`, little endian: magic, layout version, log id, sequence
 //! and checksum of the last applied record, number of facts, then sections
-//! (sources, provisional ids, breaks, resolutions, ids of other shards, waymarks, trade ids, image of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
+//! (sources, provisional ids, breaks, resolutions, ids of other shards, waymarks, kept streams, trade ids, image of the book), then CRC32C of everything before. Written beside, synced, renamed, directory synced;
 //! and only once the log is durable beyond it, so that no checkpoint names what a power cut can take.
 
 use std::collections::HashMap;
@@ -46,6 +46,8 @@ pub struct State {
     pub foreign_ids: HashMap<TradeHash, Box<str>>,
     /// Where some events of each position lie.
     pub waymarks: Arc<Waymarks>,
+    /// Streams of the coldpath, as bytes, by position: between a checkpoint and its file only.
+    pub streams: Vec<(u32, Vec<u8>)>,
     /// How many facts ([`lotbook_core::past::is_fact`]) there were: all shards of a house have the same ones.
     pub facts: u64,
     /// Sequence of the last applied record.
@@ -72,6 +74,7 @@ impl State {
             resolutions: HashMap::new(),
             foreign_ids: HashMap::new(),
             waymarks: Arc::default(),
+            streams: Vec::new(),
             facts: 0,
             sequence: 0,
             checksum: 0,
@@ -232,6 +235,12 @@ fn write_beside(disk: &dyn Disk, dir: &Path, beside: &Path, log_id: u64, state: 
         }
         io::Result::Ok(())
     })?;
+    out.put(&(state.streams.len() as u64).to_le_bytes())?;
+    for (position, bytes) in &state.streams {
+        out.put(&u64::from(*position).to_le_bytes())?;
+        out.put(&(bytes.len() as u64).to_le_bytes())?;
+        out.put(bytes)?;
+    }
     out.put(&(state.ids.len() as u64).to_le_bytes())?;
     for (first, id, Extra { quantity_e8, date, to_account }) in state.ids.iter() {
         out.put(&first.hash.0.to_le_bytes())?;
@@ -408,6 +417,11 @@ fn sections(cursor: &mut Cursor<'_>, state: &mut State) -> Option<bool> {
         ways.push(Way { since, arrived, marks });
     }
     state.waymarks = Arc::new(Waymarks::restored(ways));
+    for _ in 0..cursor.u64()? {
+        let position = u32::try_from(cursor.u64()?).ok()?;
+        let len = usize::try_from(cursor.u64()?).ok()?;
+        state.streams.push((position, cursor.take(len)?.to_vec()));
+    }
     for _ in 0..cursor.u64()? {
         let hash = cursor.hash()?;
         let (sequence, address, content, version) = (cursor.u64()?, cursor.u64()?, cursor.u64()?, cursor.u64()?);

@@ -350,9 +350,13 @@ impl Follower {
             return;
         }
         self.phases.enter(Phase::Checkpoint);
+        let book = &self.state.book;
+        let version = |number: u32| book.positions().get(number as usize).map_or(0, |position| position.version);
+        self.state.streams = self.queue.streams_up_to(version);
         let written = self
             .await_durable()
             .and_then(|()| checkpoint::write(&*self.disk, &self.checkpoints, self.log.log_id(), &self.state));
+        self.state.streams = Vec::new();
         match written {
             Ok(_) => {
                 self.model.checkpointed(self.state.sequence);

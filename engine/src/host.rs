@@ -179,7 +179,7 @@ impl Host {
         observer: Option<Box<dyn Observer>>,
         seat: Option<Seat>,
     ) -> Result<(Self, Actors), StartError> {
-        let Recovered { shard, follower, checkpoint_sequence, records, mut notes } = recovered;
+        let Recovered { shard, mut follower, checkpoint_sequence, records, mut notes } = recovered;
         notes.extend(main.report.notes.iter().cloned());
         let sources = follower.sources.iter().map(|(source, offset)| (*source, *offset)).collect();
         let (stop, finish, crash) = (
@@ -202,6 +202,12 @@ impl Host {
         let directory = Arc::new(Directory::new(shard.book.names(), directory_door));
         let (askers, desks) = desks(COLD_DESKS);
         let queue = Arc::new(ColdQueue::new(config.cold, config.coldpath, config.clock.clone()));
+        let lost = queue.restore_streams(std::mem::take(&mut follower.streams));
+        if lost > 0 {
+            notes.push(format!(
+                "{lost} streams of the checkpoint are of no use: their positions are read anew when they are late"
+            ));
+        }
         let model = Arc::new(ReadModel::default());
         let (index, waymarks) = (Arc::new(Index::of(&follower)), follower.waymarks.clone());
         let past = Past { log: main.log.clone(), side: side.log.clone(), model: model.clone(), index: index.clone() };

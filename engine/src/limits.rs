@@ -61,6 +61,8 @@ pub const RECONCILE_TRIES: u32 = 5;
 /// Bytes, about, of the streams that the coldpath keeps between tries with what their replays left for the next: those of recently
 /// served positions.
 pub const STREAMS_KEPT_BYTES: usize = 512 << 20;
+/// Bytes of those that a checkpoint keeps, the ones used last first: a start reads them twice.
+pub const STREAMS_IN_CHECKPOINT_BYTES: usize = 32 << 20;
 /// Bytes of a position's events that an answer about the past holds on its way back; the others it reads twice.
 pub const PAST_HELD_BYTES: usize = 32 << 20;
 /// Events of a position from one waymark to the next: sixteen bytes in memory and in checkpoints each.
@@ -76,6 +78,7 @@ const _: () = assert!(DOOR_BATCH < DOOR_SLOTS);
 const _: () = assert!(OUTBOX_SHOWN_MAX < LANE_SLOTS);
 // Else one stretch drives out the chunk that another one goes on in.
 const _: () = assert!(WALK_LANES <= lotbook_wal::limits::NEAR_CHUNKS);
+const _: () = assert!(STREAMS_IN_CHECKPOINT_BYTES <= STREAMS_KEPT_BYTES);
 const _: () = assert!(PARTITIONS as u32 == u16::BITS);
 const _: () = assert!(BODY_RECORD_BYTES <= lotbook_wal::MAX_PAYLOAD_BYTES);
 const _: () = assert!(lotbook_core::codec::PAYLOAD_BYTES_MAX <= lotbook_wal::MAX_PAYLOAD_BYTES);

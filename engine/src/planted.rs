@@ -34,6 +34,8 @@ bugs! {
     StaleStream,
     /// The follower writes a checkpoint before the log is durable up to it.
     CheckpointBeforeDurable,
+    /// A checkpoint keeps what the coldpath has read beyond its end.
+    StreamBeyondCheckpoint,
     /// A start does not queue what is PROVISIONAL.
     ProvisionalForgotten,
     /// A position that was corrected, and has late trades left, is not woken.

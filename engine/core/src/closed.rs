@@ -13,6 +13,7 @@ use crate::bytes::{Reader, Truncated, Writer};
 use crate::date::Date;
 use crate::digest;
 use crate::event::{CorrectedEvent, TradeEvent};
+use crate::image::ImageError;
 use crate::position::Position;
 use crate::taking::Took;
 use crate::values::fees_e16;
@@ -230,6 +231,27 @@ impl Reported {
     /// The replay came, with these totals.
     pub fn reconciled(&mut self, days: Days) {
         *self = Self { days, ..Self::default() };
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
+        out.u32(u32::from(self.unread.is_some()));
+        if let Some(BodyPlace { log_id, address, sequence, bytes, digest }) = self.unread {
+            for word in [log_id, address, sequence, digest] {
+                out.u64(word);
+            }
+            out.u32(bytes);
+        }
+        self.days.write(out);
+        out.u32(u32::from(self.waits));
+    }
+
+    pub(crate) fn read(read: &mut Reader<'_>) -> Result<Self, ImageError> {
+        let mut unread = None;
+        if read.flag()? {
+            let (log_id, address, sequence, digest) = (read.u64()?, read.u64()?, read.u64()?, read.u64()?);
+            unread = Some(BodyPlace { log_id, address, sequence, bytes: read.u32()?, digest });
+        }
+        Ok(Self { unread, days: Days::read(read)?, waits: read.flag()? })
     }
 
     /// The body to read before [`Self::days`] are whole.

@@ -1,10 +1,13 @@
 //! The course of one position: its history as its events come, and the replays of it, each from where it must.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
+use crate::bytes::{Reader, Writer};
 use crate::decide::Scratch;
 use crate::history::{Addition, History};
 use crate::id::ChronoKey;
+use crate::image::ImageError;
 use crate::outcome::Outcome;
 use crate::replay::{ReplayError, ReplayRoom};
 use crate::trail::{By, Trail};
@@ -74,6 +77,34 @@ impl Course {
         let is_told = self.trail.is_accepted() || (has_seen && !self.history.has_amendments());
         let first = self.changed.iter().map(|(_, key)| *key).min();
         first.filter(|_| is_told).unwrap_or(ChronoKey::MIN)
+    }
+
+    /// It as bytes: everything but what the last replay booked.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::with_capacity(self.bytes());
+        self.history.write(&mut out);
+        self.trail.write(&mut out);
+        out.u32(self.changed.len() as u32);
+        for (version, key) in &self.changed {
+            out.u64(*version);
+            out.key(key);
+        }
+        out.into_bytes()
+    }
+
+    /// Reads what [`Self::encode`] has written.
+    ///
+    /// # Errors
+    /// [`ImageError::Malformed`] for anything else. The bytes are trusted to be of a history: whoever kept them has a checksum.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ImageError> {
+        let mut read = Reader::new(bytes);
+        let (history, trail) = (History::read(&mut read)?, Trail::read(&mut read)?);
+        let mut changed = VecDeque::new();
+        for _ in 0..read.u32()? {
+            changed.push_back((read.u64()?, read.key()?));
+        }
+        if read.is_empty() { Ok(Self { history, trail, changed }) } else { Err(ImageError::Malformed) }
     }
 
     /// Items that the last replay booked.

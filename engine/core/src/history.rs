@@ -4,6 +4,7 @@
 //! of items and amendments decides, never the order in which they came. What amendments make of the set is
 //! [`History::effective`]: rule 9 of `docs/rules.md`, as one pure function.
 
+mod keep;
 mod order;
 
 use alloc::collections::BTreeMap;

@@ -214,7 +214,7 @@ impl Writer {
         }
     }
 
-    fn contract(&mut self, terms: &ContractTerms) {
+    pub(crate) fn contract(&mut self, terms: &ContractTerms) {
         for value in [terms.contract, terms.account, terms.instrument, terms.effective_date.0 as u32] {
             self.u32(value);
         }
@@ -235,7 +235,7 @@ impl Writer {
         }
     }
 
-    fn position(&mut self, p: &Position) {
+    pub(crate) fn position(&mut self, p: &Position) {
         self.u32(p.account);
         self.u32(p.instrument);
         self.i64(p.quantity_e8);
@@ -267,6 +267,15 @@ impl Writer {
 }
 
 impl Reader<'_> {
+    /// One number, 0 or 1.
+    pub(crate) fn flag(&mut self) -> Result<bool, ImageError> {
+        match self.u32()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(ImageError::Malformed),
+        }
+    }
+
     fn quote(&mut self) -> Result<Option<Quote>, Truncated> {
         let there = self.u32()? != 0;
         let quote = Quote { price_e8: self.i64()?, at_ns: self.i64()?, rank: (self.u64()?, self.u128()?) };
@@ -295,7 +304,7 @@ impl Reader<'_> {
         Ok(Instrument { terms, marks, newest_position: NO_POSITION })
     }
 
-    fn contract(&mut self) -> Result<ContractTerms, ImageError> {
+    pub(crate) fn contract(&mut self) -> Result<ContractTerms, ImageError> {
         let (contract, account, instrument) = (self.u32()?, self.u32()?, self.u32()?);
         let effective_date = Date(self.u32()? as i32);
         let rules = self.rules()?.filter(Rules::are_valid).ok_or(ImageError::Malformed)?;
@@ -326,7 +335,7 @@ impl Reader<'_> {
         Ok(read())
     }
 
-    fn position(&mut self) -> Result<(Position, usize, (u8, bool)), ImageError> {
+    pub(crate) fn position(&mut self) -> Result<(Position, usize, (u8, bool)), ImageError> {
         let mut p = Position::new(self.u32()?, self.u32()?, 0);
         p.quantity_e8 = self.i64()?;
         p.forward_quantity_e8 = self.i64()?;

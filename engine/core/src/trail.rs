@@ -12,6 +12,8 @@
 //!
 //! [`replay_history`]: crate::replay::replay_history
 
+mod keep;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 

@@ -35,13 +35,13 @@ struct Laid {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Order {
-    slots: Vec<Slot>,
+    pub(super) slots: Vec<Slot>,
     /// Trades that were looked at: each is among the slots, or not booked.
-    trades: usize,
+    pub(super) trades: usize,
     /// What has changed since, with the key under which it is among the slots.
-    touched: BTreeMap<Slot, Option<ChronoKey>>,
-    today: Option<Date>,
-    actions: Vec<ActionInput>,
+    pub(super) touched: BTreeMap<Slot, Option<ChronoKey>>,
+    pub(super) today: Option<Date>,
+    pub(super) actions: Vec<ActionInput>,
     /// By the place of the trade.
     laid: BTreeMap<u32, Laid>,
     /// Of each amendment: the place of the trade that it amends in the end.

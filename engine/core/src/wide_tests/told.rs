@@ -58,6 +58,12 @@ impl Followed {
             self.course = Course::new(1 + self.rounds % 4);
             self.additions.iter().for_each(|(version, addition)| self.course.add(*version, addition));
         }
+        // What was kept over a restart is what it was, whatever came since the last replay.
+        if self.rounds.is_multiple_of(4) {
+            let kept = self.course.encode();
+            self.course = Course::decode(&kept).unwrap();
+            assert_eq!(self.course.encode(), kept);
+        }
         let (mut room, mut scratch) = (ReplayRoom::new(1), Scratch::unbounded());
         if self.rounds.is_multiple_of(5) {
             self.course.replay(by, has_seen, &mut room, &mut scratch).unwrap();
