@@ -60,6 +60,8 @@ pub struct EngineConfig {
     pub coldpath: bool,
     /// How the coldpath runs.
     pub cold: ColdConfig,
+    /// The disk of all logs; `None`: the real one.
+    pub log_disk: Option<Arc<dyn Disk>>,
     /// Makes the disk of each log in place of the real one. For tests that stop at a call.
     pub disk: Option<MakeDisk>,
     /// The disk that checkpoints are kept on.
@@ -92,6 +94,7 @@ impl EngineConfig {
             retention: Retention::default(),
             coldpath: true,
             cold: ColdConfig::default(),
+            log_disk: None,
             disk: None,
             checkpoint_disk: Arc::new(RealDisk::plain()),
             clock: Clock::default(),

@@ -202,7 +202,9 @@ impl Host {
         let directory = Arc::new(Directory::new(shard.book.names(), directory_door));
         let (askers, desks) = desks(COLD_DESKS);
         let queue = Arc::new(ColdQueue::new(config.cold, config.coldpath, config.clock.clone()));
-        let lost = queue.restore_streams(std::mem::take(&mut follower.streams));
+        let (kept, book) = (std::mem::take(&mut follower.streams), &follower.book);
+        let version = |number: u32| book.positions().get(number as usize).map_or(0, |position| position.version);
+        let lost = queue.restore_streams(kept, version);
         if lost > 0 {
             notes.push(format!(
                 "{lost} streams of the checkpoint are of no use: their positions are read anew when they are late"

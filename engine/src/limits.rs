@@ -26,6 +26,8 @@ pub const REBOOKED_BYTES: usize = 2_048;
 pub const COLD_ALERT: usize = 5_000;
 /// ... and from which on more workers are wanted.
 pub const COLD_CRITICAL: usize = 10_000;
+/// The part of the service level, as its divisor, from which on a position that waits comes before the order: the rest is for its turn.
+pub const AGEING_SHARE: u64 = 2;
 /// Dead letters from which on it is an alarm.
 pub const DEAD_LETTERS_ALERT: usize = 100;
 /// Longest wait before a try is made again, microseconds.

@@ -79,12 +79,9 @@ pub(crate) fn log_config(
 /// Opens a log of the host, with its threads.
 pub(crate) fn open_log(config: &EngineConfig, wanted: LogConfig) -> Result<Opened, StartError> {
     let dir = wanted.dir.clone();
-    let opened = match config.disk {
+    let opened = match config.disk.map(|make| make(&wanted)).or_else(|| config.log_disk.clone()) {
         None => lotbook_wal::open(wanted),
-        Some(make) => {
-            let disk = make(&wanted);
-            lotbook_wal::open_on(wanted, disk)
-        }
+        Some(disk) => lotbook_wal::open_on(wanted, disk),
     };
     opened.map_err(|source| StartError::Log { dir, source })
 }

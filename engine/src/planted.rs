@@ -34,8 +34,8 @@ bugs! {
     StaleStream,
     /// The follower writes a checkpoint before the log is durable up to it.
     CheckpointBeforeDurable,
-    /// A checkpoint keeps what the coldpath has read beyond its end.
-    StreamBeyondCheckpoint,
+    /// A start takes a stream that a checkpoint has kept for the position's newest version.
+    KeptStreamAsNewest,
     /// A start does not queue what is PROVISIONAL.
     ProvisionalForgotten,
     /// A position that was corrected, and has late trades left, is not woken.

@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use lotbook_core::command::NameClass;
 use lotbook_engine::past::{Moment, PastError, Question};
+use lotbook_engine::phase::Phases;
 use lotbook_engine::{EngineConfig, Host, StartError};
+use lotbook_wal::Shadow;
 use serde_json::Value;
 
 use crate::cli::{ExitCode, PositionArgs};
@@ -23,6 +27,15 @@ pub enum PositionError {
     /// The data directory does not open.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// There is no room to open it in.
+    #[error("making a temporary directory: {0}")]
+    Work(io::Error),
+    /// There is no book in the directory.
+    #[error("{} is not the data directory of a book", dir.display())]
+    NoBook {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// There is no such position in the data directory.
     #[error("account \"{account}\" has never held instrument \"{instrument}\"")]
     Unknown {
@@ -46,9 +59,9 @@ impl PositionError {
         match self {
             Self::Client(error) => error.exit_code(),
             Self::Start(error) => exit::exit_code_of(error),
-            Self::Unknown { .. } => ExitCode::Unreadable,
+            Self::Unknown { .. } | Self::NoBook { .. } => ExitCode::Unreadable,
             Self::Past(error) => exit::of_past(error),
-            Self::Output(error) => exit::of_io(error),
+            Self::Work(error) | Self::Output(error) => exit::of_io(error),
         }
     }
 }
@@ -90,18 +103,26 @@ fn of_host(args: &PositionArgs) -> Result<Value, PositionError> {
     Ok(Client::new(&args.url).get(&path, &parameters)?)
 }
 
-/// Opens the directory as a start does, asks, and closes it in order.
+/// Opens the directory as a start does, and asks. What a start writes goes to a temporary directory: nothing in this one changes.
 fn of_directory(args: &PositionArgs) -> Result<Value, PositionError> {
     let Some(dir) = &args.data_dir else { unreachable!("called with a directory") };
-    let mut config = EngineConfig::new(dir);
+    if !dir.join("log").is_dir() {
+        return Err(PositionError::NoBook { dir: dir.clone() });
+    }
+    let work = tempfile::Builder::new().prefix("lotbook-position-").tempdir().map_err(PositionError::Work)?;
+    let disk = Arc::new(Shadow::new(dir, work.path()));
+    let mut config = EngineConfig::new(work.path());
     config.tail_dir.clone_from(&args.tail_dir);
+    config.log_disk = Some(disk.clone());
+    config.checkpoint_disk = disk;
     // Nothing is decided here: what awaits its replay goes on waiting.
     config.coldpath = false;
     config.checkpoint_records = 0;
     let host = Host::start(&config)?;
     let answer = ask(&host, args);
-    // What was acknowledged is in the log; a checkpoint that was not written changes nothing about the answer.
-    let _ = host.stop();
+    // There is nothing to close in order: what was written goes with its directory.
+    host.crash();
+    Phases::remove(work.path());
     answer
 }
 

@@ -3,6 +3,7 @@
 //! are exactly the difference.
 
 mod hot;
+mod kept;
 pub(crate) mod workers;
 
 use std::collections::{BTreeMap, HashMap};

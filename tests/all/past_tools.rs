@@ -1,11 +1,12 @@
 //! What was known when, through the binary: `replay --as-of --known-at`, `lotbook position` on a directory and on a running host.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::process::{Serving, expect};
+use crate::process::{Serving, expect, until};
 
 /// Two trades, and a third that is dated before both and comes last.
 const LINES: [&str; 4] = [
@@ -117,4 +118,69 @@ fn a_replay_prints_the_book_of_the_past() {
     fed(&LINES, place.path(), &[]);
     let empty = fed(&[], place.path(), &["--known-at", "1"]);
     assert_eq!(empty["positions"], serde_json::json!([]));
+}
+
+/// Every file below a directory: what is in it, or where a link leads.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut next = vec![dir.to_path_buf()];
+    while let Some(dir) = next.pop() {
+        for entry in fs::read_dir(&dir).expect("a directory").flatten() {
+            let (path, kind) = (entry.path(), entry.file_type().expect("a kind"));
+            if kind.is_dir() {
+                next.push(path.clone());
+            }
+            let bytes = match (kind.is_dir(), kind.is_symlink()) {
+                (true, _) => Vec::new(),
+                (_, true) => fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes(),
+                _ => fs::read(&path).expect("a file"),
+            };
+            found.insert(path, bytes);
+        }
+    }
+    found
+}
+
+/// `lotbook position --data-dir` started a host on the directory, which mended, wrote and cut as any start does.
+#[test]
+fn asking_a_directory_changes_nothing_in_it() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let dir = place.path();
+    fed(&LINES[..2], dir, &[]);
+    let tail = dir.join("tail").to_string_lossy().into_owned();
+    let of_dir = ["--data-dir", "data", "--tail-dir", &tail];
+    let asked = |more: &[&str]| {
+        let before = contents(dir);
+        let answer = position(dir, &of_dir, more);
+        let after = contents(dir);
+        assert!(before.len() > 10, "{} files", before.len());
+        let names = |of: &BTreeMap<PathBuf, Vec<u8>>| of.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(&before), names(&after));
+        let changed: Vec<_> =
+            before.iter().filter(|(path, bytes)| after[*path] != **bytes).map(|(path, _)| path).collect();
+        assert!(changed.is_empty(), "{changed:?}");
+        answer
+    };
+    assert_eq!(text(&asked(&[]), "quantity"), "60");
+
+    // Of a host that was killed: its end is in the tail, and a start would have to mend the log first.
+    let host = Serving::start(dir, &["--tail-dir", &tail]);
+    let (status, answer) = host.post("/v1/commands", &LINES[2..].join("\n"));
+    assert_eq!(status, 200, "{answer}");
+    host.kill();
+    let now = asked(&[]);
+    assert_eq!(text(&now, "quantity"), "110");
+    assert_eq!(text(&asked(&["--as-of", "2024-01-02"]), "quantity"), "150");
+    assert_eq!(asked(&[]), now, "asked again, it answers the same");
+    let (_, err) = expect(dir, &["position", "A1", "EUR/X", "--data-dir", "nowhere"], 2);
+    assert!(err.contains("is not the data directory of a book") && !dir.join("nowhere").exists(), "{err}");
+
+    // And the start after it has everything.
+    let host = Serving::start(dir, &["--tail-dir", &tail]);
+    until("the late trade is reconciled", || {
+        host.get("/v1/positions/A1/EUR%2FX").1["reconciliation_status"] == "RECONCILED"
+    });
+    let url = format!("http://{}", host.http);
+    check(dir, &["--url", &url]);
+    host.stop();
 }

@@ -215,9 +215,26 @@ impl Serving {
     /// What its HTTP door answers.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {
+        self.ask("GET", path, "")
+    }
+
+    /// What it answers to commands, one a line.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, lines: &str) -> (u16, Value) {
+        self.ask("POST", path, lines)
+    }
+
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(self.http).expect("an open HTTP door");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("a request");
+        let kind = if body.is_empty() { String::new() } else { "Content-Type: application/x-ndjson\r\n".to_owned() };
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{kind}Content-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("a request");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");

@@ -81,6 +81,7 @@ mod scan;
 mod segment;
 mod segment_check;
 mod segments;
+mod shadow;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod stats;
@@ -128,4 +129,5 @@ pub use retention::outlook::SpaceOutlook;
 pub use retention::report::{BytesByClass, CursorHold, RetentionReport, SegmentHold};
 pub use retention::settings::Retention;
 pub use segment::SegmentHeader;
+pub use shadow::Shadow;
 pub use stats::{Activity, ActivityHook, LATENCY_BUCKETS, LogStats};

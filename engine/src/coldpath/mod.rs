@@ -52,7 +52,7 @@ pub struct ColdConfig {
     pub core: Option<usize>,
     /// Which position comes first.
     pub order: Order,
-    /// Longest time that a position is to be PROVISIONAL; beyond it comes before the order and is counted.
+    /// Longest time that a position is to be PROVISIONAL: who waits for half of it comes before the order, and who is it for longer is counted.
     pub service_level: Duration,
     /// A worker that has one position for longer is given up, and the position to another.
     pub hung_after: Duration,

@@ -3,22 +3,22 @@
 //! The set of PROVISIONAL positions is state of the book; this is its shadow, fed by the follower and made again at every
 //! start. A position *waits* from the moment that it joins or is put back until a worker takes it. The rule:
 //!
-//! 1. Of the positions that wait and are not held back by a backoff, is one waiting longer than the service level, then the
-//!    one that has waited longest is taken.
+//! 1. Of the positions that wait and are not held back by a backoff, is one waiting longer than half the service level, then the
+//!    one that has waited longest is taken: the other half is for its turn, so that the level can be kept.
 //! 2. Else the order decides: `newest_first`, whose newest late change came last; `oldest_first`, which joined first.
 //!
-//! So no position waits beyond the service level while another is taken twice: whatever is taken meanwhile has waited longer,
-//! and waits anew when it is put back. Every step costs the logarithm of the number of positions.
+//! So no position waits for longer than that while another is taken twice: whatever is taken meanwhile has waited longer, and counts as having waited
+//! just so long when it is put back, or less (`claim`). Every step costs the logarithm of the number of positions.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lotbook_core::digest;
 
 use super::{DeadLetter, Head, Stage};
-use crate::limits::{COLD_ALERT, COLD_CRITICAL, COLD_RETRY_MAX_US};
+use crate::limits::{AGEING_SHARE, COLD_ALERT, COLD_CRITICAL, COLD_RETRY_MAX_US};
 use crate::planted::{self, Bug};
 
-/// Which position comes first, as long as none is overdue.
+/// Which position comes first, as long as none has waited for too long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Whose newest late change came last: people look at what they have just done.
@@ -89,7 +89,10 @@ struct Entry {
     rank: u64,
     /// Since when it is PROVISIONAL without a correction.
     open_us: u64,
+    /// Since when it waits for a worker; where turns have ended without a correction, how early that counts is bounded.
     waits_us: u64,
+    /// Turns that have ended without a correction.
+    turns: u32,
     failures: [u32; Stage::COUNT],
     state: State,
 }
@@ -99,6 +102,8 @@ struct Entry {
 pub struct Queue {
     order: Order,
     service_level_us: u64,
+    /// Who has waited for longer comes before the order.
+    ages_us: u64,
     retry_base_us: u64,
     entries: HashMap<u32, Entry>,
     ready: BTreeSet<(u64, u32)>,
@@ -123,6 +128,7 @@ impl Queue {
         Self {
             order,
             service_level_us,
+            ages_us: service_level_us / AGEING_SHARE,
             retry_base_us,
             entries: HashMap::new(),
             ready: BTreeSet::new(),
@@ -148,6 +154,7 @@ impl Queue {
                 rank,
                 open_us: now_us,
                 waits_us: now_us,
+                turns: 0,
                 failures: [0; Stage::COUNT],
                 state: State::Ready,
             };
@@ -195,7 +202,7 @@ impl Queue {
             _ => false,
         };
         self.change(position, |entry| {
-            (entry.head, entry.open_us, entry.failures) = (head, now_us, [0; Stage::COUNT]);
+            (entry.head, entry.open_us, entry.turns, entry.failures) = (head, now_us, 0, [0; Stage::COUNT]);
         });
         self.open.insert((now_us, position));
         if is_woken {
@@ -211,14 +218,13 @@ impl Queue {
             self.change(position, |entry| entry.state = State::Ready);
             self.list(position);
         }
-        let overdue =
-            self.waits.first().filter(|(since_us, _)| now_us.saturating_sub(*since_us) > self.service_level_us);
+        let aged = self.waits.first().filter(|(since_us, _)| now_us.saturating_sub(*since_us) > self.ages_us);
         let by_order = match self.order {
             Order::NewestFirst => self.ready.last(),
             Order::OldestFirst => self.ready.first(),
         };
-        let position = overdue.or(by_order)?.1;
-        self.aged += u64::from(overdue.is_some() && by_order.is_some_and(|first| first.1 != position));
+        let position = aged.or(by_order)?.1;
+        self.aged += u64::from(aged.is_some() && by_order.is_some_and(|first| first.1 != position));
         self.unlist(position);
         self.leases += 1;
         let number = self.leases;
@@ -255,7 +261,7 @@ impl Queue {
     pub fn settled(&mut self, lease: Lease, version: u64, now_us: u64) {
         if self.end(lease) {
             self.change(lease.position, |entry| {
-                (entry.state, entry.failures) = (State::Settling { version }, [0; Stage::COUNT]);
+                (entry.state, entry.turns, entry.failures) = (State::Settling { version }, 0, [0; Stage::COUNT]);
             });
             if self.entries[&lease.position].head.version >= version {
                 self.wake(lease.position, now_us);
@@ -266,7 +272,7 @@ impl Queue {
     /// Its turn is over and it waits again.
     pub fn put_back(&mut self, lease: Lease, now_us: u64) {
         if self.end(lease) {
-            self.wake(lease.position, now_us);
+            self.wake_again(lease.position, now_us);
         }
     }
 
@@ -285,8 +291,9 @@ impl Queue {
             return true;
         }
         let until_us = now_us + backoff_us(self.retry_base_us, failures, position);
+        let waits_us = self.claim(position, now_us);
         self.change(position, |entry| {
-            (entry.state, entry.waits_us) = (State::BacksOff { until_us }, now_us);
+            (entry.state, entry.waits_us) = (State::BacksOff { until_us }, waits_us);
         });
         self.backing_off.insert((until_us, position));
         false
@@ -298,7 +305,7 @@ impl Queue {
         let hung = self.busy.extract_if(.., |_, (_, since_us)| is_hung(*since_us));
         let positions: Vec<u32> = hung.map(|(_, (position, _))| position).collect();
         for &position in &positions {
-            self.wake(position, now_us);
+            self.wake_again(position, now_us);
         }
         positions
     }
@@ -438,6 +445,25 @@ impl Queue {
             (entry.state, entry.waits_us) = (State::Ready, now_us);
         });
         self.list(position);
+    }
+
+    /// As [`Self::wake`], after a turn that has ended without a correction.
+    fn wake_again(&mut self, position: u32, now_us: u64) {
+        let waits_us = self.claim(position, now_us);
+        self.wake(position, waits_us);
+    }
+
+    /// Since when a position waits whose turn has ended without a correction. What it has waited before is not lost: it comes again as soon as
+    /// nobody waits for longer than is to be. A position that ends turn after turn like that comes later each time, as far as if it
+    /// were new, so that a few that trade too fast do not keep the workers to themselves.
+    fn claim(&mut self, position: u32, now_us: u64) -> u64 {
+        let entry = self.entries[&position];
+        let eases_us = match entry.turns {
+            0 => 0,
+            turns => (self.ages_us / 16 << turns.min(4)).min(self.ages_us),
+        };
+        self.change(position, |entry| entry.turns = entry.turns.saturating_add(1));
+        entry.waits_us.max((now_us + eases_us).saturating_sub(self.ages_us))
     }
 
     /// It is no longer open since when it was.

@@ -235,7 +235,7 @@ impl ColdQueue {
             // One at a time: no worker waits for all of them.
             let streams = self.streams.lock();
             let Some((_, _, stream)) = streams.by_position.get(&position) else { continue };
-            if stream.version > version(position) && !planted::is(Bug::StreamBeyondCheckpoint) {
+            if stream.version > version(position) {
                 continue;
             }
             let bytes = stream.encode();
@@ -249,14 +249,20 @@ impl ColdQueue {
         found
     }
 
-    /// Those of the checkpoint that a start begins with. Says of how many there is no sense to be made: their positions are read anew.
-    pub(crate) fn restore_streams(&self, kept: Vec<(u32, Vec<u8>)>) -> usize {
+    /// Those of the checkpoint that a start begins with. `version`: of each position by now. Says of how many there is no sense to be made:
+    /// their positions are read anew.
+    pub(crate) fn restore_streams(&self, kept: Vec<(u32, Vec<u8>)>, version: impl Fn(u32) -> u64) -> usize {
         let mut streams = self.streams.lock();
         let mut lost = 0;
         // The one used last comes last.
         for (position, bytes) in kept.into_iter().rev() {
-            match Stream::decode(&bytes) {
-                Some(stream) => streams.keep(position, stream),
+            match Stream::decode(&bytes).filter(|stream| stream.version <= version(position)) {
+                Some(mut stream) => {
+                    if planted::is(Bug::KeptStreamAsNewest) {
+                        stream.version = version(position);
+                    }
+                    streams.keep(position, stream);
+                }
                 None => lost += 1,
             }
         }
@@ -268,6 +274,9 @@ impl ColdQueue {
 mod tests {
     use lotbook_core::closed::PeriodFigures;
     use lotbook_core::command::TradeInput;
+
+    use crate::clock::Clock;
+    use crate::coldpath::ColdConfig;
 
     use super::*;
 
@@ -309,6 +318,23 @@ mod tests {
         assert_eq!((again.encode(), again.cause()), (bytes.clone(), kept.cause()));
         assert!(Stream::decode(&bytes[..bytes.len() - 1]).is_none());
         assert!(Stream::decode(&[bytes, vec![0]].concat()).is_none());
+    }
+
+    #[test]
+    fn a_checkpoint_keeps_what_it_covers_and_a_start_takes_no_more() {
+        let queue = || ColdQueue::new(ColdConfig::default(), false, Clock::default());
+        let before = queue();
+        for (position, version) in [(1, 4), (2, 6), (3, 5)] {
+            before.streams.lock().keep(position, stream(version, 2));
+        }
+        let kept = before.streams_up_to(|_| 5);
+        assert_eq!(kept.iter().map(|(position, _)| *position).collect::<Vec<_>>(), [3, 1], "the one used last first");
+        let after = queue();
+        let with_rubbish = [kept.clone(), vec![(4, vec![7; 50])]].concat();
+        assert_eq!(after.restore_streams(with_rubbish, |position| if position == 1 { 3 } else { 9 }), 2);
+        let versions = |position| after.streams.lock().take(position).version;
+        assert_eq!((versions(1), versions(3), versions(4)), (0, 5, 0));
+        assert_eq!(after.restore_streams(kept, |_| 5), 0);
     }
 
     #[test]

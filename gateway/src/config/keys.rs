@@ -423,7 +423,7 @@ const COLDPATH: &[Key<Config>] = &[
     ),
     key!(
         "order",
-        "Which position comes first: whose newest late change came last, or which has waited longest. One that waits beyond the service level comes before both.",
+        "Which position comes first: whose newest late change came last, or which has waited longest. One that waits for half the service level comes before both.",
         Allowed::OneOf(&["newest_first", "oldest_first"]),
         |c, v| {
             let found = ORDERS.iter().find(|(word, _)| *word == v.text());
