@@ -14,8 +14,8 @@ use crate::input::time::parse_timestamp;
 #[command(
     long_about = "Show a position as it is, as it was known at a moment, or as of a business date by what was known then.\n\n\
                   A running host is asked over HTTP. With --data-dir the book of a stopped host is opened as a start \
-                  does. --known-at takes a sequence of the log or a time; everything that came later is left out. \
-                  --as-of gives the book of a business date; --since lists the corrections between two moments. A \
+                  does, and nothing in the directory changes. --known-at takes a sequence of the log or a time; everything \
+                  that came later is left out. --as-of gives the book of a business date; --since lists the corrections between two moments. A \
                   figure that awaited its replay at that moment is shown as it stood, marked PROVISIONAL.",
     after_help = "Examples:\n  \
                   lotbook position A1 AAPL\n  \
