@@ -460,7 +460,7 @@ impl Queue {
         let entry = self.entries[&position];
         let eases_us = match entry.turns {
             0 => 0,
-            turns => (self.ages_us / 16 << turns.min(4)).min(self.ages_us),
+            turns => ((self.ages_us / 16) << turns.min(4)).min(self.ages_us),
         };
         self.change(position, |entry| entry.turns = entry.turns.saturating_add(1));
         entry.waits_us.max((now_us + eases_us).saturating_sub(self.ages_us))
