@@ -1,5 +1,7 @@
 //! Audit questions over HTTP against the real binary: by position, trade, user, correlation and time, page by page; and what caused what.
 
+use std::time::{Duration, Instant};
+
 use lotbook_tests::rig::PATIENCE;
 use lotbook_tests::server::{Place, Served, Terms};
 use serde_json::{Value, json};
@@ -31,6 +33,12 @@ fn day(host: &Served) {
     let (status, answer) = host.post("application/x-ndjson", &body);
     assert_eq!(status, 200, "{answer:#}");
     host.wait_reconciled(PATIENCE);
+    // The audit tells only what is durable, and the last correction is applied before it is that.
+    let deadline = Instant::now() + PATIENCE;
+    while host.json("/health/detailed")["log"]["lag_records"] != 0 {
+        assert!(Instant::now() < deadline, "{:#}", host.json("/health/detailed"));
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// All events of a question, over as many pages as it takes.
