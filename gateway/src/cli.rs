@@ -15,6 +15,7 @@ use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
 
 mod archive;
+mod audit;
 mod coldpath;
 mod doctor;
 mod load;
@@ -22,6 +23,7 @@ mod past;
 mod scenario;
 
 pub use archive::{ArchiveArgs, ArchiveCommand};
+pub use audit::{AuditArgs, AuditFormat};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
@@ -76,7 +78,7 @@ exit_codes! {
     Damaged = 9,
     /// A fault of the program itself; please report it.
     Internal = 10,
-    /// No host answers at the address (position, coldpath), or no database (archive).
+    /// No host answers at the address (position, coldpath, audit), or no database (archive).
     Unreachable = 11,
 }
 
@@ -140,6 +142,8 @@ pub enum Command {
     Coldpath(ColdpathArgs),
     /// Look after the archive in Postgres: status, migrate, verify, rebuild
     Archive(ArchiveArgs),
+    /// Ask a running host what it has recorded, and what caused what
+    Audit(AuditArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }

@@ -8,6 +8,7 @@
 //! is true. The engine's types come in as they are; none of ours go out.
 
 pub mod archive;
+pub mod audit;
 pub mod burst;
 pub mod cli;
 pub mod client;

@@ -10,7 +10,7 @@ use lotbook_gateway::load::{self, LoadFailure};
 use lotbook_gateway::scenario::{self, ScenarioFailure};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
-use lotbook_gateway::{burst, coldpath, exit, import, position, replay, tools};
+use lotbook_gateway::{audit, burst, coldpath, exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
 
 /// The system's, and huge pages for the book of a host that asks for them.
@@ -54,6 +54,10 @@ fn main() -> std::process::ExitCode {
         },
         Command::Archive(args) => match tools::archive::run(args, &mut stdout()) {
             Ok(code) => code,
+            Err(error) => fail(&error, error.exit_code()),
+        },
+        Command::Audit(args) => match audit::run(args, &mut stdout(), &mut stderr()) {
+            Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },
         Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {

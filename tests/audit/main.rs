@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lotbook_tests::rig::PATIENCE;
-use lotbook_tests::server::{Place, Served, Terms};
+use lotbook_tests::server::{Place, Served, Terms, program};
 use serde_json::{Value, json};
 
 fn place() -> Place {
@@ -136,4 +136,44 @@ fn what_caused_what() {
     for (question, status) in [("", 400), ("?sequence=0", 400), ("?sequence=999999999", 409)] {
         assert_eq!(host.get(&format!("/v1/audit/chain{question}")).0, status, "{question}");
     }
+}
+
+/// The command line asks as many pages as it takes, and says up to where it is complete.
+#[test]
+fn the_command_line_writes_what_http_says() {
+    let place = place();
+    let host = place.start();
+    day(&host);
+    let url = format!("http://{}", host.http);
+    let run = |arguments: &[&str], code: i32| {
+        let mut command = std::process::Command::new(program());
+        let output = command.arg("audit").args(arguments).args(["--url", &url]).output().expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {out}\n{err}");
+        (out, err)
+    };
+    let durable = host.json("/v1/audit?limit=1")["durable_sequence"].clone();
+    for (arguments, question) in [
+        (&["--account", "A", "--instrument", "X"][..], "account=A&instrument=X"),
+        (&["--trade", "t4"], "trade_id=t4"),
+        (&["--user", "ann", "--kind", "trade"], "user_id=ann&kind=trade"),
+        (&["--correlation", "of-late"], "correlation_id=of-late"),
+        (&["--from", "2200-01-01T00:00:00Z"], "from=2200-01-01T00:00:00Z"),
+    ] {
+        let (out, err) = run(arguments, 0);
+        let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let told = all(&host, question, 1_000);
+        assert_eq!(lines, told, "{arguments:?}");
+        assert!(err.contains(&format!("complete through sequence {durable}")), "{err}");
+        let (csv, _) = run(&[arguments, &["--format", "csv"]].concat(), 0);
+        assert!(csv.starts_with("sequence,kind,occurred_at,account,"), "{csv}");
+        assert_eq!(csv.lines().count(), told.len() + 1, "{csv}");
+    }
+    let late = &all(&host, "trade_id=late", 100)[0];
+    let (out, _) = run(&["--chain", &late["sequence"].to_string()], 0);
+    let tree: Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(tree, host.json(&format!("/v1/audit/chain?sequence={}", late["sequence"]))["chain"]);
+    let (_, err) = run(&["--from", "yesterday"], 2);
+    assert!(err.contains("from"), "{err}");
 }

@@ -15,14 +15,19 @@ const INSTRUMENTS: u64 = 25;
 /// What there may be of positions.
 pub(crate) const POSITIONS_MAX: u64 = ACCOUNTS * INSTRUMENTS;
 
-/// A place whose host writes to a Redis.
-pub(crate) fn place(address: &str, more: &str) -> Place {
-    let place = Place::new(&Terms {
+/// A place whose host writes to no Redis.
+pub(crate) fn plain() -> Place {
+    Place::new(&Terms {
         sessions: vec![],
         checkpoint_records: 5_000,
         business_date: "2020-03-31".to_owned(),
         trade_ids_max: 1 << 20,
-    });
+    })
+}
+
+/// A place whose host writes to a Redis.
+pub(crate) fn place(address: &str, more: &str) -> Place {
+    let place = plain();
     let section = "interval_ms = 5\nbatch = 64\ntimeout_ms = 2000\nbreaker_open_ms = 200\n";
     place.configure(&format!("\n[archive.redis]\naddress = \"{address}\"\n{section}{more}"));
     place

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use lotbook_tests::rig::PATIENCE;
+
 use crate::desk::{Desk, POSITIONS_MAX, equal, place, sink, until};
 use crate::server::Redis;
 use crate::{is_long, times};
@@ -90,6 +92,16 @@ fn frozen_while_trading() {
         memory_kib(host.process.pid())
     );
     assert!(status["conflated"].as_u64() > Some(0), "{status:#}");
+    if is_long() {
+        // The control: a host without a sink, given the same trades, and asked for its positions as often.
+        let plain = crate::desk::plain();
+        let (host, mut control) = (plain.start(), Desk::default());
+        while control.traded() < desk.traded() {
+            control.trade(&host, 100);
+        }
+        host.wait_reconciled(PATIENCE);
+        println!("a host without a sink, {} trades: {} KiB", control.traded(), memory_kib(host.process.pid()));
+    }
 }
 
 fn memory_kib(pid: i32) -> u64 {
