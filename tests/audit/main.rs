@@ -175,5 +175,5 @@ fn the_command_line_writes_what_http_says() {
     let tree: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(tree, host.json(&format!("/v1/audit/chain?sequence={}", late["sequence"]))["chain"]);
     let (_, err) = run(&["--from", "yesterday"], 2);
-    assert!(err.contains("from"), "{err}");
+    assert!(err.contains("--from"), "{err}");
 }

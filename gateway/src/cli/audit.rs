@@ -40,10 +40,10 @@ pub struct AuditArgs {
     #[arg(long, value_name = "SEQUENCE")]
     pub causation: Option<u64>,
     /// Decided at this time or later, such as 2026-03-05T14:30:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub from: Option<String>,
     /// Decided before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub to: Option<String>,
     /// Only what lies behind this sequence
     #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
@@ -57,6 +57,11 @@ pub struct AuditArgs {
     /// Address of the host's HTTP door
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8787")]
     pub url: String,
+}
+
+/// A time as it was written, if it is one.
+fn time(text: &str) -> Result<String, String> {
+    super::parse_time(text).map(|_| text.to_owned())
 }
 
 /// How `lotbook audit` writes events.
