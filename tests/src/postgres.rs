@@ -83,19 +83,37 @@ fn expect(what: &str, output: &Output) {
     assert!(output.status.success(), "{what}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
 }
 
-/// A data directory fresh from initdb, which servers copy.
+/// A directory of a server's own. In `/tmp` where there is one: whoever runs the server must come to it, and the name of a socket is short.
+fn directory(prefix: &str) -> TempDir {
+    let shared = Path::new("/tmp");
+    let made = if shared.is_dir() { TempDir::with_prefix_in(prefix, shared) } else { TempDir::with_prefix(prefix) };
+    let made = made.expect("a temporary directory");
+    give(made.path());
+    made
+}
+
+/// The directory of what servers copy.
+static TEMPLATE: OnceLock<PathBuf> = OnceLock::new();
+
+/// A data directory fresh from initdb, which servers copy; it goes when the test program ends.
 fn template() -> &'static Path {
-    static MADE: OnceLock<TempDir> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let dir = TempDir::with_prefix("lotbook-pg-template-").expect("a temporary directory");
-        give(dir.path());
-        let data = dir.path().join("data");
+    TEMPLATE.get_or_init(|| {
+        // Nothing that is static is dropped, so the end of the program removes it.
+        let dir = directory("lotbook-pg-template-").keep();
         let mut init = command("initdb");
-        init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", USER, "-D"]).arg(&data);
-        expect("initdb", &init.output().expect("initdb runs"));
+        init.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username", USER, "-D"]);
+        let made = init.arg(dir.join("data")).output().expect("initdb runs");
+        // SAFETY: registers a function of this program, which may run at its end: it only removes files.
+        unsafe { libc::atexit(remove_template) };
+        expect("initdb", &made);
         dir
-    });
-    made.path()
+    })
+}
+
+extern "C" fn remove_template() {
+    if let Some(dir) = TEMPLATE.get() {
+        let _ = fs::remove_dir_all(dir);
+    }
 }
 
 /// A server.
@@ -109,8 +127,7 @@ impl Postgres {
     /// Makes one and starts it.
     #[must_use]
     pub fn start() -> Self {
-        let dir = TempDir::with_prefix("lotbook-pg-").expect("a temporary directory");
-        give(dir.path());
+        let dir = directory("lotbook-pg-");
         let mut copy = Command::new("cp");
         copy.arg("-a").arg(template().join("data")).arg(dir.path());
         expect("cp", &copy.output().expect("cp runs"));
