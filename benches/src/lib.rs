@@ -13,6 +13,7 @@ use lotbook_core::command::{Command, NameClass, Origin, Side, TradeInput};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
 use lotbook_core::limits::LOOK_AHEAD_MAX;
+use lotbook_core::lots::Lot;
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
 use lotbook_core::{Book, Limits, Scratch};
 
@@ -127,6 +128,27 @@ pub fn trades(positions: u64, count: u64) -> Vec<TradeInput> {
         input.hash = TradeHash::new(b"bench", id.as_bytes());
     }
     trades
+}
+
+/// Seeded lots as a position has them that trades now and then.
+#[must_use]
+pub fn lots(count: usize) -> Vec<Lot> {
+    let mut rng = Rng(7);
+    let lot = |n: usize| {
+        let quantity_e8 = (1 + rng.draw() % 100) as i64 * 100_000_000;
+        let price_e8 = (5_000 + rng.draw() % 1_000) as i64 * 1_000_000;
+        let cost_e16 = i128::from(quantity_e8) * i128::from(price_e8);
+        Lot {
+            origin: TradeHash(u128::from(rng.draw()) << 64 | u128::from(rng.draw())),
+            quantity_e8,
+            price_e8,
+            cost_e16,
+            base_cost_e16: cost_e16,
+            acquired: Date(n as i32 / 10),
+            sub_account: 0,
+        }
+    };
+    (0..count).map(lot).collect()
 }
 
 /// The limit: the least that a FIFO book with lots must do, with plain integers and no checks.

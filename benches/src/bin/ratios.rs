@@ -16,6 +16,10 @@ fn main() -> ExitCode {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--json" => json = args.next(),
+            ratios::state::CHILD => {
+                ratios::state::weigh_here();
+                return ExitCode::SUCCESS;
+            }
             word if !word.starts_with('-') => filter = word.to_owned(),
             _ => {
                 eprintln!("usage: ratios [--json FILE] [NAME]");

@@ -7,11 +7,9 @@ use lotbook_core::apply::Place;
 use lotbook_core::codec::{Decoder, encode, kind_of, payload_bytes};
 use lotbook_core::command::{Origin, TradeInput};
 use lotbook_core::compress::{compress, decompress};
-use lotbook_core::date::Date;
 use lotbook_core::event::Event;
-use lotbook_core::id::{TradeHash, TradeId};
+use lotbook_core::id::TradeId;
 use lotbook_core::limits::LOOK_AHEAD_MAX;
-use lotbook_core::lots::Lot;
 use lotbook_core::rules::LotMethod;
 use lotbook_engine::checkpoint::{self, State};
 use lotbook_engine::idempotency::{Lookup, TradeIds};
@@ -20,7 +18,7 @@ use lotbook_wal::{LogConfig, Opened, RealDisk, open};
 use super::{Known, counted};
 use crate::course::{Replays, in_order, late};
 use crate::ratios::log::{CORRELATION, append_event, wait_for_room};
-use crate::{Flow, Rng, book, decide_and_apply, trades};
+use crate::{Flow, book, decide_and_apply, lots, trades};
 
 const POSITIONS: u64 = 1_000;
 /// Trades of a position before anything is counted.
@@ -44,8 +42,8 @@ pub(super) const ALL: &[Known] = &[
     ("encode", "a trade's event", encoded),
     ("decode", "a trade's event", decoded),
     ("encode + append", "a trade's event", appended),
-    ("compress lots", "a lot", || lots(false)),
-    ("decompress lots", "a lot", || lots(true)),
+    ("compress lots", "a lot", || image(false)),
+    ("decompress lots", "a lot", || image(true)),
     ("checkpoint", "a position", checkpointed),
     ("replay, late by 100 of 2,000", "a trade behind it", replayed),
     #[cfg(feature = "fix")]
@@ -197,26 +195,10 @@ fn appended() -> u64 {
     units(BATCH)
 }
 
-/// Lots as an ordinary position has them.
-fn lots(back: bool) -> u64 {
+/// Into an image, or back.
+fn image(back: bool) -> u64 {
     const LOTS: usize = 1_000;
-    let mut rng = Rng(7);
-    let lots: Vec<Lot> = (0..LOTS)
-        .map(|n| {
-            let (quantity_e8, price_e8) =
-                ((1 + rng.draw() % 100) as i64 * 100_000_000, (5_000 + rng.draw() % 1_000) as i64 * 1_000_000);
-            let cost_e16 = i128::from(quantity_e8) * i128::from(price_e8);
-            Lot {
-                origin: TradeHash(u128::from(rng.draw()) << 64 | u128::from(rng.draw())),
-                quantity_e8,
-                price_e8,
-                cost_e16,
-                base_cost_e16: cost_e16,
-                acquired: Date(n as i32 / 10),
-                sub_account: 0,
-            }
-        })
-        .collect();
+    let lots = lots(LOTS);
     let mut bytes = Vec::with_capacity(1 << 20);
     match back {
         false => counted(&mut || compress(black_box(&lots).iter().copied(), &mut bytes)),

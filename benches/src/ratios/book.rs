@@ -105,6 +105,39 @@ pub(super) fn ring_hop() -> Pair {
     (ours.less(empty), limit.less(empty))
 }
 
+/// Looking a known id up, against a plain hash set of the hashes.
+pub(super) fn known_ids() -> Pair {
+    const IDS: usize = 1 << 16;
+    let inputs = trades(1_000, IDS as u64);
+    let (book, mut scratch) = (book(1_000, LotMethod::Fifo), Scratch::new());
+    let mut ids = TradeIds::new(IDS);
+    let mut set: HashSet<u128> = HashSet::with_capacity(IDS);
+    for input in &inputs {
+        let decision = book.decide_trade(input, &mut scratch);
+        ids.insert(&decision.event(input, &Origin::INTERNAL, &scratch), 1, 0);
+        set.insert(input.hash.0);
+    }
+    let (mut ours, mut limit, mut empty) = (Best::new(), Best::new(), Best::new());
+    for _ in 0..5 {
+        for batch in inputs.chunks(4_096) {
+            empty.time(batch.len(), || {
+                black_box(batch.iter().fold(0u128, |sum, input| sum ^ black_box(input).hash.0));
+            });
+            ours.time(batch.len(), || {
+                for input in batch {
+                    assert!(matches!(ids.lookup(black_box(input)), Lookup::Same(_)));
+                }
+            });
+            limit.time(batch.len(), || {
+                for input in batch {
+                    assert!(set.contains(&black_box(input).hash.0));
+                }
+            });
+        }
+    }
+    (ours.less(empty), limit.less(empty))
+}
+
 /// Looking a new id up and keeping it, against a plain hash set of the hashes.
 pub(super) fn new_ids() -> Pair {
     const IDS: usize = 1 << 20;
@@ -144,27 +177,4 @@ pub(super) fn new_ids() -> Pair {
         book = crate::book(1_000, LotMethod::Fifo);
     }
     (ours.less(empty), limit.less(empty))
-}
-
-/// What the process grew by while a book took its trades, against positions and lots at their least.
-pub(super) fn state_bytes() -> Pair {
-    const POSITIONS: u64 = 100_000;
-    let (mut flow, mut batch, mut scratch) = (Flow::new(POSITIONS), Flow::batch(BATCH), Scratch::new());
-    flow.fill(&mut batch);
-    let before = resident_bytes();
-    let mut book = book(POSITIONS, LotMethod::Fifo);
-    for _ in 0..1_500_000 / BATCH {
-        real(&mut book, &mut scratch, &batch);
-        flow.fill(&mut batch);
-    }
-    let grown = resident_bytes() - before;
-    let lots: usize = book.positions().iter().map(|position| position.block.len()).sum();
-    let least = 64 * book.positions().len() + 48 * lots;
-    (grown, least as f64)
-}
-
-fn resident_bytes() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: f64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0.0);
-    pages * 4_096.0
 }

@@ -6,6 +6,8 @@
 mod book;
 mod disk;
 pub(crate) mod log;
+mod recovery;
+pub mod state;
 
 use std::time::Instant;
 
@@ -74,16 +76,22 @@ pub(crate) type Pair = (f64, f64);
 
 type Stage = (&'static str, fn() -> Pair);
 
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 15] = [
     ("decide + apply, 1,000 positions", || book::decide_and_apply(1_000)),
     ("decide + apply, 100,000 positions", || book::decide_and_apply(100_000)),
     ("hot path, 10,000 positions", || log::hot_path(10_000)),
     ("ring hop, batches of 64", book::ring_hop),
     ("ids: a new one", book::new_ids),
+    ("ids: a known one", book::known_ids),
     ("encode + append, an ordinary trade", log::append),
     ("durable acknowledgement, one at a time", disk::durable),
     ("replay of a log, 1,000 positions", log::replay),
-    ("state, bytes, 100,000 positions", book::state_bytes),
+    ("start of a host from its log", recovery::started),
+    ("replay of a late trade, 100 behind it", state::replayed),
+    ("lots into an image", state::compressed),
+    ("checkpoint, 100,000 positions", state::checkpointed),
+    ("state, bytes, 100,000 positions", state::bytes),
+    ("state, bytes, as many trades later", state::growth),
 ];
 
 impl Budget {
@@ -153,6 +161,11 @@ impl Best {
         let start = Instant::now();
         work();
         self.0 = self.0.min(start.elapsed().as_nanos() as f64 / count as f64);
+    }
+
+    /// Or so long, if that is faster.
+    pub(crate) fn or(self, took: std::time::Duration) -> Self {
+        Self(self.0.min(took.as_nanos() as f64))
     }
 
     /// Without what the empty batch took; never nothing.
