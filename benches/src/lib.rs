@@ -3,6 +3,7 @@
 pub mod course;
 #[cfg(feature = "fix")]
 pub mod fix;
+pub mod growth;
 pub mod instructions;
 pub mod ratios;
 
@@ -43,7 +44,11 @@ pub fn book(positions: u64, method: LotMethod) -> Book {
 /// The same under any rules, and with sixteen sub-accounts.
 #[must_use]
 pub fn book_with(positions: u64, rules: Rules) -> Book {
-    let limits = Limits { positions_max: 1 << 18, lots_max: 1 << 22, ..Limits::HOST };
+    let limits = Limits {
+        positions_max: (positions + INSTRUMENTS).next_power_of_two().max(1 << 18) as usize,
+        lots_max: (positions * 16).next_power_of_two().max(1 << 22) as usize,
+        ..Limits::HOST
+    };
     let mut book = Book::new(limits);
     let mut scratch = Scratch::new();
     let mut send = |command: Command| {

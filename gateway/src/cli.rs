@@ -20,6 +20,7 @@ mod coldpath;
 mod doctor;
 mod load;
 mod past;
+mod profile;
 mod scenario;
 
 pub use archive::{ArchiveArgs, ArchiveCommand};
@@ -28,6 +29,7 @@ pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
+pub use profile::ProfileArgs;
 pub use scenario::{ScenarioArgs, ScenarioCommand, ScenarioRunArgs};
 
 macro_rules! exit_codes {
@@ -78,7 +80,7 @@ exit_codes! {
     Damaged = 9,
     /// A fault of the program itself; please report it.
     Internal = 10,
-    /// No host answers at the address (position, coldpath, audit), or no database (archive).
+    /// No host answers at the address (position, coldpath, audit), no database (archive), or no host on the data directory (profile).
     Unreachable = 11,
 }
 
@@ -138,6 +140,8 @@ pub enum Command {
     Position(PositionArgs),
     /// Look at this machine: what to change for a host, and why
     Doctor(DoctorArgs),
+    /// Draw where a running host spends its time
+    Profile(ProfileArgs),
     /// Look after the workers of a running host that reconcile late trades
     Coldpath(ColdpathArgs),
     /// Look after the archive in Postgres: status, migrate, verify, rebuild

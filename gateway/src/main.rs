@@ -48,6 +48,10 @@ fn main() -> std::process::ExitCode {
             Ok(code) => code,
             Err(error) => fail(&error, exit::of_io(&error)),
         },
+        Command::Profile(args) => match tools::profile::run(args, &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Command::Coldpath(args) => match coldpath::run(args, &mut stdout()) {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),

@@ -76,6 +76,23 @@ fn each_door_of_an_embedded_host_books_every_trade() {
 }
 
 #[test]
+fn prices_come_beside_a_load_and_change_no_trade() {
+    let (passed, report, out) = run(&format!("--target rings --ticks 400 {SMALL}"));
+    assert_eq!(report["integrity"]["verdict"], "exact", "{out}");
+    assert_eq!(passed, is_whole(&report), "{out}");
+    let notes: Vec<&str> = report["notes"].as_array().expect("notes").iter().filter_map(Value::as_str).collect();
+    let line = notes.iter().find(|note| note.starts_with("prices: ")).unwrap_or_else(|| panic!("{notes:?}"));
+    println!("{line}");
+    if line.contains("; refused: ") {
+        // The machine stood still for longer than the door waits for a durable answer.
+        return;
+    }
+    // How many of the 400 come due before the load ends is the machine's matter; the closes of all instruments always come.
+    assert!(line.contains(" and 20 closes taken") && !line.contains("prices: 0 of"), "{line}");
+    assert!(!line.contains("at a subscriber 0 of"), "{line}");
+}
+
+#[test]
 fn a_running_host_is_loaded_through_its_http_door_and_compared_position_by_position() {
     let (dir, plan) = (tempfile::tempdir().expect("a directory"), small());
     let ledger = flow::generate(&plan).expect("a flow");

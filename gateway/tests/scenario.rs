@@ -43,6 +43,19 @@ fn loads_are_run_and_their_books_are_exact() {
 }
 
 #[test]
+fn prices_are_seen_at_a_subscriber() {
+    let result = run("--seconds 1 --rate 500 prices");
+    assert_eq!(value(&result, "prices", "mismatches"), (Some(0.0), "passed".into()), "{result:#}");
+    if value(&result, "prices", "ticks_share").0 == Some(0.0) {
+        // The machine stood still for longer than the door waits for a durable answer.
+        return;
+    }
+    for measure in ["ticks_share", "ticks_seen_share", "tick_seen_p95_ms"] {
+        assert!(value(&result, "prices", measure).0.is_some_and(|value| value > 0.0), "{measure}: {result:#}");
+    }
+}
+
+#[test]
 fn a_host_at_fault_fails_the_scenario() {
     for plant in ["drop", "double"] {
         let result = run(&format!("--seconds 1 --rate 5000 --plant {plant} throughput"));

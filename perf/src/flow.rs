@@ -6,6 +6,7 @@
 
 use crate::invalid::InvalidClass;
 use crate::ledger::{Entry, FORM_CAPTURE, FORM_CLOSE, FORM_CORRELATED, Kind, Ledger, NO_LINK, Side};
+use crate::limits;
 use crate::plan::{BurstPlan, PlanError};
 use crate::profile::Mood;
 use crate::rng::Rng;
@@ -24,7 +25,6 @@ const LEANING_E8: i64 = 5_000 * ONE_E8;
 const DUPLICATE_REACH: u64 = 50_000;
 /// Tries to draw what a special message needs (a position without qualifiers, an original not yet repeated) before a plain trade is made.
 const DRAWS_MAX: u32 = 64;
-const MS_OF_DAY_MAX: u64 = 86_399_999;
 
 /// The whole flow of `plan`: a ledger in which nothing is sent yet.
 pub fn generate(plan: &BurstPlan) -> Result<Ledger, PlanError> {
@@ -37,7 +37,7 @@ pub fn generate(plan: &BurstPlan) -> Result<Ledger, PlanError> {
         let ms = u64::from(plan.opens_at_ms) + schedule.due_ns(index) / 1_000_000;
         maker.mood = schedule.segments()[schedule.segment_of(index)].mood;
         maker.row = plan.tape.as_ref().map(|tape| tape.rows[index as usize]);
-        let entry = maker.next(ms.min(MS_OF_DAY_MAX) as u32);
+        let entry = maker.next(ms.min(limits::MS_OF_DAY_MAX) as u32);
         maker.ledger.entries.push(entry);
     }
     Ok(maker.ledger)

@@ -18,6 +18,10 @@ pub const READ_BYTES_A_TICK: usize = 256 << 10;
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Most lines of a request to an HTTP door; the door's own bound.
 pub const HTTP_LINES_MAX: usize = 1_000;
+/// Most ticks a second of a price feed.
+pub const TICKS_A_SECOND_MAX: u64 = 1_000_000;
+/// The last millisecond of a day.
+pub const MS_OF_DAY_MAX: u64 = 86_399_999;
 /// Longest head of an HTTP answer.
 pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 /// Longest body of an HTTP answer: a page of a thousand positions with their lots.

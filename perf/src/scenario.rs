@@ -3,6 +3,7 @@
 //! Whoever has a host implements [`World`]; reading the data, judging and telling is here, so that command line, API and tests say the same.
 
 use crate::burst::Progress;
+use crate::feed::{FeedReport, Took};
 use crate::plan::BurstPlan;
 use crate::profile::Profile;
 use crate::report::Report;
@@ -108,6 +109,9 @@ pub struct Scenario {
     /// Of a load: invalid messages, in thousandths.
     #[serde(default)]
     pub invalid_permille: u32,
+    /// Of a load: prices a second beside the trades.
+    #[serde(default)]
+    pub ticks: u64,
     /// What decides.
     #[serde(rename = "criterion")]
     pub criteria: Vec<Criterion>,
@@ -238,6 +242,24 @@ pub fn measures(report: &Report) -> Measures {
         ("duplicates_missed", counts.duplicates_sent.abs_diff(counts.duplicates) as f64),
         ("invalid_accepted", invalid_accepted as f64),
         ("valid_refused", counts.refused_valid as f64),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// What a price feed is held against.
+pub fn measures_of_feed(feed: &FeedReport) -> Measures {
+    let share = |part: u64| if feed.due == 0 { f64::NAN } else { part as f64 / feed.due as f64 };
+    // Without a tick there is no time: that meets no bound.
+    let ms = |took: &Took, us: f64| if took.count == 0 { f64::NAN } else { us / 1e3 };
+    let (durable, seen) = (&feed.durable, &feed.seen);
+    [
+        ("ticks_share", share(feed.answered)),
+        ("ticks_seen_share", share(seen.count as u64)),
+        ("tick_durable_p95_ms", ms(durable, durable.p95_us)),
+        ("tick_seen_p95_ms", ms(seen, seen.p95_us)),
+        ("tick_seen_p99_ms", ms(seen, seen.p99_us)),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))

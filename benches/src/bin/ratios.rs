@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use lotbook_benches::ratios::{self, Row};
+use lotbook_benches::ratios::{self, HEAD};
 use lotbook_engine::memory::{Guard, Memory};
 
 /// Both sides of a ratio lie on huge pages, touched when they are made: neither is timed by the kernel.
@@ -10,7 +10,9 @@ use lotbook_engine::memory::{Guard, Memory};
 static MEMORY: Memory = Memory;
 
 fn main() -> ExitCode {
-    let _huge = Guard::new();
+    // What a state weighs is what it touches: a process that weighs one takes pages as they come.
+    let weighs = std::env::args().nth(1).as_deref() == Some(ratios::state::CHILD);
+    let _huge = (!weighs).then(Guard::new);
     let (mut json, mut filter) = (None, String::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -27,8 +29,8 @@ fn main() -> ExitCode {
             }
         }
     }
-    println!("{:<40} {:>10} {:>10} {:>7} {:>12}  beside", "stage", "ours", "limit", "ratio", "budget");
-    let table = match ratios::run(&filter, &mut print) {
+    println!("{HEAD}");
+    let table = match ratios::run(&filter, &mut |row| println!("{row}")) {
         Ok(table) => table,
         Err(error) => {
             eprintln!("the budget: {error}");
@@ -45,17 +47,4 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
-}
-
-fn print(row: &Row) {
-    let budget = &row.budget;
-    let bound = match (budget.at_least, budget.at_most) {
-        (Some(bound), _) => format!(">= {bound}"),
-        (None, bound) => format!("<= {}", bound.unwrap_or(0.0)),
-    };
-    let word = if row.met { "met" } else { "MISSED" };
-    println!(
-        "{:<40} {:>10.1} {:>10.1} {:>7.2} {bound:>8} {word:<6} {} ({})",
-        budget.stage, row.ours, row.limit, row.ratio, budget.beside, budget.unit
-    );
 }

@@ -42,6 +42,16 @@ struct File {
     ratio: Vec<Budget>,
 }
 
+impl File {
+    fn read(text: &str) -> Result<Self, String> {
+        let file: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        match file.ratio.iter().find(|budget| budget.at_least.is_some() == budget.at_most.is_some()) {
+            Some(budget) => Err(format!("{}: one bound is wanted", budget.stage)),
+            None => Ok(file),
+        }
+    }
+}
+
 /// A measured ratio.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -71,8 +81,27 @@ pub struct Table {
     pub rows: Vec<Row>,
 }
 
+/// What stands above the rows.
+pub const HEAD: &str = "stage                                          ours      limit   ratio       budget  beside";
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let budget = &self.budget;
+        let bound = match (budget.at_least, budget.at_most) {
+            (Some(bound), _) => format!(">= {bound}"),
+            (None, bound) => format!("<= {}", bound.unwrap_or(0.0)),
+        };
+        let word = if self.met { "met" } else { "MISSED" };
+        write!(
+            f,
+            "{:<40} {:>10.1} {:>10.1} {:>7.2} {bound:>8} {word:<6} {} ({})",
+            budget.stage, self.ours, self.limit, self.ratio, budget.beside, budget.unit
+        )
+    }
+}
+
 /// Ours and the limit's.
-pub(crate) type Pair = (f64, f64);
+pub type Pair = (f64, f64);
 
 type Stage = (&'static str, fn() -> Pair);
 
@@ -95,7 +124,9 @@ const STAGES: [Stage; 15] = [
 ];
 
 impl Budget {
-    fn row(&self, (ours, limit): Pair) -> Row {
+    /// What was measured, beside this budget.
+    #[must_use]
+    pub fn row(&self, (ours, limit): Pair) -> Row {
         let (ratio, met) = match (self.at_least, self.at_most) {
             (Some(bound), _) => (limit / ours, limit / ours >= bound),
             (None, bound) => (ours / limit, bound.is_some_and(|bound| ours / limit <= bound)),
@@ -109,11 +140,8 @@ impl Budget {
 /// # Errors
 /// What is wrong with the text, in words.
 pub fn budgets(text: &str) -> Result<Vec<Budget>, String> {
-    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    let file = File::read(text)?;
     for budget in &file.ratio {
-        if budget.at_least.is_some() == budget.at_most.is_some() {
-            return Err(format!("{}: one bound is wanted", budget.stage));
-        }
         if !STAGES.iter().any(|(name, _)| *name == budget.stage) {
             return Err(format!("{}: nothing measures it", budget.stage));
         }
@@ -148,16 +176,24 @@ fn load() -> f64 {
 
 /// Fastest of what was measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Best(f64);
+pub struct Best(f64);
+
+impl Default for Best {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Best {
-    pub(crate) fn new() -> Self {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self(f64::INFINITY)
     }
 
     /// Times `work`, which does so many things.
     #[inline]
-    pub(crate) fn time(&mut self, count: usize, work: impl FnOnce()) {
+    pub fn time(&mut self, count: usize, work: impl FnOnce()) {
         let start = Instant::now();
         work();
         self.0 = self.0.min(start.elapsed().as_nanos() as f64 / count as f64);
@@ -173,7 +209,9 @@ impl Best {
         (self.0 - empty.0).max(0.01)
     }
 
-    pub(crate) fn get(self) -> f64 {
+    /// Nanoseconds a thing; infinite where nothing was timed.
+    #[must_use]
+    pub fn get(self) -> f64 {
         self.0
     }
 }

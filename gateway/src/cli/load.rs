@@ -87,6 +87,7 @@ impl FromStr for ProfileName {
                   lotbook load --target http --profile close --rate 2000 --seconds 20 --report close.html\n  \
                   lotbook load --target http=127.0.0.1:8787 --seed 7 --profile flat --rate 5000 --hgrm run.hgrm --hlog run.hlog\n  \
                   lotbook load --search --ack applied --ceiling-us 2000\n  \
+                  lotbook load --profile flat --rate 10000 --ticks 5000\n  \
                   lotbook load --tape trades.csv.gz --seconds 60 --accounts 200\n  \
                   lotbook load --compare before.json after.json --report both.html"
 )]
@@ -130,6 +131,9 @@ pub struct LoadArgs {
     /// Instruments, of skewed popularity
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub instruments: u64,
+    /// Prices a second beside the trades: last, bid and ask, and at the end official closes, through the HTTP door
+    #[arg(long, value_name = "RATE", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=lotbook_perf::limits::TICKS_A_SECOND_MAX))]
+    pub ticks: u64,
     /// Share of backdated trades, in percent
     #[arg(long, value_name = "PERCENT", default_value = "2", value_parser = parse_percent)]
     pub backdated: Ppm,
@@ -143,7 +147,7 @@ pub struct LoadArgs {
     #[arg(long, value_enum, default_value = "durable")]
     pub ack: Ack,
     /// Look for the highest rate from --rate to --rate-max that holds the ceiling, in flat probes
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ticks")]
     pub search: bool,
     /// Highest rate that a search tries
     #[arg(long, value_name = "RATE", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]

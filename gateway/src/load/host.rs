@@ -149,11 +149,14 @@ impl Embedded {
         self.server.acceptor().map_or(loopback(), |acceptor| acceptor.local_addr)
     }
 
-    /// Opens the HTTP door on a free port, and says which.
+    /// Opens the HTTP door on a free port, where it is not open yet, and says which.
     ///
     /// # Errors
     /// It cannot be opened.
     pub fn open_http(&mut self) -> Result<SocketAddr, LoadFailure> {
+        if let Some(http) = &self.http {
+            return Ok(http.local_addr);
+        }
         let host = &mut self.server.host;
         let stopped = |host: &lotbook_engine::Host| ServeError::Stopped(host.error());
         let mut state = HttpState::of(host, Arc::new(Health::default));

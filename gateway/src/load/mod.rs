@@ -2,6 +2,7 @@
 
 mod bar;
 mod host;
+mod prices;
 mod print;
 mod rings;
 mod run;
@@ -17,6 +18,7 @@ use crate::server::ServeError;
 
 pub use bar::Bar;
 pub use host::{Embedded, Place};
+pub use prices::{feed_of, with_prices};
 pub use print::{Files, print, say, write, write_files};
 pub use rings::Rings;
 pub use run::run;

@@ -24,7 +24,7 @@ use lotbook_perf::verdict::{self, Integrity};
 use lotbook_perf::{flow, versus};
 
 use super::print::{Files, print, say, write, write_files};
-use super::{Bar, Embedded, LoadFailure, Place, Rings};
+use super::{Bar, Embedded, LoadFailure, Place, Rings, feed_of, with_prices};
 use crate::cli::{LoadArgs, LoadTarget};
 use crate::config::Ack;
 
@@ -144,8 +144,15 @@ fn offer_to_embedded(
 ) -> Result<Offered, LoadFailure> {
     let place = Place::new(args.data_dir.as_deref(), args.tail_dir.as_deref(), PREFIX)?;
     let mut host = Embedded::start(plan, &ledger, place, args.ack, None)?;
-    let (outcome, words) = load_embedded(&mut host, args, plan, ledger, tell)?;
-    let (integrity, notes) = host.judge(&outcome)?;
+    let ((outcome, words), prices) = if args.ticks == 0 {
+        (load_embedded(&mut host, args, plan, ledger, tell)?, None)
+    } else {
+        let (feed, http) = (feed_of(plan, &ledger.universe, args.ticks), host.open_http()?);
+        let (done, sent) = with_prices(&feed, http, || load_embedded(&mut host, args, plan, ledger, tell))?;
+        (done, Some(sent.line()))
+    };
+    let (integrity, mut notes) = host.judge(&outcome)?;
+    notes.extend(prices);
     Ok(Offered { outcome, integrity, words, notes })
 }
 
@@ -199,13 +206,18 @@ fn offer_to_running(
     let contracts: Vec<String> =
         ledger.universe.contracts().map(|(account, method)| contract_line(account, method)).collect();
     host.send(&contracts)?;
-    let outcome = match args.target {
+    let feed = feed_of(plan, &ledger.universe, args.ticks);
+    let work = || match args.target {
         LoadTarget::FixAt(addr) => {
             let mut target = burst::Target::new(addr, "LOTBOOK", plan.sessions);
             target.reset_sequence = true;
-            burst::run_with(plan, ledger, &target, tell)?
+            Ok(burst::run_with(plan, ledger, &target, tell)?)
         }
-        _ => load::run(plan, ledger, &host, pace(args), &AtomicBool::new(false), tell)?,
+        _ => Ok(load::run(plan, ledger, &host, pace(args), &AtomicBool::new(false), tell)?),
+    };
+    let (outcome, prices) = match args.ticks {
+        0 => (work()?, None),
+        _ => with_prices(&feed, http, work).map(|(outcome, sent)| (outcome, Some(sent.line())))?,
     };
     let deadline = Instant::now() + RECONCILE_TIMEOUT;
     while host.provisional_positions()? > 0 {
@@ -220,7 +232,8 @@ fn offer_to_running(
         _ => host.describe(),
     };
     let note = "a running host: its positions were compared, its log was not read".to_owned();
-    Ok(Offered { outcome, integrity, words, notes: vec![note] })
+    let notes = [note].into_iter().chain(prices).collect();
+    Ok(Offered { outcome, integrity, words, notes })
 }
 
 /// Looks for the highest rate that holds the ceiling; each probe has a fresh host, or fresh accounts of a running one.

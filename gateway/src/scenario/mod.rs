@@ -10,6 +10,7 @@ use lotbook_perf::burst::{self, Progress};
 use lotbook_perf::door::Target;
 use lotbook_perf::http::HttpTarget;
 use lotbook_perf::invalid::InvalidClass;
+use lotbook_perf::ledger::Ledger;
 use lotbook_perf::load::Pace;
 use lotbook_perf::machine::Machine;
 use lotbook_perf::oracle::LotMethod;
@@ -22,7 +23,7 @@ use lotbook_perf::{flow, load};
 
 use crate::cli::{Plant, ScenarioCommand, ScenarioRunArgs};
 use crate::config::Ack;
-use crate::load::{Bar, Embedded, LoadFailure, Place, Rings, say, write};
+use crate::load::{Bar, Embedded, LoadFailure, Place, Rings, feed_of, say, with_prices, write};
 
 /// Why there is no verdict on any scenario.
 #[derive(Debug, thiserror::Error)]
@@ -173,21 +174,40 @@ impl Hosts {
         let ledger = flow::generate(&plan)?;
         let place = Place::new(None, None, "lotbook-scenario-")?;
         let mut host = Embedded::start(&plan, &ledger, place, ack, self.plant)?;
-        let published = host.published();
-        let target: Box<dyn Target> = match door {
-            ScenarioDoor::Fix => {
-                let mut target = burst::Target::new(host.fix_addr(), "LOTBOOK", plan.sessions);
-                target.published = Some(published);
-                return finish(host, burst::run_with(&plan, ledger, &target, tell)?, ack);
-            }
-            ScenarioDoor::Http => Box::new(HttpTarget::new(host.open_http()?)),
-            ScenarioDoor::Rings => {
-                Box::new(Rings::open(&mut host.server.host, &ledger, plan.sessions, published, ack.as_str())?)
-            }
-        };
-        let outcome = load::run(&plan, ledger, target.as_ref(), Pace::Sleep, &AtomicBool::new(false), tell)?;
-        finish(host, outcome, ack)
+        if scenario.ticks == 0 {
+            let outcome = offer(&mut host, door, &plan, ledger, ack, tell)?;
+            return finish(host, outcome, ack);
+        }
+        let (feed, http) = (feed_of(&plan, &ledger.universe, scenario.ticks), host.open_http()?);
+        let (outcome, sent) = with_prices(&feed, http, || offer(&mut host, door, &plan, ledger, ack, tell))?;
+        let mut measures = finish(host, outcome, ack)?;
+        measures.extend(scenario::measures_of_feed(&sent));
+        Ok(measures)
     }
+}
+
+/// Offers a ledger to a host through a door.
+fn offer(
+    host: &mut Embedded,
+    door: ScenarioDoor,
+    plan: &BurstPlan,
+    ledger: Ledger,
+    ack: Ack,
+    tell: &mut dyn FnMut(&Progress),
+) -> Result<burst::BurstOutcome, LoadFailure> {
+    let published = host.published();
+    let target: Box<dyn Target> = match door {
+        ScenarioDoor::Fix => {
+            let mut target = burst::Target::new(host.fix_addr(), "LOTBOOK", plan.sessions);
+            target.published = Some(published);
+            return Ok(burst::run_with(plan, ledger, &target, tell)?);
+        }
+        ScenarioDoor::Http => Box::new(HttpTarget::new(host.open_http()?)),
+        ScenarioDoor::Rings => {
+            Box::new(Rings::open(&mut host.server.host, &ledger, plan.sessions, published, ack.as_str())?)
+        }
+    };
+    Ok(load::run(plan, ledger, target.as_ref(), Pace::Sleep, &AtomicBool::new(false), tell)?)
 }
 
 fn finish(host: Embedded, outcome: burst::BurstOutcome, ack: Ack) -> Result<Measures, LoadFailure> {

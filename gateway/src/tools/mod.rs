@@ -2,4 +2,5 @@
 
 pub mod archive;
 pub mod doctor;
+pub mod profile;
 pub mod wal;

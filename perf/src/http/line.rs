@@ -2,6 +2,7 @@
 
 use crate::ledger::{FORM_CLOSE, FORM_CORRELATED, Ledger, Side};
 use crate::oracle::{LotMethod, LotSide, SeenLot, SeenPosition};
+use crate::prices::Quote;
 use crate::text::{self, date_of_days};
 use serde::Deserialize;
 
@@ -61,6 +62,35 @@ pub fn contract_line(account: &str, method: LotMethod) -> String {
         "effective_date": "1970-01-01",
     })
     .to_string()
+}
+
+const CENT_E8: i64 = 1_000_000;
+
+/// The line of a price: at that time of the day, an official close at its end.
+pub fn mark_line(instrument: &str, quote: &Quote, days: i32, ms_of_day: u32) -> String {
+    let mut out = b"{\"type\":\"mark".to_vec();
+    word(&mut out, "instrument", instrument);
+    let kind = match quote {
+        Quote::Last(_) => "last",
+        Quote::BidAsk(..) => "bid_ask",
+        Quote::OfficialClose(_) => "official_close",
+    };
+    word(&mut out, "kind", kind);
+    match *quote {
+        Quote::Last(cents) | Quote::OfficialClose(cents) => amount(&mut out, "price", cents * CENT_E8),
+        Quote::BidAsk(bid, ask) => {
+            amount(&mut out, "bid", bid * CENT_E8);
+            amount(&mut out, "ask", ask * CENT_E8);
+        }
+    }
+    word(&mut out, "at", &date_of_days(days).to_string());
+    if !matches!(quote, Quote::OfficialClose(_)) {
+        out.push(b'T');
+        text::push_time_of_day(&mut out, ms_of_day);
+        out.push(b'Z');
+    }
+    out.extend_from_slice(b"\"}");
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Ends the value before, and adds a field and its value without the end.
@@ -159,6 +189,26 @@ mod tests {
     use super::*;
     use crate::flow;
     use crate::plan::BurstPlan;
+
+    #[test]
+    fn every_price_is_a_line_of_json() {
+        for (quote, line) in [
+            (
+                Quote::Last(12_345),
+                r#"{"type":"mark","instrument":"A-1","kind":"last","price":"123.45","at":"2020-03-05T09:30:00.007Z"}"#,
+            ),
+            (
+                Quote::BidAsk(10_000, 10_001),
+                r#"{"type":"mark","instrument":"A-1","kind":"bid_ask","bid":"100","ask":"100.01","at":"2020-03-05T09:30:00.007Z"}"#,
+            ),
+            (
+                Quote::OfficialClose(150),
+                r#"{"type":"mark","instrument":"A-1","kind":"official_close","price":"1.5","at":"2020-03-05"}"#,
+            ),
+        ] {
+            assert_eq!(mark_line("A-1", &quote, 18_326, 34_200_007), line);
+        }
+    }
 
     #[test]
     fn every_message_is_a_line_of_json() {

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-pub use line::{contract_line, trade_line};
+pub use line::{contract_line, mark_line, trade_line};
 use wire::{Connection, Response};
 
 /// A running host's HTTP door. It answers when what was sent is durable.
@@ -51,11 +51,12 @@ impl HttpTarget {
         Ok(health.read_model.provisional_positions)
     }
 
-    /// Sends lines, such as contracts, and fails where one is refused.
+    /// Sends lines, such as contracts, and fails where one is refused; says the log's sequence of each.
     ///
     /// # Errors
     /// The first refusal in its own words.
-    pub fn send(&self, lines: &[String]) -> Result<(), DoorError> {
+    pub fn send(&self, lines: &[String]) -> Result<Vec<u64>, DoorError> {
+        let mut sequences = Vec::with_capacity(lines.len());
         for some in lines.chunks(limits::HTTP_LINES_MAX) {
             let response = Connection::ask(self.addr, "POST", "/v1/commands", some.join("\n").as_bytes())?;
             for (line, done) in some.iter().zip(&results(&response)?.results) {
@@ -63,9 +64,10 @@ impl HttpTarget {
                     let reason = done.reason.unwrap_or(done.outcome);
                     return Err(DoorError::Refused(format!("{reason}: {line}")));
                 }
+                sequences.push(done.sequence);
             }
         }
-        Ok(())
+        Ok(sequences)
     }
 
     /// Every position of the accounts that begin so, with its lots, through the door that everybody has.
