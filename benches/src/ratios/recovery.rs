@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use lotbook_core::Scratch;
 use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::date::Date;
 use lotbook_core::id::{NO_NAME, TradeId};
 use lotbook_core::rules::{ContractTerms, LotMethod, Rules};
+use lotbook_core::{Limits, Scratch};
 use lotbook_engine::wait::nap;
 use lotbook_engine::{Door, EngineConfig, Host, Request};
 
@@ -24,6 +24,8 @@ pub(super) fn started() -> Pair {
     let mut config = EngineConfig::new(dir.path().join("data"));
     // No checkpoint: all comes from the log.
     (config.checkpoint_records, config.tail_dir) = (0, Some(dir.path().to_path_buf()));
+    config.limits = Limits { positions_max: 1 << 12, lots_max: 1 << 17, ..Limits::HOST };
+    config.trade_ids_max = TRADES.next_power_of_two();
     let mut trades = Flow::batch(TRADES);
     Flow::new(POSITIONS).fill(&mut trades);
     fill(&config, &trades);

@@ -8,7 +8,7 @@ use std::time::Instant;
 use lotbook_core::compress::compress;
 use lotbook_core::lots::Lot;
 use lotbook_core::rules::LotMethod;
-use lotbook_core::{Book, Scratch};
+use lotbook_core::{Book, Limits, Scratch};
 use lotbook_engine::checkpoint::{self, State};
 use lotbook_wal::RealDisk;
 
@@ -115,7 +115,8 @@ pub(super) fn compressed() -> Pair {
 /// A checkpoint of a book, against writing and syncing as many bytes.
 pub(super) fn checkpointed() -> Pair {
     let (mut flow, mut batch, mut scratch) = (Flow::new(POSITIONS), Flow::batch(BATCH), Scratch::new());
-    let mut state = State::new(lotbook_core::Limits::HOST, 1 << 10);
+    let none = Limits { positions_max: 1, lots_max: 1, ..Limits::HOST };
+    let mut state = State::new(none, 1 << 10);
     state.book = book(POSITIONS, LotMethod::Fifo);
     for _ in 0..TRADES / BATCH {
         flow.fill(&mut batch);
