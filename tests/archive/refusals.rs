@@ -20,7 +20,8 @@ fn refused(host: &Served, desk: &mut Desk, words: &str) {
     assert!(problem.contains(words), "{problem}");
     desk.send(host, 50);
     let health = host.json("/health");
-    assert_eq!((&health["ready"], &health["status"]), (&true.into(), &"degraded".into()), "{health:#}");
+    // Ready in any case; how the machine's disk is, is not asked.
+    assert_eq!((&health["ready"], health["status"] == "ok"), (&true.into(), false), "{health:#}");
     let warned = health["warnings"].to_string();
     assert!(warned.contains("the archive in Postgres waits for a person"), "{warned}");
 }
