@@ -85,6 +85,11 @@ impl Shard {
         if proposal.seen < position.seen || !closed || proposal.base_version > position.version {
             return None;
         }
+        // It puts the position behind changes of history that came after its replay began. They passed by a position that stood before
+        // them, and would pass by again: the next replay knows them.
+        if proposal.seen < self.book.actions().changes() && proposal.outcome.frontier > position.frontier {
+            return None;
+        }
         if proposal.base_version == position.version || planted::is(Bug::StaleVersion) {
             return Some(Terms { before: position.figures(), tail: 0, left: 0 });
         }
