@@ -97,5 +97,5 @@ fn the_list_names_every_criterion_with_its_source() {
     scenario::run(&ScenarioCommand::List { json: false }, &mut out).expect("a list");
     let text = String::from_utf8(out).expect("text");
     assert!(text.contains("achieved_share at least 0.95 (required: 95 % of the target rate)"), "{text}");
-    assert!(text.contains("not available: no archive sink is built yet"), "{text}");
+    assert!(text.contains("not available: no scenario runs a Postgres yet"), "{text}");
 }

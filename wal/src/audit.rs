@@ -139,6 +139,9 @@ impl Progress<'_> {
     }
 }
 
+/// How often a log that seems damaged is looked at again while the damage moves on.
+const LOOKS_MAX: u32 = 8;
+
 impl ReadOnlyLog {
     /// Reads everything there is, in every copy that can be reached, and says what is whole. `progress` gets bytes done and bytes in all.
     pub fn verify(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<VerifyReport, OpenError> {
@@ -151,10 +154,23 @@ impl ReadOnlyLog {
         let archives: Vec<ArchiveReport> = entries.iter().map(|e| self.audit_archive(e, &mut progress)).collect();
         let before = self.past.chain_before(&self.dir, Some(plain_from))?;
         let done = progress.done;
-        let scan = scan(&mut stream, before, self.past.watermark(), &mut |bytes, _| {
+        let mut scan = scan(&mut stream, before.clone(), self.past.watermark(), &mut |bytes, _| {
             progress.done = done;
             progress.add(bytes);
         })?;
+        // A live log is written to while it is read: what says that a record is durable may have been written after the look at its place.
+        // What stays wrong is wrong.
+        for _ in 0..LOOKS_MAX {
+            if scan.place != Place::Below {
+                break;
+            }
+            let was = scan.stop_address;
+            stream = Stream::new(&self.segments, self.meta.segment_bytes);
+            scan = self::scan(&mut stream, before.clone(), self.past.watermark(), &mut |_, _| {})?;
+            if scan.stop_address == was {
+                break;
+            }
+        }
         let tail = find_tail(&*self.disk, &self.dir, &self.tail_dir, log_id)?;
         let (tail_records, tail, end_with_tail) = match &tail {
             TailFile::Missing => (0, "missing", scan.chain.end),
