@@ -3,16 +3,13 @@
 use std::process::ExitCode;
 
 use lotbook_benches::ratios::{self, HEAD};
-use lotbook_engine::memory::{Guard, Memory};
+use lotbook_engine::memory::Memory;
 
-/// Both sides of a ratio lie on huge pages, touched when they are made: neither is timed by the kernel.
+/// Books lie on huge pages, touched when they are made: they are not timed by the kernel.
 #[global_allocator]
 static MEMORY: Memory = Memory;
 
 fn main() -> ExitCode {
-    // What a state weighs is what it touches: a process that weighs one takes pages as they come.
-    let weighs = std::env::args().nth(1).as_deref() == Some(ratios::state::CHILD);
-    let _huge = (!weighs).then(Guard::new);
     let (mut json, mut filter) = (None, String::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {

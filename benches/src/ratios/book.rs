@@ -8,6 +8,7 @@ use lotbook_core::Scratch;
 use lotbook_core::command::Origin;
 use lotbook_core::rules::LotMethod;
 use lotbook_engine::idempotency::{Lookup, TradeIds};
+use lotbook_engine::memory::Guard;
 
 use super::{Best, Pair};
 use crate::{BareBook, Flow, book, decide_and_apply as real, trades};
@@ -19,6 +20,7 @@ const ROUNDS: usize = 8_000;
 
 /// Decide + apply against the bare loop on the same trades.
 pub(super) fn decide_and_apply(positions: u64) -> Pair {
+    let _huge = Guard::new();
     let (mut flow, mut batch) = (Flow::new(positions), Flow::batch(BATCH));
     let (mut book, mut scratch, mut bare) =
         (book(positions, LotMethod::Fifo), Scratch::new(), BareBook::new(positions));

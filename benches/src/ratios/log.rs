@@ -12,6 +12,7 @@ use lotbook_core::limits::LOOK_AHEAD_MAX;
 use lotbook_core::rules::LotMethod;
 use lotbook_core::{Book, Scratch};
 use lotbook_engine::idempotency::{Lookup, TradeIds};
+use lotbook_engine::memory::Guard;
 use lotbook_wal::{Appender, From, HEADER_BYTES, Limit, Log, LogConfig, Opened, RecordMeta, open};
 
 use super::disk::temporary;
@@ -116,6 +117,7 @@ pub(super) fn hot_path(positions: u64) -> Pair {
     const ROUNDS: usize = 4_000;
     const TOGETHER: usize = 10;
     let dir = temporary();
+    let _huge = Guard::new();
     let Opened { log, appender, .. } = open(LogConfig::new(dir.path().join("log"))).expect("a log");
     let (mut flow, mut batch) = (Flow::new(positions), Flow::batch(BATCH));
     let capacity = (ROUNDS + 800) * BATCH;
