@@ -3,7 +3,7 @@
 //! A trade reads a dozen lines that lie far apart: position, lots, trees, the window of ids. With pages of 4 KiB each of them wants
 //! an entry of its own in the processor's table of pages, and a page that was never touched stops the shard for a microsecond. So a host
 //! that asks for it (`engine.huge_pages`) makes its books under a [`Guard`]: what is allocated meanwhile and is large lies on
-//! huge pages, touched at the start, so that a machine without the memory says so then. All other memory is the
+//! huge pages and is touched at once (since Linux 5.14; before, when it is used). All other memory is the
 //! system allocator's, and this file changes nothing of it.
 //!
 //! A binary takes part with `#[global_allocator] static MEMORY: Memory = Memory;`. Without it a guard does nothing.

@@ -1,11 +1,9 @@
 //! The archive's side of the host: started with it, fed with its names, shown in health and metrics.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use lotbook_archiver::LearnedNames;
 use lotbook_archiver::postgres::sink::Sink;
-use lotbook_archiver::retry::Breaker;
 use lotbook_archiver::status::{SinkBoard, SinkState};
 use lotbook_core::command::NameClass;
 use lotbook_core::id::NameId;
@@ -15,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Postgres, TargetError};
 use crate::http::metrics::{Page, seconds};
+use crate::sinks::{self, Named};
 
 /// Why the archive was not started. Nothing of it was changed.
 #[derive(Debug, thiserror::Error)]
@@ -72,67 +71,41 @@ impl Archive {
     }
 }
 
-fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
 impl Seen {
     /// What an operator should know.
     pub(crate) fn warning(&self) -> Option<String> {
         let status = self.board.read();
-        let fails = matches!(status.state, SinkState::Failing | SinkState::Refused);
         let words = match status.state {
             SinkState::Refused => "the archive in Postgres waits for a person",
             _ => "the archive in Postgres does not follow and is tried again",
         };
-        status.problem.filter(|_| fails).map(|problem| format!("{words}: {problem}"))
+        sinks::problem(&status).map(|problem| format!("{words}: {problem}"))
     }
 
     fn document(&self, log: &Log) -> Value {
         let status = self.board.read();
-        let durable = log.durable_sequence();
-        json!({
-            "state": status.state.as_str(),
-            "problem": status.problem,
-            "breaker": status.breaker.as_str(),
-            "breaker_opened": status.breaker_opened,
-            "failures": status.failures,
-            "complete_through": status.sequence,
-            "lag_records": status.lag_records(durable),
-            "lag_ms": status.lag_ns(durable, now_ns()) / 1_000_000,
+        let own = json!({
             "rows": status.rows,
             "bytes": status.bytes,
             "batches": status.batches,
             "last_batch_rows": status.last_batch_rows,
             "last_batch_ms": status.last_batch_ns / 1_000_000,
             "commits_found": status.commits_found,
-        })
+        });
+        sinks::document(&status, log.durable_sequence(), own)
     }
 
     /// For `/metrics`.
     pub(crate) fn metrics(&self, page: &mut Page, log: &Log) {
         let status = self.board.read();
         let durable = log.durable_sequence();
-        let states =
-            [SinkState::Connecting, SinkState::Following, SinkState::Failing, SinkState::Refused, SinkState::Stopped];
-        let labels = states.map(|state| format!("state=\"{}\"", state.as_str()));
-        let samples: Vec<(&str, u8)> =
-            labels.iter().zip(states).map(|(label, state)| (label.as_str(), (state == status.state).into())).collect();
-        let help = "What the archive in Postgres does: 1 for one of them.";
-        page.family("lotbook_archive_state", "gauge", help, &samples);
-        let breakers = [Breaker::Closed, Breaker::Open, Breaker::HalfOpen];
-        let labels = breakers.map(|breaker| format!("breaker=\"{}\"", breaker.as_str()));
-        let samples: Vec<(&str, u8)> = labels
-            .iter()
-            .zip(breakers)
-            .map(|(label, breaker)| (label.as_str(), (breaker == status.breaker).into()))
-            .collect();
-        page.family("lotbook_archive_breaker", "gauge", "Whether tries are let through: 1 for one of them.", &samples);
+        let named = Named {
+            prefix: "archive",
+            who: "the archive in Postgres",
+            lag: "Age of the newest archived event where not all are archived; an upper bound.",
+        };
+        sinks::gauges(page, named, &status, durable);
         let gauge = "gauge";
-        let help = "Age of the newest archived event where not all are archived; an upper bound.";
-        let lag = seconds(status.lag_ns(durable, now_ns()));
-        page.family("lotbook_archive_lag_seconds", gauge, help, &[("", lag)]);
         let took = seconds(status.last_batch_ns);
         let help = "How long the last batch took, until it was committed.";
         page.family("lotbook_archive_last_batch_seconds", gauge, help, &[("", took)]);
@@ -169,5 +142,5 @@ impl Seen {
 
 /// Nothing configured, nothing shown.
 pub(crate) fn document(seen: Option<&Seen>, log: &Arc<Log>) -> Value {
-    seen.map_or_else(|| json!({ "state": "off" }), |seen| seen.document(log))
+    seen.map_or_else(sinks::off, |seen| seen.document(log))
 }

@@ -43,7 +43,7 @@ fn plan(args: &BurstArgs) -> Result<BurstPlan, PlanError> {
 /// [`LoadFailure`]: there is no verdict.
 pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, LoadFailure> {
     let plan = plan(args)?;
-    let place = Place::new(args.data_dir.as_deref(), args.tail_dir.as_deref(), "lotbook-burst-")?;
+    let place = Place::new(args.files.data_dir.as_deref(), args.files.tail_dir.as_deref(), "lotbook-burst-")?;
     say(out, &Machine::here().line());
     say(out, "making the flow ...");
     let ledger = flow::generate(&plan)?;
@@ -71,7 +71,7 @@ pub fn run(args: &BurstArgs, out: &mut dyn Write) -> Result<bool, LoadFailure> {
     let words = ("an embedded host's FIX door", args.ack.as_str());
     let mut report = Report::new(&outcome, integrity, Some(&control), words, Criteria::BURST, Machine::here());
     report.notes.extend(notes);
-    let files = Files { json: args.json.as_deref(), page: args.report.as_deref(), ..Files::default() };
+    let files = Files { json: args.files.json.as_deref(), page: args.files.report.as_deref(), ..Files::default() };
     write_files(&files, &report, &outcome, Some(&control))?;
     print(out, &report);
     Ok(report.pass)

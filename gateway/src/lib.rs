@@ -33,5 +33,6 @@ pub mod resolver;
 pub mod scenario;
 pub mod serve;
 pub mod server;
+mod sinks;
 pub mod tools;
 pub mod view;

@@ -1,20 +1,20 @@
 //! The Redis sink's side of the host: published positions as it writes them, and what health and metrics say of it.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lotbook_archiver::redis::{Identity, Key, RedisSink, RedisView, Shown, Source};
-use lotbook_archiver::status::SinkState;
 use lotbook_archiver::text::Nanos;
 use lotbook_core::limits::Limits;
 use lotbook_engine::changed::Watch;
 use lotbook_engine::{Host, PositionView, ReadModel};
 use lotbook_wal::Log;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::config;
-use crate::http::metrics::{Page, seconds};
+use crate::http::metrics::Page;
 use crate::output::LotRow;
+use crate::sinks::{self, Named};
 use crate::view::{past_row, position_row};
 
 /// How long a stop waits for what the host did last to be written.
@@ -146,24 +146,11 @@ fn snapshot(view: &PositionView, model: &ReadModel) -> Vec<u8> {
     zstd::bulk::compress(&bytes, LOTS_LEVEL).unwrap_or_default()
 }
 
-fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
-}
-
 impl Seen {
     /// For `/health/detailed`.
     pub(crate) fn document(&self, published: u64) -> Value {
         let (status, extra) = (self.sink.board.read(), self.sink.extra());
-        json!({
-            "state": status.state.as_str(),
-            "problem": status.problem,
-            "breaker": status.breaker.as_str(),
-            "breaker_opened": status.breaker_opened,
-            "failures": status.failures,
-            "complete_through": status.sequence,
-            "lag_records": status.lag_records(published),
-            "lag_ms": status.lag_ns(published, now_ns()) / 1_000_000,
+        let own = json!({
             "backlog_positions": extra.backlog,
             "rebuilding": extra.rebuilding.map(lotbook_archiver::redis::Why::as_str),
             "rebuilds": extra.rebuilds,
@@ -173,14 +160,14 @@ impl Seen {
             "messages": extra.messages,
             "conflated": self.watch.conflated(),
             "evicted_keys": extra.evicted,
-        })
+        });
+        sinks::document(&status, published, own)
     }
 
     /// What an operator should know.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let (status, extra) = (self.sink.board.read(), self.sink.extra());
-        let failing = matches!(status.state, SinkState::Failing | SinkState::Refused);
-        let problem = status.problem.filter(|_| failing).map(|problem| format!("Redis does not follow: {problem}"));
+        let problem = sinks::problem(&status).map(|problem| format!("Redis does not follow: {problem}"));
         let evicted = (extra.evicted > 0).then(|| {
             format!(
                 "Redis has thrown away {} keys for want of memory: give it more, or another maxmemory-policy",
@@ -193,19 +180,12 @@ impl Seen {
     /// For `/metrics`.
     pub(crate) fn metrics(&self, page: &mut Page, published: u64) {
         let (status, extra) = (self.sink.board.read(), self.sink.extra());
-        let states = ["connecting", "following", "failing", "refused", "stopped"];
-        let labels: Vec<String> = states.iter().map(|state| format!("state=\"{state}\"")).collect();
-        let is = |state: &str| u8::from(state == status.state.as_str());
-        let samples: Vec<(&str, u8)> = labels.iter().map(String::as_str).zip(states.map(is)).collect();
-        page.family("lotbook_redis_state", "gauge", "What the Redis sink does: 1 for one of them.", &samples);
-        let breakers = ["closed", "open", "half_open"];
-        let labels: Vec<String> = breakers.iter().map(|breaker| format!("breaker=\"{breaker}\"")).collect();
-        let is = |breaker: &str| u8::from(breaker == status.breaker.as_str());
-        let samples: Vec<(&str, u8)> = labels.iter().map(String::as_str).zip(breakers.map(is)).collect();
-        page.family("lotbook_redis_breaker", "gauge", "Whether tries are let through: 1 for one of them.", &samples);
-        let lag = seconds(status.lag_ns(published, now_ns()));
-        let help = "Age of what Redis shows, where it does not show all; an upper bound.";
-        page.family("lotbook_redis_lag_seconds", "gauge", help, &[("", lag)]);
+        let named = Named {
+            prefix: "redis",
+            who: "the Redis sink",
+            lag: "Age of what Redis shows, where it does not show all; an upper bound.",
+        };
+        sinks::gauges(page, named, &status, published);
         for (name, help, value) in [
             (
                 "lotbook_redis_lag_records",
@@ -244,8 +224,5 @@ impl Seen {
 
 /// Nothing configured, nothing shown.
 pub(crate) fn document(seen: Option<&Seen>, published: u64) -> Value {
-    seen.map_or_else(
-        || Value::Object(Map::from_iter([("state".to_owned(), "off".into())])),
-        |seen| seen.document(published),
-    )
+    seen.map_or_else(sinks::off, |seen| seen.document(published))
 }

@@ -35,7 +35,7 @@ fn run(words: &str) -> (bool, Value, String) {
     let dir = tempfile::tempdir().expect("a directory");
     let json = dir.path().join("result.json");
     let (mut args, mut out) = (args(&dir, words), Vec::new());
-    args.json = Some(json.clone());
+    args.files.json = Some(json.clone());
     let passed = load::run(&args, &mut out).unwrap_or_else(|error| panic!("{error}"));
     let value = serde_json::from_slice(&std::fs::read(json).expect("a result")).expect("JSON");
     (passed, value, String::from_utf8(out).expect("text"))
@@ -220,7 +220,7 @@ fn results_are_written_and_stand_beside_each_other() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = |name: &str| dir.path().join(name);
     let mut loaded = args(&dir, &format!("--ack applied {SMALL}"));
-    (loaded.json, loaded.report) = (Some(file("a.json")), Some(file("a.html")));
+    (loaded.files.json, loaded.files.report) = (Some(file("a.json")), Some(file("a.html")));
     (loaded.hgrm, loaded.hlog) = (Some(file("a.hgrm")), Some(file("a.hlog")));
     load::run(&loaded, &mut Vec::new()).expect("a run");
     let read = |name: &str| std::fs::read_to_string(file(name)).expect("written");
@@ -228,9 +228,9 @@ fn results_are_written_and_stand_beside_each_other() {
     assert!(read("a.hlog").contains("#[Histogram log format version 1.3]"));
     assert!(read("a.html").contains("closing cross"));
     loaded.compare = vec![file("a.json"), file("a.json")];
-    loaded.report = Some(file("both.html"));
+    loaded.files.report = Some(file("both.html"));
     load::run(&loaded, &mut Vec::new()).expect("a page");
     assert_eq!(read("both.html").matches("<svg").count(), 3);
-    loaded.report = None;
+    loaded.files.report = None;
     assert!(matches!(load::run(&loaded, &mut Vec::new()), Err(LoadFailure::Usage(_))));
 }

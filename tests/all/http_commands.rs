@@ -9,12 +9,7 @@ const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
 
 fn place() -> Place {
-    Place::new(&Terms {
-        sessions: vec![],
-        checkpoint_records: 50,
-        business_date: "2020-01-31".to_owned(),
-        trade_ids_max: 65_536,
-    })
+    Place::new(&Terms::default())
 }
 
 fn post(host: &Served, kind: &str, body: &str) -> (u16, Value) {

@@ -3,7 +3,6 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::time::Instant;
 
 use lotbook_tests::rig::PATIENCE;
 use lotbook_tests::server::{Place, Served, Terms, program};
@@ -14,12 +13,7 @@ pub(crate) const DATABASE: &str = "books";
 
 /// A place with an archive at this address; small batches, so that there are many, and short waits after failures.
 pub(crate) fn place(url: &str, more: &str) -> Place {
-    let place = Place::new(&Terms {
-        sessions: vec![],
-        checkpoint_records: 500,
-        business_date: "2020-01-31".to_owned(),
-        trade_ids_max: 1 << 20,
-    });
+    let place = Place::new(&Terms { checkpoint_records: 500, trade_ids_max: 1 << 20, ..Terms::default() });
     place.configure(&format!(
         "\n[archive.postgres]\nurl = \"{url}\"\nbatch_rows = 100\nbacklog_rows = 200\nbatch_delay_ms = 20\nbreaker_failures = 3\n\
          breaker_open_ms = 50\n{more}"
@@ -83,15 +77,7 @@ pub(crate) fn status(host: &Served) -> Value {
 /// Waits until what it says holds.
 #[track_caller]
 pub(crate) fn until(host: &Served, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let status = status(host);
-        if holds(&status) {
-            return status;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}: {status:#}");
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    host.until("/archive/postgres", what, PATIENCE, holds)
 }
 
 /// Waits until everything is archived, late trades reconciled and no more to come.

@@ -1,18 +1,11 @@
 //! Audit questions over HTTP against the real binary: by position, trade, user, correlation and time, page by page; and what caused what.
 
-use std::time::{Duration, Instant};
-
 use lotbook_tests::rig::PATIENCE;
 use lotbook_tests::server::{Place, Served, Terms, program};
 use serde_json::{Value, json};
 
 fn place() -> Place {
-    Place::new(&Terms {
-        sessions: vec![],
-        checkpoint_records: 50,
-        business_date: "2020-01-31".to_owned(),
-        trade_ids_max: 65_536,
-    })
+    Place::new(&Terms::default())
 }
 
 fn trade(id: &str, account: &str, side: &str, quantity: u32, date: &str, user: &str) -> Value {
@@ -34,11 +27,7 @@ fn day(host: &Served) {
     assert_eq!(status, 200, "{answer:#}");
     host.wait_reconciled(PATIENCE);
     // The audit tells only what is durable, and the last correction is applied before it is that.
-    let deadline = Instant::now() + PATIENCE;
-    while host.json("/health/detailed")["log"]["lag_records"] != 0 {
-        assert!(Instant::now() < deadline, "{:#}", host.json("/health/detailed"));
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    host.until("/log/lag_records", "everything is durable", PATIENCE, |lag| *lag == 0);
 }
 
 /// All events of a question, over as many pages as it takes.

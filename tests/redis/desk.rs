@@ -18,10 +18,10 @@ pub(crate) const POSITIONS_MAX: u64 = ACCOUNTS * INSTRUMENTS;
 /// A place whose host writes to no Redis.
 pub(crate) fn plain() -> Place {
     Place::new(&Terms {
-        sessions: vec![],
         checkpoint_records: 5_000,
         business_date: "2020-03-31".to_owned(),
         trade_ids_max: 1 << 20,
+        ..Terms::default()
     })
 }
 
@@ -76,15 +76,7 @@ pub(crate) fn sink(host: &Served) -> Value {
 /// Waits until something holds of what the host says of its sink.
 #[track_caller]
 pub(crate) fn until(host: &Served, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let sink = sink(host);
-        if holds(&sink) {
-            return sink;
-        }
-        assert!(Instant::now() < deadline, "not in time: {what}: {sink:#}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    host.until("/redis", what, PATIENCE, holds)
 }
 
 /// Every position of the host by account and instrument, as HTTP gives it.

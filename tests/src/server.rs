@@ -58,6 +58,18 @@ pub struct Terms {
     pub trade_ids_max: usize,
 }
 
+impl Default for Terms {
+    /// No session, and a checkpoint every few records.
+    fn default() -> Self {
+        Self {
+            sessions: vec![],
+            checkpoint_records: 50,
+            business_date: "2020-01-31".to_owned(),
+            trade_ids_max: 1 << 16,
+        }
+    }
+}
+
 /// Where a host lives.
 #[derive(Debug)]
 pub struct Place {
@@ -295,6 +307,24 @@ impl Served {
         let (status, body) = self.get(path);
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
+    }
+
+    /// Waits until something holds of a part of `/health/detailed`, named by its JSON pointer, and gives the part.
+    ///
+    /// # Panics
+    /// It does not hold in time.
+    #[track_caller]
+    pub fn until(&self, part: &str, what: &str, patience: Duration, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut health = self.json("/health/detailed");
+            let part = health.pointer_mut(part).map(Value::take).unwrap_or_default();
+            if holds(&part) {
+                return part;
+            }
+            assert!(Instant::now() < deadline, "not in time: {what}: {part:#}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// PROVISIONAL positions and all positions; `None` from a host that is being killed.

@@ -161,7 +161,7 @@ impl ReadOnlyLog {
         // A live log is written to while it is read: what says that a record is durable may have been written after the look at its place.
         // What stays wrong is wrong.
         for _ in 0..LOOKS_MAX {
-            if scan.place != Place::Below {
+            if scan.place != Place::Below || scan.was_known {
                 break;
             }
             let was = scan.stop_address;

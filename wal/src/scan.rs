@@ -244,6 +244,8 @@ pub(crate) struct Scan {
     pub(crate) first_sequence: u64,
     pub(crate) ending: Ending,
     pub(crate) place: Place,
+    /// What says that the next record was durable was read before the look at its place.
+    pub(crate) was_known: bool,
 }
 
 impl Scan {
@@ -294,9 +296,9 @@ pub(crate) fn scan(
         progress(chunk_address - first, end - first);
     };
     let slots = stream.segments.iter().flat_map(|s| &s.slots).filter_map(SlotFound::valid);
-    let mut watermark = slots.map(|s| s.durable_sequence).max().unwrap_or(0).max(chain.durable_seen).max(known);
+    let before = slots.map(|s| s.durable_sequence).max().unwrap_or(0).max(chain.durable_seen).max(known);
     let beyond = look_beyond(stream, log_id, &chain)?;
-    watermark = watermark.max(beyond.watermark);
+    let watermark = before.max(beyond.watermark);
     let next = chain.next_sequence();
     let later_begun = stream.segments.iter().any(|s| s.begun && s.first > chunk_address);
     // Zeros up to here are where the next record should be, or the end of a chunk in order. Where a later segment was begun and this
@@ -325,6 +327,7 @@ pub(crate) fn scan(
         first_sequence,
         ending,
         place: if below { Place::Below } else { Place::Above },
+        was_known: before >= next || later_begun,
     })
 }
 

@@ -7,6 +7,23 @@ use tokio_postgres::error::SqlState;
 
 use super::row::RowError;
 
+/// Why the archive could not be held against a log, or made anew from it. What was archived is whole batches, up to where its cursor is.
+#[derive(Debug, thiserror::Error)]
+pub enum FromLogError {
+    /// The archive.
+    #[error(transparent)]
+    Archive(#[from] PgError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The log's start is not within reach, and names are defined there. Nothing was changed.
+    #[error("the log begins at sequence {first}; name the archive directory that its segments were shipped to")]
+    Begins {
+        /// First record within reach.
+        first: u64,
+    },
+}
+
 /// Why the archive cannot go on. The rows of an unfinished batch are not there, unless the variant says that it is not known: then the
 /// cursor in the database knows, and is asked before anything is written again.
 #[derive(Debug, thiserror::Error)]

@@ -15,5 +15,5 @@ pub mod verify;
 
 mod batch;
 
-pub use error::{Mend, PgError};
+pub use error::{FromLogError, Mend, PgError};
 pub use link::{Archived, Link, Target};

@@ -1,30 +1,13 @@
 //! Makes the archive anew from a log: what was there goes, every durable record comes.
 
-use lotbook_wal::{LogPosition, OpenError, ReadOnlyLog, RecordHeader};
+use lotbook_wal::{LogPosition, ReadOnlyLog, RecordHeader};
 
 use super::batch::{self, Records, Take};
-use super::error::{Doing as _, PgError};
+use super::error::{Doing as _, FromLogError, PgError};
 use super::link::{Archived, Link};
 use super::migrate;
 use super::row::Rows;
 use crate::names::LearnedNames;
-
-/// Why the archive was not made anew. It has whole batches, up to where its cursor is.
-#[derive(Debug, thiserror::Error)]
-pub enum RebuildError {
-    /// The database.
-    #[error(transparent)]
-    Archive(#[from] PgError),
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The log's start is not within reach. Nothing was changed.
-    #[error("the log begins at sequence {first}; name the archive directory that its segments were shipped to")]
-    Begins {
-        /// First record within reach.
-        first: u64,
-    },
-}
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,18 +24,18 @@ pub struct Rebuilt {
 /// start, so it must be within reach; `progress` is told the last sequence archived and the last to come.
 ///
 /// # Errors
-/// [`RebuildError`].
+/// [`FromLogError`].
 pub async fn rebuild(
     link: &mut Link,
     shard: i16,
     log: &mut ReadOnlyLog,
     batch_rows: u64,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Rebuilt, RebuildError> {
+) -> Result<Rebuilt, FromLogError> {
     let segments = log.segments()?;
     let first = segments.first().and_then(|segment| segment.first_sequence).unwrap_or(1);
     if first > 1 {
-        return Err(RebuildError::Begins { first });
+        return Err(FromLogError::Begins { first });
     }
     let through = segments.iter().map(|segment| segment.watermark_sequence).max().unwrap_or(0);
     let dropped = link.client.batch_execute("DROP SCHEMA IF EXISTS lotbook CASCADE");

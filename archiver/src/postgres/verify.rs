@@ -3,12 +3,12 @@
 //! The rows that the log's records would be are made again and held against the bytes that the server sends; only the payload, which the
 //! server writes in its own way, is compared by what it says. All of it is read in one snapshot, so the sink may go on meanwhile.
 
-use lotbook_wal::{LogPosition, OpenError, ReadOnlyLog, RecordHeader};
+use lotbook_wal::{LogPosition, ReadOnlyLog, RecordHeader};
 use tokio_postgres::IsolationLevel;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::binary::columns;
-use super::error::{Doing as _, PgError};
+use super::error::{Doing as _, FromLogError, PgError};
 use super::link::{Archived, Link, cursor_of, within};
 use super::row::{COLUMNS, PAYLOAD_COLUMN, RowError, Rows};
 use crate::names::LearnedNames;
@@ -98,34 +98,17 @@ impl Report {
     }
 }
 
-/// Why a comparison could not be made. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The archive cannot be read.
-    #[error(transparent)]
-    Archive(#[from] PgError),
-    /// The log cannot be read.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// The log's start is not within reach, and names are defined there.
-    #[error("the log begins at sequence {first}; name the archive directory that its segments were shipped to")]
-    Begins {
-        /// First record within reach.
-        first: u64,
-    },
-}
-
 /// Compares. `listed_max` differences are listed, all are counted; `progress` is told the last sequence compared and the last to come.
 ///
 /// # Errors
-/// [`VerifyError`]. Differences are no error: they are the answer.
+/// [`FromLogError`]. Differences are no error: they are the answer.
 pub async fn verify(
     link: &mut Link,
     shard: i16,
     log: &mut ReadOnlyLog,
     listed_max: usize,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Report, VerifyError> {
+) -> Result<Report, FromLogError> {
     let patience = link.patience();
     let building = link.client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let doing = "beginning to verify";
@@ -147,7 +130,7 @@ pub async fn verify(
         if last.is_none() {
             report.first_sequence = header.sequence;
             if header.sequence > 1 {
-                return Err(VerifyError::Begins { first: header.sequence });
+                return Err(FromLogError::Begins { first: header.sequence });
             }
         }
         last = Some(header);

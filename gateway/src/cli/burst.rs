@@ -20,6 +20,23 @@ pub enum Plant {
     AckBeforeLog,
 }
 
+/// Files of a run against an embedded host.
+#[derive(Clone, Debug, Args)]
+pub struct RunFiles {
+    /// Keep log and checkpoints of an embedded host here [default: a temporary directory, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Directory of the mapped tail, on tmpfs [default: chosen]
+    #[arg(long, value_name = "DIR")]
+    pub tail_dir: Option<PathBuf>,
+    /// Write the result as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write the result as one self-contained page
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
 /// `lotbook burst`.
 #[derive(Clone, Debug, Args)]
 #[command(
@@ -71,18 +88,9 @@ pub struct BurstArgs {
     /// Share of invalid trades, in percent
     #[arg(long, value_name = "PERCENT", default_value = "0.5", value_parser = parse_percent)]
     pub invalid: Ppm,
-    /// Keep log and checkpoints here [default: a temporary directory, removed at the end]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Directory of the mapped tail, on tmpfs [default: chosen]
-    #[arg(long, value_name = "DIR")]
-    pub tail_dir: Option<PathBuf>,
-    /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the result as one self-contained page
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    /// Where it runs, and where its result goes.
+    #[command(flatten)]
+    pub files: RunFiles,
     /// Plant a fault: the verdict must be "broken"
     #[arg(long, value_enum, hide = true)]
     pub plant: Option<Plant>,

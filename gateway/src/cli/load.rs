@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::Args;
 use lotbook_perf::profile::Profile;
 
+use super::burst::RunFiles;
 use super::{Ppm, parse_percent};
 use crate::config::Ack;
 use crate::load::LoadFailure;
@@ -158,18 +159,9 @@ pub struct LoadArgs {
     /// Percentile that a search holds against the ceiling
     #[arg(long, value_name = "PERCENT", default_value_t = 99.0)]
     pub percentile: f64,
-    /// Keep log and checkpoints of an embedded host here [default: a temporary directory, removed at the end]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Directory of the mapped tail, on tmpfs [default: chosen]
-    #[arg(long, value_name = "DIR")]
-    pub tail_dir: Option<PathBuf>,
-    /// Write the result as JSON
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write the result as one self-contained page
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    /// Where it runs, and where its result goes.
+    #[command(flatten)]
+    pub files: RunFiles,
     /// Write the percentile table for HdrHistogram's plotters
     #[arg(long, value_name = "FILE")]
     pub hgrm: Option<PathBuf>,

@@ -227,3 +227,9 @@ fn router(state: HttpState) -> Router {
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(Arc::new(state))
 }
+
+/// A query as it is handed to whoever parses it.
+#[cfg(test)]
+pub(crate) fn pairs(query: &[(&str, &str)]) -> Vec<(String, String)> {
+    query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}

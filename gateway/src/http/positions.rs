@@ -256,10 +256,10 @@ fn page(state: &HttpState, wanted: &Wanted) -> Result<Page, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::pairs;
 
     fn parsed(query: &[(&str, &str)]) -> Result<Wanted, String> {
-        let pairs: Vec<_> = query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Wanted::parse(&pairs).map_err(|problem| serde_json::to_string(&problem).expect("a problem is JSON"))
+        Wanted::parse(&pairs(query)).map_err(|problem| serde_json::to_string(&problem).expect("a problem is JSON"))
     }
 
     #[test]

@@ -269,10 +269,10 @@ fn tell(record: &Record<'_>, decoder: &mut Decoder, side: &Arc<Log>, wanted: &Wa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::pairs;
 
     fn parsed(query: &[(&str, &str)], last: Option<&str>) -> Result<Wanted, String> {
-        let pairs: Vec<_> = query.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        Wanted::parse(&pairs, last).map_err(|problem| format!("{problem:?}"))
+        Wanted::parse(&pairs(query), last).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]

@@ -58,7 +58,8 @@ pub fn run(args: &LoadArgs, out: &mut dyn Write) -> Result<bool, LoadFailure> {
         Report::new(&outcome, integrity, None, (&words, args.ack.as_str()), Criteria::NONE, Machine::here());
     report.notes.extend(notes);
     let path = |file: &Option<std::path::PathBuf>| file.clone();
-    let (json, page, table, intervals) = (path(&args.json), path(&args.report), path(&args.hgrm), path(&args.hlog));
+    let (json, page, table, intervals) =
+        (path(&args.files.json), path(&args.files.report), path(&args.hgrm), path(&args.hlog));
     let files =
         Files { json: json.as_deref(), page: page.as_deref(), hgrm: table.as_deref(), hlog: intervals.as_deref() };
     write_files(&files, &report, &outcome, None)?;
@@ -142,7 +143,7 @@ fn offer_to_embedded(
     ledger: Ledger,
     tell: Tell<'_>,
 ) -> Result<Offered, LoadFailure> {
-    let place = Place::new(args.data_dir.as_deref(), args.tail_dir.as_deref(), PREFIX)?;
+    let place = Place::new(args.files.data_dir.as_deref(), args.files.tail_dir.as_deref(), PREFIX)?;
     let mut host = Embedded::start(plan, &ledger, place, args.ack, None)?;
     let ((outcome, words), prices) = if args.ticks == 0 {
         (load_embedded(&mut host, args, plan, ledger, tell)?, None)
@@ -312,7 +313,7 @@ fn search(args: &LoadArgs, plan: &BurstPlan, out: &mut dyn Write) -> Result<bool
         (None, _) => format!("not even {}/s held", grouped(search.low)),
     };
     say(out, &words);
-    if let Some(path) = &args.json {
+    if let Some(path) = &args.files.json {
         let mut document =
             serde_json::json!({ "found": found, "plan": plan, "machine": Machine::here(), "ack": args.ack.as_str() });
         document["target"] = args.target.to_string().into();
@@ -322,7 +323,7 @@ fn search(args: &LoadArgs, plan: &BurstPlan, out: &mut dyn Write) -> Result<bool
 }
 
 fn compare(args: &LoadArgs, first: &Path, second: &Path, out: &mut dyn Write) -> Result<(), LoadFailure> {
-    let Some(page) = &args.report else {
+    let Some(page) = &args.files.report else {
         return Err(LoadFailure::Usage("--compare wants --report FILE for its page".to_owned()));
     };
     let read = |path: &Path| {

@@ -4,9 +4,9 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lotbook_archiver::postgres::rebuild::{self, RebuildError};
-use lotbook_archiver::postgres::verify::{self, Report, VerifyError};
-use lotbook_archiver::postgres::{Link, Mend, PgError, Target, migrate};
+use lotbook_archiver::postgres::rebuild;
+use lotbook_archiver::postgres::verify::{self, Report};
+use lotbook_archiver::postgres::{FromLogError, Link, Mend, PgError, Target, migrate};
 use lotbook_wal::{OpenError, ReadOnlyLog, open_read_only};
 use serde_json::json;
 
@@ -118,6 +118,15 @@ impl Job<'_> {
         ArchiveToolError::Archive { place: self.target.place(), source }
     }
 
+    fn of_log(&self, error: FromLogError, dir: &Path) -> ArchiveToolError {
+        let dir = dir.to_path_buf();
+        match error {
+            FromLogError::Archive(source) => self.failed(source),
+            FromLogError::Log(source) => ArchiveToolError::Log { dir, source },
+            FromLogError::Begins { first } => ArchiveToolError::Begins { dir, first },
+        }
+    }
+
     async fn link(&self) -> Result<Link, ArchiveToolError> {
         self.target.connect(self.config.postgres.timeout()).await.map_err(|source| self.failed(source))
     }
@@ -198,11 +207,7 @@ impl Job<'_> {
         let bar = bar("comparing");
         let mut progress = progress(&bar);
         let report = verify::verify(&mut link, SHARD, &mut log, list, &mut progress).await;
-        let report = report.map_err(|error| match error {
-            VerifyError::Archive(source) => self.failed(source),
-            VerifyError::Log(source) => ArchiveToolError::Log { dir: dir.clone(), source },
-            VerifyError::Begins { first } => ArchiveToolError::Begins { dir: dir.clone(), first },
-        })?;
+        let report = report.map_err(|error| self.of_log(error, &dir))?;
         bar.finish_and_clear();
         self.print(&report, out)?;
         Ok(if report.differences_count == 0 { ExitCode::Ok } else { ExitCode::Broken })
@@ -250,11 +255,7 @@ impl Job<'_> {
         let rows = self.config.postgres.backlog_rows;
         let mut progress = progress(&bar);
         let done = rebuild::rebuild(&mut link, SHARD, &mut log, rows, &mut progress).await;
-        let done = done.map_err(|error| match error {
-            RebuildError::Archive(source) => self.failed(source),
-            RebuildError::Log(source) => ArchiveToolError::Log { dir: dir.clone(), source },
-            RebuildError::Begins { first } => ArchiveToolError::Begins { dir: dir.clone(), first },
-        })?;
+        let done = done.map_err(|error| self.of_log(error, &dir))?;
         bar.finish_and_clear();
         let place = self.target.place();
         if self.args.json {
