@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use lotbook_core::amount::parse_e8;
 use lotbook_core::rules::LotMethod;
 
-use crate::config::{Ack, Config, ConfigError, Listen};
+use crate::config::{Ack, Config, ConfigError, Listen, Origins};
 use crate::input::text::{check_id, check_name};
 use crate::input::time::parse_timestamp;
 use crate::input::{Filter, Format, InputOptions, MapError, Mapping};
@@ -18,6 +18,7 @@ mod archive;
 mod audit;
 mod burst;
 mod coldpath;
+mod config;
 mod doctor;
 mod load;
 mod past;
@@ -28,6 +29,7 @@ pub use archive::{ArchiveArgs, ArchiveCommand};
 pub use audit::{AuditArgs, AuditFormat};
 pub use burst::{BurstArgs, Plant};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
+pub use config::{ConfigArgs, ConfigCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
@@ -140,6 +142,8 @@ pub enum Command {
     Import(ImportArgs),
     /// Show a position: now, as it was known at a moment, as of a date
     Position(PositionArgs),
+    /// Check the configuration, or show each value with its origin
+    Config(ConfigArgs),
     /// Look at this machine: what to change for a host, and why
     Doctor(DoctorArgs),
     /// Draw where a running host spends its time
@@ -166,6 +170,17 @@ pub enum Command {
                   lotbook serve --config lotbook.toml --print-config"
 )]
 pub struct ServeArgs {
+    /// What the host is told.
+    #[command(flatten)]
+    pub told: Told,
+    /// Print the effective configuration as TOML and exit
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+/// What a host is told: a file, and options above it.
+#[derive(Clone, Debug, Args)]
+pub struct Told {
     /// Configuration file [default: lotbook.toml in this directory, where there is one]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -184,35 +199,51 @@ pub struct ServeArgs {
     /// When trades are answered, for sessions without an ack of their own (fix.ack)
     #[arg(long, value_enum)]
     pub ack: Option<Ack>,
-    /// Print the effective configuration as TOML and exit
-    #[arg(long)]
-    pub print_config: bool,
 }
 
 /// Where `serve` looks for its configuration when none is named.
 pub const CONFIG_FILE: &str = "lotbook.toml";
 
-impl ServeArgs {
+impl Told {
     /// The effective configuration: defaults, below the file, below the command line.
     ///
     /// # Errors
     /// What is wrong with the file. A named file must exist; the default one need not.
     pub fn effective_config(&self) -> Result<Config, ConfigError> {
-        let mut config = match &self.config {
-            Some(path) => Config::load(path)?,
-            None if std::path::Path::new(CONFIG_FILE).exists() => Config::load(CONFIG_FILE.as_ref())?,
-            None => Config::default(),
+        self.with_origins().map(|(config, _)| config)
+    }
+
+    /// The effective configuration, and who said what of it.
+    ///
+    /// # Errors
+    /// As [`Self::effective_config`].
+    pub fn with_origins(&self) -> Result<(Config, Origins), ConfigError> {
+        let (mut config, mut origins) = match &self.config {
+            Some(path) => Config::load_with_origins(path)?,
+            None if std::path::Path::new(CONFIG_FILE).exists() => Config::load_with_origins(CONFIG_FILE.as_ref())?,
+            None => (Config::default(), Origins::default()),
         };
         if let Some(dir) = &self.data_dir {
             config.data.dir.clone_from(dir);
+            origins.set("data.dir", "--data-dir");
         }
         if let Some(dir) = &self.tail_dir {
             config.data.tail_dir = Some(dir.clone());
+            origins.set("data.tail_dir", "--tail-dir");
         }
-        config.fix.listen = self.fix_listen.unwrap_or(config.fix.listen);
-        config.http.listen = self.http_listen.unwrap_or(config.http.listen);
-        config.fix.ack = self.ack.unwrap_or(config.fix.ack);
-        Ok(config)
+        if let Some(listen) = self.fix_listen {
+            config.fix.listen = listen;
+            origins.set("fix.listen", "--fix-listen");
+        }
+        if let Some(listen) = self.http_listen {
+            config.http.listen = listen;
+            origins.set("http.listen", "--http-listen");
+        }
+        if let Some(ack) = self.ack {
+            config.fix.ack = ack;
+            origins.set("fix.ack", "--ack");
+        }
+        Ok((config, origins))
     }
 }
 

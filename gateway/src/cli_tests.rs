@@ -55,6 +55,9 @@ fn lines() {
         ("lotbook wal dump d --json --kind trade --kind mark", None),
         ("lotbook wal inspect", Some(MissingRequiredArgument)),
         ("lotbook wal", Some(DisplayHelpOnMissingArgumentOrSubcommand)),
+        ("lotbook config check --config f --ack durable", None),
+        ("lotbook config check --effective", Some(UnknownArgument)),
+        ("lotbook config", Some(DisplayHelpOnMissingArgumentOrSubcommand)),
     ] {
         assert_eq!(parse(line).err().map(|e| e.kind()), want, "{line}");
     }
@@ -67,11 +70,11 @@ fn the_command_line_lies_above_the_file() {
     std::fs::write(&path, "[data]\ndir = 'a'\n[fix]\nlisten = 'off'\nack = 'applied'\n").expect("writes");
     let line = format!("lotbook serve --config {} --data-dir b --fix-listen 127.0.0.1:1", path.display());
     let Ok(Cli { command: Command::Serve(args) }) = parse(&line) else { panic!("{line}") };
-    let config = args.effective_config().expect("reads");
+    let config = args.told.effective_config().expect("reads");
     assert_eq!(config.data.dir, PathBuf::from("b"));
     assert_eq!(config.fix.listen.to_string(), "127.0.0.1:1");
     assert_eq!(config.fix.ack, Ack::Applied);
-    let missing = ServeArgs { config: Some(dir.path().join("none.toml")), ..args };
+    let missing = Told { config: Some(dir.path().join("none.toml")), ..args.told };
     assert!(matches!(missing.effective_config(), Err(ConfigError::Unreadable { .. })));
 }
 

@@ -10,6 +10,7 @@ mod keys;
 mod postgres;
 mod redis;
 mod retention;
+mod shown;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,6 +26,7 @@ use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
 pub use self::postgres::{Postgres, TargetError};
 pub use self::redis::Redis;
 pub use self::retention::Retention;
+pub use self::shown::{Origin, Origins, Shown, as_toml, shown};
 
 /// When a trade is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -334,11 +336,7 @@ impl Config {
     /// # Errors
     /// The first thing wrong in it, see [`ConfigError`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let file = path.display().to_string();
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&file, &text),
-            Err(error) => Err(ConfigError::Unreadable { file, reason: error.to_string() }),
-        }
+        Self::load_with_origins(path).map(|(config, _)| config)
     }
 
     /// Reads a file's text; `file` is its name in messages.

@@ -44,6 +44,10 @@ fn main() -> std::process::ExitCode {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Config(args) => match tools::config::run(&args.command, &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Command::Doctor(args) => match tools::doctor::run(args, &mut stdout()) {
             Ok(code) => code,
             Err(error) => fail(&error, exit::of_io(&error)),
@@ -73,7 +77,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run_serve(args: &ServeArgs) -> ExitCode {
-    let config = match args.effective_config() {
+    let config = match args.told.effective_config() {
         Ok(config) => config,
         Err(error) => return fail(&error, ExitCode::BadConfig),
     };

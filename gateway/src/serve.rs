@@ -91,14 +91,23 @@ fn today() -> Date {
     Date::of_ns(since.as_nanos() as i64)
 }
 
+/// Refuses what a file may say and this machine cannot keep.
+///
+/// # Errors
+/// [`ServeFailure::AppliedUnsafe`].
+pub fn check(config: &Config) -> Result<(), ServeFailure> {
+    if asks_applied(config) && config.data.tail_dir.is_none() && in_container() {
+        return Err(ServeFailure::AppliedUnsafe);
+    }
+    Ok(())
+}
+
 /// Serves until a signal. Says on `out` where it listens, once it does.
 ///
 /// # Errors
 /// [`ServeFailure`].
 pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
-    if asks_applied(config) && config.data.tail_dir.is_none() && in_container() {
-        return Err(ServeFailure::AppliedUnsafe);
-    }
+    check(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
     let engine = config.engine_config();
     let business_date = match config.business.date {

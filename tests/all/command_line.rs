@@ -126,6 +126,16 @@ fn a_malformed_configuration_names_file_key_and_value() {
     fs::remove_file(dir.path().join("lotbook.toml")).expect("it is there");
     let (_, err) = expect(dir.path(), &["serve", "--config", "none.toml"], 3);
     assert_says(&err, &["none.toml"]);
+    // What a start would say is said without one.
+    write(dir.path(), "lotbook.toml", "[fix]\nack = \"never\"\n");
+    let (_, err) = expect(dir.path(), &["config", "check"], 3);
+    assert_says(&err, &["lotbook.toml:2:", "fix.ack = \"never\""]);
+    write(dir.path(), "lotbook.toml", "[fix]\nack = \"durable\"\n");
+    assert_eq!(expect(dir.path(), &["config", "check"], 0).0, "lotbook.toml: a host takes this; 1 keys are set\n");
+    let (shown, _) = expect(dir.path(), &["config", "show", "--fix-listen", "off"], 0);
+    assert_says(&shown, &["# lotbook.toml:2", "listen = \"off\"", "# command line, --fix-listen"]);
+    assert_eq!(shown.lines().count(), 3, "{shown}");
+    fs::remove_file(dir.path().join("lotbook.toml")).expect("it is there");
     // What is printed reads back as the same.
     let (printed, _) = expect(dir.path(), &["serve", "--print-config", "--ack", "applied"], 0);
     write(dir.path(), "printed.toml", &printed);
