@@ -389,9 +389,12 @@ impl<N: Names> Line<'_, N> {
         map.serialize_entry("left", &event.left)?;
         map.serialize_entry("breaks", &event.breaks)?;
         map.serialize_entry("seen", &event.seen)?;
-        map.serialize_entry("before", &FiguresRow::from(&event.before))?;
-        map.serialize_entry("after", &FiguresRow::from(&event.after))?;
-        map.serialize_entry("delta", &delta(&event.before, &event.after))?;
+        let [before, after] = event.exposures_e16();
+        let delta = delta(&event.before, &event.after);
+        let exposed = after.zip(before).and_then(|(after, before)| after.checked_sub(before));
+        map.serialize_entry("before", &Exposed::of(FiguresRow::from(&event.before), before))?;
+        map.serialize_entry("after", &Exposed::of(FiguresRow::from(&event.after), after))?;
+        map.serialize_entry("delta", &Exposed::of(delta, exposed))?;
         map.serialize_entry("lots", &outcome.map(lots::changes))?;
         map.serialize_entry("adjustment", &wide::AdjustedRow::of(&event.adjusted))?;
         map.serialize_entry("body_log_id", &Hex64(event.body_log_id))?;
@@ -449,6 +452,20 @@ impl From<&Figures> for FiguresRow {
             dividends: E16(figures.dividends_e16),
             lot_count: figures.lot_count,
         }
+    }
+}
+
+/// Figures, and the exposure at the mark when a correction was accepted; null where there was none.
+#[derive(Serialize)]
+struct Exposed<T> {
+    #[serde(flatten)]
+    figures: T,
+    exposure: Option<E16>,
+}
+
+impl<T> Exposed<T> {
+    fn of(figures: T, exposure_e16: Option<i128>) -> Self {
+        Self { figures, exposure: exposure_e16.map(E16) }
     }
 }
 

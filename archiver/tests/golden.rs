@@ -29,6 +29,7 @@ use lotbook_core::event::{Averaged, Class, CorrectedEvent, Event, Figures, Reaso
 use lotbook_core::forward::Forward;
 use lotbook_core::history::Standing;
 use lotbook_core::id::{NO_NAME, TradeHash, TradeId};
+use lotbook_core::mark::Valued;
 use lotbook_core::outcome::{ActionFigures, Allocation, Outcome, TradeFigures};
 use lotbook_core::rules::{
     ContractTerms, FeesRule, LockedChanges, LotMethod, LotScope, Rules, ShortRank, TaxRates, WashSale,
@@ -281,6 +282,7 @@ fn events() -> Vec<Event<'static>> {
         body_bytes: 640,
         body_digest: 0x1122_3344_5566_7788,
         adjusted: arrive::adjusted(),
+        valued: Some(Valued { price_e8: 168 * E8, multiplier_e8: E8 }),
     }));
     events.push(Event::Digests { origin: Origin::INTERNAL, economic: 1, full: u64::MAX });
     events

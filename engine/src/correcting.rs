@@ -10,6 +10,8 @@
 use lotbook_core::codec;
 use lotbook_core::command::Origin;
 use lotbook_core::event::{CorrectedEvent, Event, Figures};
+use lotbook_core::id::NameId;
+use lotbook_core::mark::Valued;
 use lotbook_wal::Group;
 
 use crate::coldpath::{Paper, Proposal, Verdict, Watched};
@@ -107,6 +109,12 @@ impl Shard {
         self.journal.appender.has_room(sizes).then_some(Terms { before, tail: tail.len(), left })
     }
 
+    /// What the instrument's positions are valued at now.
+    fn valued(&self, instrument: NameId) -> Option<Valued> {
+        let multiplier_e8 = self.book.instrument(instrument)?.terms.multiplier_e8;
+        self.book.mark(instrument).map(|mark| Valued { price_e8: mark.price_e8, multiplier_e8 })
+    }
+
     fn correct(&mut self, desk: usize, proposal: &Proposal, terms: &Terms) -> Result<(), NotLogged> {
         let number = proposal.position;
         let position = &self.book.positions()[number as usize];
@@ -132,6 +140,7 @@ impl Shard {
             body_bytes: proposal.body.bytes,
             body_digest: proposal.body.digest,
             adjusted: proposal.outcome.adjusted,
+            valued: self.valued(position.instrument),
         });
         let partition = self.book.partition(position.account, position.instrument);
         let group = if terms.tail == 0 { Group::Single } else { Group::First };

@@ -15,6 +15,8 @@ pub const COLD_DESKS: usize = 2 * COLD_WORKERS_MAX;
 pub const SIDE_TAIL_BLOCKS: u32 = 64;
 /// Positions that a worker takes at once where many wait: their bodies wait for the disk together.
 pub const COLD_GROUP: usize = 64;
+/// Newest trades of a position among which the trades that opened its lots are looked for by their ids, where the lots were not published.
+pub const NAMED_OF_NEWEST: usize = 1 << 16;
 /// Bytes of the bodies that wait for the disk together, about: from here on the group is published as it is.
 pub const COLD_GROUP_BYTES: usize = 1 << 20;
 /// Trades that the shard books again behind one correction: the ceiling of what a correction costs the hot thread beside the swap

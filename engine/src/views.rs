@@ -15,11 +15,14 @@ use crate::checkpoint::{Resolution, State};
 use crate::limits::OUTBOX_SHOWN_MAX;
 use crate::read_model::{BreakView, HeldView, LotView, OutLeg, Outbox, PositionView, ResolutionView};
 
+/// In place of an id that nobody here knows.
+pub(crate) const UNNAMED: &str = "?";
+
 /// Id of what breaks a rule: a trade, an action, or what sent a lot here.
 pub(crate) fn id_of(state: &State, hash: TradeHash) -> String {
     let sent = || state.book.legs().cause_id(hash).map(|id| id.as_str().to_owned());
     let foreign = || state.foreign_ids.get(&hash).map(|id| id.to_string());
-    state.ids.id(hash).map(str::to_owned).or_else(sent).or_else(foreign).unwrap_or_else(|| "?".to_owned())
+    state.ids.id(hash).map(str::to_owned).or_else(sent).or_else(foreign).unwrap_or_else(|| UNNAMED.to_owned())
 }
 
 /// Id of the trade that opened a lot, here or on another shard.
@@ -99,7 +102,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
     let lots = book
         .lots()
         .iter(&position.block)
-        .map(|lot| LotView::of(&lot, lot_id(state, lot.origin).unwrap_or("?").into(), names, is_long, &rules))
+        .map(|lot| LotView::of(&lot, lot_id(state, lot.origin).unwrap_or(UNNAMED).into(), names, is_long, &rules))
         .collect();
     let date = position.frontier.date;
     PositionView {

@@ -5,7 +5,7 @@ use lotbook_engine::past::{Answer, Correction, LotDifference};
 use serde::Serialize;
 
 use crate::input::time::format_timestamp;
-use crate::output::{CorrectionRow, Day, DeltaRow, FiguresRow, LotChangeRow, LotStateRow, PositionRow};
+use crate::output::{CorrectionRow, Day, DeltaRow, E16, FiguresRow, LotChangeRow, LotStateRow, PositionRow};
 use crate::view;
 
 /// A position of the past.
@@ -74,8 +74,9 @@ pub fn row(answer: &Answer, model: &ReadModel, with_corrections: bool) -> PastRo
 }
 
 fn correction_row(correction: &Correction) -> PastCorrectionRow {
-    // Marks are not kept, so no exposure of then is known.
-    let (before, after) = (FiguresRow::of(&correction.before, None), FiguresRow::of(&correction.after, None));
+    let [exposed_before, exposed_after] = correction.exposures_e16.map(|exposure| exposure.map(E16));
+    let before = FiguresRow::of(&correction.before, exposed_before);
+    let after = FiguresRow::of(&correction.after, exposed_after);
     let lot = |change: &LotDifference| LotChangeRow {
         trade_id: change.trade_id.as_ref().into(),
         before: change.before.as_ref().map(|lot| LotStateRow::of(lot, correction.before.quantity_e8)),

@@ -104,6 +104,8 @@ fn a_late_trade_is_heard_and_its_correction_after_it() {
     // The sale took of the older lot, which came later: both lots are told.
     let lots: Vec<_> = corrected.data["lots"].as_array().expect("lots").iter().map(quantities).collect();
     assert_eq!(lots, [("4".into(), "1".into()), ("7".into(), "10".into())], "{}", corrected.data);
+    let named: Vec<_> = corrected.data["lots"].as_array().expect("lots").iter().map(|lot| &lot["trade_id"]).collect();
+    assert_eq!(named, ["late", "t1"], "{}", corrected.data);
     let kinds: Vec<_> = (0..4).map(|_| of_all.next().expect("the stream goes on")).collect();
     assert!(kinds.is_sorted_by_key(|heard| heard.id));
     assert_eq!(kinds.last().map(|heard| heard.id), Some(corrected.id), "the other account is heard as well");

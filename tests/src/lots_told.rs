@@ -7,6 +7,7 @@ use lotbook_core::apply::Place;
 use lotbook_core::codec::Decoder;
 use lotbook_core::event::{CorrectedEvent, Event};
 use lotbook_core::history::Addition;
+use lotbook_core::id::{TradeHash, TradeId};
 use lotbook_core::lot_changes::lot_changes;
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::Outcome;
@@ -31,6 +32,7 @@ pub fn lots_are_told(host: &Host) -> usize {
     let mut reader = host.log().reader(From::Sequence(1)).expect("a log that nothing was dropped from");
     let mut decoder = Decoder::new();
     let mut told = 0;
+    let mut ids: HashMap<TradeHash, (TradeId, u32)> = HashMap::new();
     while let Some(record) = reader.next(Limit::Applied).expect("a sound log") {
         let header = record.header;
         if is_log_record(&header) {
@@ -41,7 +43,12 @@ pub fn lots_are_told(host: &Host) -> usize {
             Event::Corrected(corrected) => {
                 let body = side_log::read(host.side_log(), corrected).expect("a body");
                 told += check(corrected, &body, &lately[&corrected.position]);
+                named(corrected, &body, &ids);
                 Some(body)
+            }
+            Event::Trade(trade) => {
+                ids.insert(trade.input.hash, (trade.input.trade_id, trade.position));
+                None
             }
             _ => None,
         };
@@ -59,6 +66,19 @@ pub fn lots_are_told(host: &Host) -> usize {
         }
     }
     told
+}
+
+/// Each lot is named by the trade that opened it; only one of another position may be without a name.
+fn named(event: &CorrectedEvent, body: &Outcome, ids: &HashMap<TradeHash, (TradeId, u32)>) {
+    assert_eq!(body.changed_ids.len(), body.changed.len());
+    for (change, id) in body.changed.iter().zip(&body.changed_ids) {
+        let lot = change.before.as_ref().or(change.after(&body.lots)).expect("one of the two");
+        let (named, position) = ids.get(&lot.origin).unwrap_or_else(|| panic!("nothing opened {lot:?}"));
+        assert!(
+            id == named || (*id == TradeId::EMPTY && *position != event.position),
+            "{id} opened {lot:?}, not {named}"
+        );
+    }
 }
 
 fn check(event: &CorrectedEvent, body: &Outcome, lately: &Lately) -> usize {

@@ -1,5 +1,7 @@
 //! Lots in lines: those of an outcome, and those that a correction opens, changes and closes.
 
+use lotbook_core::id::TradeId;
+use lotbook_core::lot_changes::LotChange;
 use lotbook_core::lots::Lot;
 use lotbook_core::outcome::Outcome;
 use serde::Serialize;
@@ -36,15 +38,18 @@ impl From<&Lot> for LotRow {
 /// A lot that a correction opens (nothing before), changes, or closes (nothing after).
 #[derive(Serialize)]
 pub(super) struct LotChangeRow {
+    /// The trade that opened it; null where only another position knows its id.
+    trade_id: Option<String>,
     before: Option<LotRow>,
     after: Option<LotRow>,
 }
 
 /// What a correction does lot by lot, out of its body.
 pub(super) fn changes(outcome: &Outcome) -> Vec<LotChangeRow> {
-    let row = |change: &lotbook_core::lot_changes::LotChange| LotChangeRow {
+    let row = |(change, id): (&LotChange, &TradeId)| LotChangeRow {
+        trade_id: (*id != TradeId::EMPTY).then(|| id.as_str().to_owned()),
         before: change.before.as_ref().map(LotRow::from),
         after: change.after(&outcome.lots).map(LotRow::from),
     };
-    outcome.changed.iter().map(row).collect()
+    outcome.changed.iter().zip(&outcome.changed_ids).map(row).collect()
 }

@@ -56,8 +56,9 @@ pub(super) fn outcome() -> Outcome {
         LotChange { before: Some(Lot { quantity_e8: E8, ..lot }), after: Some(0) },
         LotChange { before: Some(lot), after: None },
     ];
+    let changed_ids = vec![TradeId::new(b"t-1001").expect("short"), TradeId::EMPTY];
     let (lots, leaving) = (vec![lot], vec![leaving()]);
-    Outcome { lots, changed, leaving, days: days(), adjusted: adjusted(), ..Outcome::default() }
+    Outcome { lots, changed, changed_ids, leaving, days: days(), adjusted: adjusted(), ..Outcome::default() }
 }
 
 fn leaving() -> Leaving {

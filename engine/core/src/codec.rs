@@ -264,6 +264,8 @@ pub fn encode(event: &Event<'_>, out: &mut [u8]) {
                 body_address: event.body_address,
                 body_sequence: event.body_sequence,
                 body_digest: event.body_digest,
+                mark_price_e8: event.valued.map_or(0, |valued| valued.price_e8),
+                multiplier_e8: event.valued.map_or(0, |valued| valued.multiplier_e8),
                 body_bytes: event.body_bytes,
                 position: event.position,
                 account: event.account,

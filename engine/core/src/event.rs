@@ -8,6 +8,7 @@ use crate::closed::Adjusted;
 use crate::command::{InstrumentTerms, Mark, NameClass, Origin, TradeInput};
 use crate::date::Date;
 use crate::id::{NameId, TradeHash};
+use crate::mark::Valued;
 pub use crate::reason::Reason;
 use crate::rules::{ContractTerms, LotMethod};
 use crate::wide_event::{ActionEvent, LockEvent, SettledEvent, TakenEvent};
@@ -257,6 +258,20 @@ pub struct CorrectedEvent {
     pub body_digest: u64,
     /// What it changes in closed days: an adjustment of the open period.
     pub adjusted: Adjusted,
+    /// The mark when it was accepted, if there was one.
+    pub valued: Option<Valued>,
+}
+
+impl CorrectedEvent {
+    /// Exposure before and after, at the mark when it was accepted; `None` where there was none, or it leaves its exact range. Nothing is
+    /// exposed where nothing is held.
+    #[must_use]
+    pub fn exposures_e16(&self) -> [Option<Money>; 2] {
+        [self.before.quantity_e8, self.after.quantity_e8].map(|quantity_e8| match quantity_e8 {
+            0 => Some(0),
+            _ => self.valued?.exposure_e16(quantity_e8),
+        })
+    }
 }
 
 /// An event. Kinds and schema versions are in [`crate::codec`].

@@ -402,6 +402,11 @@ impl History {
         }
     }
 
+    /// Its newest trades, by the order of their events, with their ids.
+    pub fn newest_ids(&self) -> impl Iterator<Item = (TradeHash, TradeId)> {
+        self.trades.iter().rev().map(|accepted| (accepted.input.hash, accepted.input.trade_id))
+    }
+
     /// The lots that arrived, as they were sent last.
     pub fn arrivals(&self) -> impl Iterator<Item = &Leg> {
         self.legs.iter().flatten()

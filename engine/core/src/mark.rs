@@ -112,6 +112,23 @@ pub struct Flash {
     pub exposure_e16: Money,
 }
 
+/// What positions of an instrument are valued at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Valued {
+    /// The mark's price.
+    pub price_e8: i64,
+    /// Multiplier of the instrument, above zero.
+    pub multiplier_e8: i64,
+}
+
+impl Valued {
+    /// Exposure of a quantity; `None` where it leaves its exact range.
+    #[must_use]
+    pub fn exposure_e16(&self, quantity_e8: i64) -> Option<Money> {
+        notional(self.price_e8, quantity_e8, self.multiplier_e8).ok()
+    }
+}
+
 /// Values a position at a mark: market value against the remaining cost of its lots.
 ///
 /// # Errors

@@ -21,6 +21,7 @@
 //! then    days u32, and as many: date i32 | realized, long-term, in base, fees, dividends i128
 //! then    last closed day i32 | realized, long-term, in base, fees, dividends i128
 //! then    changed lots u32, and as many: index among the lots u32 (all ones: closed) | 1 u32 and the lot before, or 0 u32 (opened)
+//! then    as many ids of the trades that opened them, each with its length u32; empty: only another position knows it
 //! ```
 //! `trades` lists, in chronological order, the trades whose figures may be others than events and earlier bodies told, which are the
 //! last ones of the history ([`crate::course`]); all else is whole: `actions` has the figures of every action that is booked; `days` the totals at the end of each date; the last line what closed days differ by.
@@ -36,7 +37,7 @@ use crate::date::Date;
 use crate::event::{Figures, Reason};
 use crate::forward::Forward;
 use crate::history::Standing;
-use crate::id::{ChronoKey, TradeHash};
+use crate::id::{ChronoKey, TradeHash, TradeId};
 use crate::input_bytes::BadInput;
 use crate::legs::Leaving;
 use crate::lot_changes::LotChange;
@@ -155,6 +156,8 @@ pub struct Outcome {
     pub adjusted: Adjusted,
     /// The lots that it opens, changes and closes: who knows what the events told says so.
     pub changed: Vec<LotChange>,
+    /// For each of them the id of the trade that opened it; empty where only another position knows it.
+    pub changed_ids: Vec<TradeId>,
     /// Amended trades that wait for their date; their position's number is not set.
     pub waiting: Vec<Forward>,
     /// How each trade that anything ever amended stands.
@@ -292,6 +295,8 @@ impl Outcome {
         out.u32(self.adjusted.through.0 as u32);
         self.adjusted.figures.write(&mut out);
         out.lot_changes(&self.changed);
+        assert!(self.changed_ids.len() == self.changed.len(), "an id for each lot");
+        self.changed_ids.iter().for_each(|id| out.text(id.as_bytes()));
         out.into_bytes()
     }
 
@@ -384,6 +389,7 @@ impl Outcome {
             days: Days::default(),
             adjusted: Adjusted::NONE,
             changed: Vec::new(),
+            changed_ids: Vec::new(),
         };
         for _ in 0..read.u32()? {
             let (sequence, address) = (read.u64()?, read.u64()?);
@@ -395,6 +401,7 @@ impl Outcome {
         outcome.days = Days::read(&mut read)?;
         outcome.adjusted = Adjusted { through: Date(read.u32()? as i32), figures: PeriodFigures::read(&mut read)? };
         outcome.changed = read.lot_changes(outcome.lots.len())?;
+        outcome.changed_ids = outcome.changed.iter().map(|_| read.id()).collect::<Result<Vec<_>, _>>()?;
         if read.is_empty() { Ok(outcome) } else { Err(BadBody) }
     }
 }
@@ -506,6 +513,7 @@ mod tests {
                 LotChange { before: Some(Lot { quantity_e8: 4, ..lot }), after: Some(0) },
                 LotChange { before: Some(lot), after: None },
             ],
+            changed_ids: vec![TradeId::EMPTY, TradeId::new(b"t-1").unwrap()],
             after: Figures {
                 quantity_e8: -5,
                 realized_e16: 11,

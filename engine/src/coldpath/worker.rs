@@ -3,6 +3,7 @@
 //! What fails is put back with a backoff by its stage. A panic is caught where the position is known: the position is tried again
 //! with everything that the worker had in hand made anew.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,8 +12,9 @@ use std::time::Duration;
 use lotbook_core::Scratch;
 use lotbook_core::closed::Adjusted;
 use lotbook_core::date::Date;
-use lotbook_core::id::TradeHash;
-use lotbook_core::lot_changes::lot_changes;
+use lotbook_core::history::History;
+use lotbook_core::id::{TradeHash, TradeId};
+use lotbook_core::lot_changes::{LotChange, lot_changes};
 use lotbook_core::outcome::Outcome;
 use lotbook_core::replay::{ReplayError, ReplayRoom};
 use lotbook_wal::Log;
@@ -22,11 +24,12 @@ use super::queue::Lease;
 use super::stream::{Loader, Stream, StreamError};
 use super::{ColdQueue, Head, Paper, Proposal, Stage, Verdict, Watched};
 use crate::clock::Clock;
-use crate::limits::{COLD_GROUP_BYTES, RECONCILE_TRIES};
+use crate::limits::{COLD_GROUP_BYTES, NAMED_OF_NEWEST, RECONCILE_TRIES};
 use crate::phase::Phases;
 use crate::planted::{self, Bug};
 use crate::read_model::{PositionView, ReadModel};
 use crate::side_log::{BodyError, BodyRef, SideWriter};
+use crate::views::UNNAMED;
 use crate::wait::{WaitKind, Waiter};
 use crate::waymarks::Waymarks;
 
@@ -348,6 +351,7 @@ impl Worker {
             .map_err(|error| Failure::at(Stage::Replay, describe(&error)))?;
         queue.counters().note_items(stream.course.booked() as u64);
         outcome.changed = lot_changes(&told, &outcome.lots);
+        outcome.changed_ids = ids_of_changed(&outcome, view, &stream.course.history);
         outcome.adjusted = self
             .adjusted(stream, head, &outcome)
             .map_err(|error| Failure { is_unread: true, ..Failure::at(Stage::Load, error) })?;
@@ -514,6 +518,28 @@ fn accepted(common: &Common, stream: &mut Stream, verdict: Verdict) -> Result<Op
         return Ok(Some(Turn::Accepted(verdict.version)));
     }
     if verdict.fits { Ok(None) } else { Err(Failure::at(Stage::Replay, "no room for its lots")) }
+}
+
+/// Ids of the trades that opened the lots that a correction changes: as published of those that were there before, else out of the history.
+/// What arrived from another position since is known to that one only.
+fn ids_of_changed(outcome: &Outcome, view: Option<&PositionView>, history: &History) -> Vec<TradeId> {
+    let origin = |change: &LotChange| change.before.as_ref().or(change.after(&outcome.lots)).map(|lot| lot.origin);
+    let mut ids: HashMap<TradeHash, Option<TradeId>> =
+        outcome.changed.iter().filter_map(|change| Some((origin(change)?, None))).collect();
+    let mut unnamed = ids.len();
+    let published = view.into_iter().flat_map(|view| &view.lots).filter(|lot| &*lot.trade_id != UNNAMED);
+    let published = published.filter_map(|lot| Some((lot.origin, TradeId::new(lot.trade_id.as_bytes())?)));
+    for (hash, id) in published.chain(history.newest_ids().take(NAMED_OF_NEWEST)) {
+        if unnamed == 0 {
+            break;
+        }
+        if let Some(named) = ids.get_mut(&hash).filter(|named| named.is_none()) {
+            *named = Some(id);
+            unnamed -= 1;
+        }
+    }
+    let id = |change: &LotChange| origin(change).and_then(|origin| ids[&origin]).unwrap_or(TradeId::EMPTY);
+    outcome.changed.iter().map(id).collect()
 }
 
 fn unread(error: StreamError) -> Failure {

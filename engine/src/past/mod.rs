@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use lotbook_core::Date;
 use lotbook_core::Scratch;
+use lotbook_core::amount::Money;
 use lotbook_core::codec::CodecError;
 use lotbook_core::event::Figures;
 use lotbook_core::history::Item;
@@ -99,6 +100,8 @@ pub struct Correction {
     pub before: Figures,
     /// Figures after.
     pub after: Figures,
+    /// Exposure before and after, at the mark when it was accepted; `None` where there was none.
+    pub exposures_e16: [Option<Money>; 2],
     /// The lots that it opens, changes and closes.
     pub lots: Vec<LotDifference>,
 }

@@ -122,6 +122,7 @@ impl Story {
             breaks: event.breaks,
             before: event.before,
             after: event.after,
+            exposures_e16: event.exposures_e16(),
             lots: lots.iter().map(lot).collect(),
         };
         newer.map(correction).collect()
@@ -172,6 +173,6 @@ impl Story {
     fn id(&self, number: u32, hash: TradeHash) -> Box<str> {
         let own = self.told(number).id(hash);
         let elsewhere = || self.ones.values().find_map(|one| one.id(hash));
-        own.or_else(elsewhere).unwrap_or_else(|| "?".to_owned()).into()
+        own.or_else(elsewhere).unwrap_or_else(|| views::UNNAMED.to_owned()).into()
     }
 }

@@ -398,11 +398,8 @@ fn lot_changes(ledger: &Ledger, event: &CorrectedEvent, outcome: &Outcome) -> Ve
 fn correction(book: &Book, event: &CorrectedEvent, cause: String, lots: Vec<LotChangeRow>) -> CorrectionRow {
     let account = book.names().str(NameClass::Account, event.account);
     let instrument = book.names().str(NameClass::Instrument, event.instrument);
-    let held = book.instrument(event.instrument);
-    let mark = book.mark(event.instrument);
-    let multiplier_e8 = held.map_or(0, |held| held.terms.multiplier_e8);
-    let figures = |figures: &Figures| figures_row(figures, mark.as_ref(), multiplier_e8);
-    let (before, after) = (figures(&event.before), figures(&event.after));
+    let [exposed_before, exposed_after] = event.exposures_e16().map(|exposure| exposure.map(E16));
+    let (before, after) = (FiguresRow::of(&event.before, exposed_before), FiguresRow::of(&event.after, exposed_after));
     // Quantities and sums of one book differ by less than their range.
     let delta = CorrectionRow::delta_of(&before, &after).unwrap_or(crate::output::DeltaRow {
         quantity: E8(0),
@@ -427,17 +424,6 @@ fn correction(book: &Book, event: &CorrectedEvent, cause: String, lots: Vec<LotC
         lots,
         adjustment: AdjustedRow::of(&event.adjusted),
     }
-}
-
-fn figures_row(figures: &Figures, mark: Option<&Marked>, multiplier_e8: i64) -> FiguresRow {
-    let exposure = match (figures.quantity_e8, mark) {
-        (0, _) => Some(E16(0)),
-        (quantity_e8, Some(mark)) => {
-            flash(quantity_e8, figures.cost_e16, multiplier_e8, mark.price_e8).ok().map(|flash| E16(flash.exposure_e16))
-        }
-        (_, None) => None,
-    };
-    FiguresRow::of(figures, exposure)
 }
 
 /// What earlier runs left in a data directory and this one must know.

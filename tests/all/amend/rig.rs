@@ -373,6 +373,7 @@ impl AmendRig {
             body_bytes: body.len() as u32,
             body_digest: 0,
             adjusted: outcome.adjusted,
+            valued: None,
         });
         self.log(&event, Some(&outcome));
         let (before, after) = (position.figures(), outcome.after);

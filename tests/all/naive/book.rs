@@ -433,6 +433,7 @@ impl Both {
             body_bytes: 0,
             body_digest: 0,
             adjusted: outcome.adjusted,
+            valued: None,
         });
         self.follow(&event, Some(outcome))
     }

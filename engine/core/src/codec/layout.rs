@@ -109,6 +109,9 @@ pub(super) struct CorrectedV1 {
     pub(super) body_address: u64,
     pub(super) body_sequence: u64,
     pub(super) body_digest: u64,
+    /// Of the mark; without one the multiplier is zero.
+    pub(super) mark_price_e8: i64,
+    pub(super) multiplier_e8: i64,
     pub(super) body_bytes: u32,
     pub(super) position: u32,
     pub(super) account: u32,
@@ -203,7 +206,7 @@ pub(super) struct DigestsV1 {
 const _: () = assert!(size_of::<ArchivedOriginV1>() == 64);
 const _: () = assert!(size_of::<ArchivedTradeV1>() == 272);
 const _: () = assert!(size_of::<ArchivedTradeExtraV1>() == 112);
-const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 528);
+const _: () = assert!(size_of::<ArchivedCorrectedV1>() == 544);
 const _: () = assert!(size_of::<ArchivedDefinedV1>() == 80);
 const _: () = assert!(size_of::<ArchivedInstrumentV1>() == 128);
 const _: () = assert!(size_of::<ArchivedContractV1>() == 112);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::closed::Adjusted;
+use crate::mark::Valued;
 
 pub(super) fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
     let rates = TaxRates { short_e8: v.tax_rate_short_e8.to_native(), long_e8: v.tax_rate_long_e8.to_native() };
@@ -18,6 +19,11 @@ pub(super) fn contract_rules(v: &ArchivedContractV1) -> Option<Rules> {
         taxpayer: v.taxpayer.to_native(),
         locked_changes: LockedChanges::from_u8(v.locked_changes)?,
     })
+}
+
+fn valued(v: &ArchivedCorrectedV1) -> Option<Valued> {
+    let (price_e8, multiplier_e8) = (v.mark_price_e8.to_native(), v.multiplier_e8.to_native());
+    (multiplier_e8 > 0).then_some(Valued { price_e8, multiplier_e8 })
 }
 
 pub(super) fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
@@ -43,5 +49,6 @@ pub(super) fn corrected(v: &ArchivedCorrectedV1) -> CorrectedEvent {
         body_bytes: v.body_bytes.to_native(),
         body_digest: v.body_digest.to_native(),
         adjusted: Adjusted { through: Date(v.closed_through.to_native()), figures: (&v.adjusted).into() },
+        valued: valued(v),
     }
 }

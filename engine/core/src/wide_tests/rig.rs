@@ -324,6 +324,7 @@ impl Rig {
             body_bytes: 0,
             body_digest: 0,
             adjusted: outcome.adjusted,
+            valued: None,
         });
         Self::log((&mut self.book, &mut self.follower), &mut self.sequence, &mut self.followed, &event, Some(&outcome));
         self.followed[number as usize].corrected(position.version, &outcome);
