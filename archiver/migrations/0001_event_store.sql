@@ -149,10 +149,12 @@ CREATE VIEW lotbook.corrections AS
            (payload -> 'before' ->> 'realized_pnl')::numeric AS realized_pnl_before,
            (payload -> 'after' ->> 'realized_pnl')::numeric AS realized_pnl_after,
            (payload -> 'before' ->> 'cost')::numeric AS cost_before,
-           (payload -> 'after' ->> 'cost')::numeric AS cost_after
+           (payload -> 'after' ->> 'cost')::numeric AS cost_after,
+           (payload -> 'before' ->> 'exposure')::numeric AS exposure_before,
+           (payload -> 'after' ->> 'exposure')::numeric AS exposure_after
     FROM lotbook.event_store
     WHERE event_type = 'HistoricalPositionCorrected';
-COMMENT ON VIEW lotbook.corrections IS 'What replays changed: figures of the position before and after.';
+COMMENT ON VIEW lotbook.corrections IS 'What replays changed: figures of the position before and after, exposure at the mark when it was accepted.';
 
 REVOKE ALL ON ALL TABLES IN SCHEMA lotbook FROM PUBLIC;
 GRANT USAGE ON SCHEMA lotbook TO lotbook_reader, lotbook_writer;

@@ -184,6 +184,7 @@ impl Default for Outcome {
             days: Days::default(),
             adjusted: Adjusted::NONE,
             changed: Vec::new(),
+            changed_ids: Vec::new(),
             waiting: Vec::new(),
             amended: Vec::new(),
             forwards: 0,
