@@ -50,6 +50,11 @@ pub fn lots_are_told(host: &Host) -> usize {
                 ids.insert(trade.input.hash, (trade.input.trade_id, trade.position));
                 None
             }
+            // The estimate of an amendment may open a lot, which bears its name.
+            Event::Amended(amend) => {
+                ids.insert(amend.input.hash, (amend.input.amend_id, amend.position));
+                None
+            }
             _ => None,
         };
         let place = Place { sequence: header.sequence, address: header.address };
@@ -68,7 +73,7 @@ pub fn lots_are_told(host: &Host) -> usize {
     told
 }
 
-/// Each lot is named by the trade that opened it; only one of another position may be without a name.
+/// Each lot is named by the trade that opened it, or the amendment whose estimate did; only one of another position may be without a name.
 fn named(event: &CorrectedEvent, body: &Outcome, ids: &HashMap<TradeHash, (TradeId, u32)>) {
     assert_eq!(body.changed_ids.len(), body.changed.len());
     for (change, id) in body.changed.iter().zip(&body.changed_ids) {
