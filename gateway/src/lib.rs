@@ -7,6 +7,7 @@
 //! Names become numbers here, times are stamped here, and an answer leaves here when what it promises
 //! is true. The engine's types come in as they are; none of ours go out.
 
+pub mod access;
 pub mod archive;
 pub mod audit;
 pub mod burst;
