@@ -6,6 +6,7 @@
 
 mod coldpath;
 mod engine;
+mod fix;
 mod keys;
 mod postgres;
 mod redis;
@@ -22,6 +23,7 @@ use lotbook_core::rules::LotMethod;
 use toml::de::{DeTable, DeValue};
 
 pub use self::coldpath::Coldpath;
+pub use self::fix::{Fix, FixSession};
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
 pub use self::postgres::{Postgres, TargetError};
 pub use self::redis::Redis;
@@ -167,32 +169,6 @@ pub struct Engine {
     pub trade_ids_max: usize,
 }
 
-/// `[fix]`: the FIX acceptor.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fix {
-    /// Where it listens.
-    pub listen: Listen,
-    /// Our CompID.
-    pub comp_id: String,
-    /// The currency that trades' rates are kept against.
-    pub base_currency: Option<String>,
-    /// When trades are answered, for sessions that say nothing else.
-    pub ack: Ack,
-    /// Sessions with terms of their own.
-    pub sessions: Vec<FixSession>,
-}
-
-/// `[[fix.session]]`: one counterparty's terms.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FixSession {
-    /// The counterparty's CompID.
-    pub comp_id: String,
-    /// When its trades are answered; `None`: as `fix.ack` says.
-    pub ack: Option<Ack>,
-    /// Namespace of its trade ids; `None`: CompID and trade date.
-    pub namespace: Option<String>,
-}
-
 /// `[http]`: the HTTP door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
@@ -261,13 +237,7 @@ impl Default for Config {
                 limits: Limits::HOST,
                 trade_ids_max: 1 << 22,
             },
-            fix: Fix {
-                listen: Listen::loopback(9878),
-                comp_id: "LOTBOOK".to_owned(),
-                base_currency: None,
-                ack: Ack::Durable,
-                sessions: Vec::new(),
-            },
+            fix: Fix::default(),
             http: Http { listen: Listen::loopback(8787) },
             business: Business { date: BusinessDate::Today, allow_short: false, lot_method: LotMethod::Fifo },
             checkpoint: Checkpoint { every_records: 2_000_000 },

@@ -63,6 +63,7 @@ fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
         comp_id: session.comp_id.clone(),
         ack: policy(session.ack.unwrap_or(config.fix.ack)),
         namespace: session.namespace.clone(),
+        version: session.version,
     });
     Some(AcceptorConfig {
         listen: config.fix.listen.0?,

@@ -116,6 +116,8 @@ impl Host {
             log_seq: trade.seq,
             position_version: 1,
             ack: AckPolicy::Durable,
+            side: None,
+            order: None,
         };
         self.session.answer(&ack, self.now, &mut self.out);
         self.answered += 1;

@@ -1,7 +1,9 @@
-//! A third party's FIX client trades with the host: QuickFIX, its own dictionary validating every message that we send.
+//! A third party's FIX client trades with the host: QuickFIX, its own dictionaries validating every message that we send.
 //!
 //! `tests/peers/quickfix_initiator.py` is QuickFIX told what to do line by line. `scripts/test` makes the Python
 //! environment and names it in `LOTBOOK_PYTHON`; without it these tests say so and pass over.
+
+mod versions;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -60,6 +62,11 @@ struct Peer {
 impl Peer {
     /// Starts one on a store that outlives it. `None`, with the reason on the output, where QuickFIX is not to be had.
     fn start(port: u16, store: &Path, comp_id: &str, heartbeat_s: u32) -> Option<Self> {
+        Self::start_with(port, store, &["--comp-id", comp_id, "--heartbeat", &heartbeat_s.to_string()])
+    }
+
+    /// The same, with arguments of the script.
+    fn start_with(port: u16, store: &Path, arguments: &[&str]) -> Option<Self> {
         let Some(python) = std::env::var_os("LOTBOOK_PYTHON") else {
             println!("skipped: LOTBOOK_PYTHON is not set; scripts/test sets it");
             return None;
@@ -68,7 +75,8 @@ impl Peer {
         std::fs::create_dir_all(store).expect("a store");
         let mut child = Command::new(python)
             .arg(script)
-            .args(["--port", &port.to_string(), "--comp-id", comp_id, "--heartbeat", &heartbeat_s.to_string()])
+            .args(["--port", &port.to_string()])
+            .args(arguments)
             .arg("--store")
             .arg(store)
             .stdin(Stdio::piped())

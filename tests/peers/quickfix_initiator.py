@@ -1,6 +1,7 @@
-"""A third party's FIX client, told what to do line by line: QuickFIX as initiator, its FIX44 dictionary validating everything.
+"""A third party's FIX client, told what to do line by line: QuickFIX as initiator, its dictionaries validating everything.
 
-    quickfix_initiator.py --port N --store DIR --comp-id ID [--heartbeat S] [--dictionary FILE]
+    quickfix_initiator.py --port N --store DIR --comp-id ID [--version 4.2|4.4|5.0SP2] [--heartbeat S] [--dictionaries DIR]
+                          [--username NAME --password WORD]
 
 Takes one JSON object a line on standard input, prints one JSON object a line on standard output.
 
@@ -62,7 +63,16 @@ class Application(fix.Application):
     def onLogout(self, session_id):
         say(event="logout")
 
+    def __init__(self, arguments):
+        super().__init__()
+        self.arguments = arguments
+
     def toAdmin(self, message, session_id):
+        msg_type = fix.MsgType()
+        message.getHeader().getField(msg_type)
+        if msg_type.getValue() == "A" and self.arguments.username is not None:
+            message.setField(fix.StringField(553, self.arguments.username))
+            message.setField(fix.StringField(554, self.arguments.password))
         told("out", message)
 
     def fromAdmin(self, message, session_id):
@@ -75,15 +85,33 @@ class Application(fix.Application):
         told("in", message)
 
 
+# BeginString, and the dictionaries that are set.
+VERSIONS = {
+    "4.2": ("FIX.4.2", {"DataDictionary": "FIX42.xml"}),
+    "4.4": ("FIX.4.4", {"DataDictionary": "FIX44.xml"}),
+    "5.0SP2": ("FIXT.1.1", {"TransportDataDictionary": "FIXT11.xml", "AppDataDictionary": "FIX50SP2.xml"}),
+}
+
+
+def dictionaries(arguments):
+    """Setting and file of each dictionary."""
+    names = VERSIONS[arguments.version][1]
+    return {setting: os.path.join(arguments.dictionaries, name) for setting, name in names.items()}
+
+
 class Peer:
     def __init__(self, arguments):
         self.arguments = arguments
-        self.id = fix.SessionID("FIX.4.4", arguments.comp_id, arguments.target)
-        self.application = Application()
+        self.begin_string = VERSIONS[arguments.version][0]
+        self.id = fix.SessionID(self.begin_string, arguments.comp_id, arguments.target)
+        self.application = Application(arguments)
         self.initiator = None
 
     def settings(self, reset):
         path = os.path.join(self.arguments.store, "session.cfg")
+        wanted = "\n".join(f"{setting}={file}" for setting, file in dictionaries(self.arguments).items())
+        if self.begin_string == "FIXT.1.1":
+            wanted += "\nDefaultApplVerID=FIX.5.0SP2"
         with open(path, "w", encoding="ascii") as file:
             file.write(
                 f"""[DEFAULT]
@@ -95,7 +123,7 @@ NonStopSession=Y
 FileStorePath={self.arguments.store}
 PersistMessages=Y
 UseDataDictionary=Y
-DataDictionary={self.arguments.dictionary}
+{wanted}
 ValidateFieldsOutOfOrder=Y
 ValidateFieldsHaveValues=Y
 ValidateUserDefinedFields=Y
@@ -106,7 +134,7 @@ ResetOnLogout=N
 ResetOnDisconnect=N
 
 [SESSION]
-BeginString=FIX.4.4
+BeginString={self.begin_string}
 SenderCompID={self.arguments.comp_id}
 TargetCompID={self.arguments.target}
 SocketConnectHost=127.0.0.1
@@ -149,7 +177,7 @@ HeartBtInt={self.arguments.heartbeat}
     def send(self, order):
         message = fix.Message()
         header = message.getHeader()
-        header.setField(fix.StringField(8, "FIX.4.4"))
+        header.setField(fix.StringField(8, self.begin_string))
         header.setField(fix.StringField(35, order["type"]))
         for tag, value in order.get("header", []):
             header.setField(fix.StringField(tag, value))
@@ -172,10 +200,14 @@ def main():
     parser.add_argument("--comp-id", required=True)
     parser.add_argument("--target", default="LOTBOOK")
     parser.add_argument("--heartbeat", type=int, default=30)
-    parser.add_argument("--dictionary", default=os.path.join(sys.prefix, "FIX44.xml"))
+    parser.add_argument("--version", choices=sorted(VERSIONS), default="4.4")
+    parser.add_argument("--dictionaries", default=sys.prefix)
+    parser.add_argument("--username")
+    parser.add_argument("--password", default="")
     peer = Peer(parser.parse_args())
-    if not os.path.isfile(peer.arguments.dictionary):
-        say(event="skipped", why=f"no FIX44 dictionary at {peer.arguments.dictionary}")
+    missing = [file for file in dictionaries(peer.arguments).values() if not os.path.isfile(file)]
+    if missing:
+        say(event="skipped", why=f"no dictionary at {missing[0]}")
         return
     say(event="ready")
     for line in sys.stdin:

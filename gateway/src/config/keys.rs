@@ -9,7 +9,7 @@ use lotbook_core::rules::LotMethod;
 use lotbook_engine::limits::COLD_WORKERS_MAX;
 
 use super::coldpath::ORDERS;
-use super::{Ack, BusinessDate, Config, FixSession, LISTEN_FORM, UNSET, Wait};
+use super::{Ack, BusinessDate, Config, LISTEN_FORM, Wait};
 use crate::input::text::check_id;
 
 /// A value of the file, of a type that keys take.
@@ -156,8 +156,11 @@ macro_rules! number {
     };
 }
 
+mod fix;
 mod postgres;
 mod redis;
+
+pub(super) use self::fix::SESSION_KEYS;
 
 fn text(value: impl fmt::Display) -> String {
     toml::Value::String(value.to_string()).to_string()
@@ -183,7 +186,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "data", keys: DATA },
     Section { name: "engine", keys: ENGINE },
     Section { name: "engine.limits", keys: LIMITS },
-    Section { name: "fix", keys: FIX },
+    Section { name: "fix", keys: fix::FIX },
     Section { name: "http", keys: HTTP },
     Section { name: "business", keys: BUSINESS },
     Section { name: "checkpoint", keys: CHECKPOINT },
@@ -287,41 +290,6 @@ const LIMITS: &[Key<Config>] = &[
         engine.limits.legs_max
     ),
     limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
-];
-
-/// No base currency.
-const NO_BASE: &str = "none";
-
-const FIX: &[Key<Config>] = &[
-    Key {
-        name: "listen",
-        meaning: "Address of the FIX acceptor; `off` keeps it shut.",
-        allowed: Allowed::Listen,
-        default_words: "",
-        set: |c, v| v.text().parse().map(|listen| c.fix.listen = listen),
-        show: |c| text(c.fix.listen),
-    },
-    key!(
-        "comp_id",
-        "Our CompID, which initiators send as TargetCompID.",
-        Allowed::Id,
-        |c, v| c.fix.comp_id = v.text().to_owned(),
-        |c| text(&c.fix.comp_id)
-    ),
-    key!(
-        "base_currency",
-        "Base currency: what SettlCurrFxRate (155) is the rate to where SettlCurrency (120) names it; `none`: every rate is one.",
-        Allowed::Id,
-        |c, v| c.fix.base_currency = Some(v.text().to_owned()).filter(|base| base != NO_BASE),
-        |c| text(c.fix.base_currency.as_deref().unwrap_or(NO_BASE))
-    ),
-    key!(
-        "ack",
-        "When a trade is answered: `applied` survives a killed process, `durable` a power cut.",
-        Allowed::OneOf(&["applied", "durable"]),
-        |c, v| c.fix.ack = ack(&v),
-        |c| text(c.fix.ack.as_str())
-    ),
 ];
 
 const HTTP: &[Key<Config>] = &[Key {
@@ -449,41 +417,4 @@ const COLDPATH: &[Key<Config>] = &[
         1..=30_000,
         coldpath.retry_base_ms
     ),
-];
-
-/// Keys of `[[fix.session]]`.
-pub(super) const SESSION_KEYS: &[Key<FixSession>] = &[
-    Key {
-        name: "comp_id",
-        meaning: "The counterparty's CompID, which it sends as SenderCompID; one table each.",
-        allowed: Allowed::Id,
-        default_words: "(required)",
-        set: |s, v| {
-            s.comp_id = v.text().to_owned();
-            Ok(())
-        },
-        show: |s| text(&s.comp_id),
-    },
-    Key {
-        name: "ack",
-        meaning: "When its trades are answered.",
-        allowed: Allowed::OneOf(&["applied", "durable"]),
-        default_words: "as `fix.ack`",
-        set: |s, v| {
-            s.ack = Some(ack(&v));
-            Ok(())
-        },
-        show: |s| s.ack.map_or_else(|| UNSET.to_owned(), |ack| text(ack.as_str())),
-    },
-    Key {
-        name: "namespace",
-        meaning: "Namespace in which its trade ids are unique; sessions may share one.",
-        allowed: Allowed::Id,
-        default_words: "CompID and trade date",
-        set: |s, v| {
-            s.namespace = Some(v.text().to_owned());
-            Ok(())
-        },
-        show: |s| s.namespace.as_ref().map_or_else(|| UNSET.to_owned(), text),
-    },
 ];

@@ -29,6 +29,7 @@ use lotbook_wal::Log;
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
+use self::commands::HeldOrder;
 use super::connection::{Connection, Got, WRITE_BACKLOG_PAUSE};
 use super::encode::{AckOutcome, AckPolicy, AckType, BusinessReason, TradeAck};
 use super::frame::{self, Framed};
@@ -38,6 +39,7 @@ use super::session::{self, Consumed, Disconnect, Now, Persist, Resume, Session, 
 use super::store::RingStore;
 use super::trade::amend::{FixAmend, FixItem};
 use super::trade::{FixTrade, Refusal, RefusalAnswer};
+use super::version::Version;
 use crate::journal::{self, Journal, Known, SessionRef};
 use crate::resolver::Resolver;
 
@@ -84,6 +86,8 @@ pub struct SessionTerms {
     pub ack: AckPolicy,
     /// Namespace of its trade ids; `None`: `FIX:<CompID>:<trade date>`.
     pub namespace: Option<String>,
+    /// The one version that it speaks; `None`: the one of its Logon.
+    pub version: Option<Version>,
 }
 
 /// Counters of the door.
@@ -134,7 +138,7 @@ impl Acceptor {
             listener,
             connections: Vec::new(),
             sessions: Vec::new(),
-            by_comp_id: HashMap::new(),
+            by_name: HashMap::new(),
             known,
             shard_max: host.report().sources.iter().copied().collect(),
             resolver: Resolver::new(host.directory().clone(), &config.service_id),
@@ -221,6 +225,10 @@ struct Trade {
     instrument: TradeId,
     correlation: TradeId,
     executed_at_ns: i64,
+    /// Side (54), where the message gives one.
+    side: Option<u8>,
+    /// Of a FIX 4.2 session: what its answer says of the order.
+    order: Option<HeldOrder>,
 }
 
 /// Trades in flight, by token.
@@ -289,7 +297,7 @@ struct Work {
     listener: TcpListener,
     connections: Vec<Option<Connection>>,
     sessions: Vec<Live>,
-    by_comp_id: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
     known: HashMap<String, Known>,
     /// Greatest number of each source in the shard's log at the start.
     shard_max: HashMap<NameId, u64>,

@@ -1,17 +1,16 @@
 //! Every message that Lotbook sends, written into a buffer that the caller keeps.
 //!
 //! One call writes one whole message: header, body, then the length back-patched and the checksum summed in one pass over what was just
-//! written, still in cache. No user-defined tags: a default FIX 4.4 dictionary accepts all of it.
+//! written, still in cache. No user-defined tags: the default dictionary of each version accepts all of it.
 
 use std::ops::Range;
 
 use super::frame::{SOH, check_sum, check_sum_digits};
 use super::limits::TEXT_BYTES_MAX;
 use super::message::{Fault, RejectReason};
+use super::order::Order;
 use super::stamp::Stamp;
-
-/// The BeginString that Lotbook speaks.
-pub const BEGIN_STRING: &[u8] = b"FIX.4.4";
+use super::version::{APPL_VER_ID, Version};
 
 /// What an acknowledgement promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +80,7 @@ pub enum AckType {
     Cancel = b'H',
 }
 
-/// The answer to one trade or amendment: TradeCaptureReportAck (35=AR).
+/// The answer to one trade or amendment: TradeCaptureReportAck (35=AR), or what FIX 4.2 has in its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TradeAck<'a> {
     /// ExecType (150).
@@ -106,6 +105,16 @@ pub struct TradeAck<'a> {
     pub position_version: u64,
     /// What this answer promises.
     pub ack: AckPolicy,
+    /// Side (54) as it came; FIX 5.0 gives the account in a side, and only there.
+    pub side: Option<u8>,
+    /// The order behind a FIX 4.2 fill. With it the answer is an ExecutionReport of status (20=3), or DontKnowTrade (Q) for a refusal.
+    pub order: Option<Order<'a>>,
+}
+
+impl TradeAck<'_> {
+    fn is_rejected(&self) -> bool {
+        matches!(self.outcome, AckOutcome::Rejected { .. })
+    }
 }
 
 /// BusinessRejectReason (380).
@@ -210,7 +219,9 @@ impl<'a> Outbound<'a> {
             Outbound::Logout { .. } => b"5",
             Outbound::Reject { .. } => b"3",
             Outbound::BusinessReject { .. } => b"j",
-            Outbound::TradeAck(_) => b"AR",
+            Outbound::TradeAck(TradeAck { order: None, .. }) => b"AR",
+            Outbound::TradeAck(ack) if ack.is_rejected() => b"Q",
+            Outbound::TradeAck(_) => b"8",
             Outbound::Stored { msg_type, .. } => msg_type,
         }
     }
@@ -233,9 +244,12 @@ pub struct Encoded {
 /// Writes the messages of one session.
 #[derive(Debug, Clone)]
 pub struct Encoder {
-    /// `49=..|56=..|34=`: the same in every message of a session.
+    /// `8=..|9=`: the same in every message of a session.
+    begin: Vec<u8>,
+    /// `49=..|56=..|34=`: likewise.
     ids: Vec<u8>,
     stamp: Stamp,
+    version: Version,
 }
 
 /// Most messages are 100 to 999 bytes long, so BodyLength is given three digits at first.
@@ -243,8 +257,13 @@ const LENGTH_DIGITS: usize = 3;
 
 impl Encoder {
     /// An encoder for messages from `sender` to `target`.
-    pub fn new(sender: &str, target: &str) -> Encoder {
-        Encoder { ids: format!("\u{1}49={sender}\u{1}56={target}\u{1}34=").into_bytes(), stamp: Stamp::default() }
+    pub fn new(version: Version, sender: &str, target: &str) -> Encoder {
+        Encoder {
+            begin: format!("8={}\u{1}9=", version.begin_string()).into_bytes(),
+            ids: format!("\u{1}49={sender}\u{1}56={target}\u{1}34=").into_bytes(),
+            stamp: Stamp::default(),
+            version,
+        }
     }
 
     /// Appends one message to `out`. With `first_sent_utc_ns` it is a resend: PossDupFlag and OrigSendingTime are set.
@@ -257,7 +276,7 @@ impl Encoder {
         what: &Outbound<'_>,
     ) -> Encoded {
         let start = out.len();
-        out.extend_from_slice(b"8=FIX.4.4\x019=");
+        out.extend_from_slice(&self.begin);
         let length_at = out.len();
         out.extend_from_slice(b"000\x01");
         out.extend_from_slice(b"35=");
@@ -294,6 +313,9 @@ impl Encoder {
                 if reset {
                     bytes_field(out, b"141=", b"Y");
                 }
+                if self.version == Version::Fix50Sp2 {
+                    bytes_field(out, b"1137=", APPL_VER_ID.as_bytes());
+                }
             }
             Outbound::Heartbeat { test_req_id } => {
                 if let Some(id) = test_req_id {
@@ -320,7 +342,9 @@ impl Encoder {
                     number_field(out, b"371=", u64::from(fault.tag));
                 }
                 bytes_field(out, b"372=", ref_msg_type);
-                number_field(out, b"373=", fault.reason as u64);
+                if let Some(reason) = self.version.reject_reason(fault.reason) {
+                    number_field(out, b"373=", u64::from(reason));
+                }
                 text_field(out, &["code=", code, " ", text]);
             }
             Outbound::BusinessReject { ref_seq, ref_msg_type, trade_id, reason, code, text } => {
@@ -338,14 +362,16 @@ impl Encoder {
     }
 
     fn trade_ack(&mut self, out: &mut Vec<u8>, ack: &TradeAck<'_>) {
-        let rejected = matches!(ack.outcome, AckOutcome::Rejected { .. });
+        if let Some(order) = &ack.order {
+            return self.order_ack(out, ack, order);
+        }
         bytes_field(out, b"571=", ack.trade_id.as_bytes());
         if !ack.target_id.is_empty() {
             bytes_field(out, b"572=", ack.target_id.as_bytes());
         }
         bytes_field(out, b"150=", &[ack.exec_type as u8]);
-        bytes_field(out, b"939=", if rejected { b"1" } else { b"0" });
-        if rejected {
+        bytes_field(out, b"939=", if ack.is_rejected() { b"1" } else { b"0" });
+        if ack.is_rejected() {
             bytes_field(out, b"751=", b"99");
         }
         bytes_field(out, b"818=", ack.correlation_id.as_bytes());
@@ -353,30 +379,65 @@ impl Encoder {
         number_field(out, b"527=", ack.log_seq);
         bytes_field(out, b"55=", ack.instrument.as_bytes());
         bytes_field(out, b"60=", self.stamp.text(ack.transact_utc_ns));
-        out.extend_from_slice(b"58=outcome=");
-        out.extend_from_slice(ack.outcome.name().as_bytes());
-        out.extend_from_slice(b" seq=");
-        number(out, ack.log_seq);
-        out.extend_from_slice(b" ver=");
-        number(out, ack.position_version);
-        out.extend_from_slice(b" ack=");
-        out.extend_from_slice(ack.ack.name().as_bytes());
-        match ack.outcome {
-            AckOutcome::Rejected { code } => {
-                out.extend_from_slice(b" code=");
-                out.extend_from_slice(code.as_bytes());
-            }
-            AckOutcome::Duplicate { first_seq } => {
-                out.extend_from_slice(b" first=");
-                number(out, first_seq);
-            }
-            AckOutcome::Applied | AckOutcome::Provisional | AckOutcome::Forward | AckOutcome::Held => {}
+        outcome_text(out, ack);
+        // In FIX 5.0 the account is a field of a side, and there is no side without Side.
+        let side = ack.side.filter(|_| self.version == Version::Fix50Sp2);
+        if let Some(side) = side {
+            out.extend_from_slice(b"552=1\x0154=");
+            out.extend_from_slice(&[side, SOH]);
         }
-        out.push(SOH);
-        if !ack.account.is_empty() {
+        if !ack.account.is_empty() && (side.is_some() || self.version != Version::Fix50Sp2) {
             bytes_field(out, b"1=", ack.account.as_bytes());
         }
     }
+
+    /// FIX 4.2 has no acknowledgement of a trade: an ExecutionReport of status says what became of it, DontKnowTrade that it was refused.
+    fn order_ack(&mut self, out: &mut Vec<u8>, ack: &TradeAck<'_>, order: &Order<'_>) {
+        bytes_field(out, b"37=", order.order_id.as_bytes());
+        if ack.is_rejected() {
+            bytes_field(out, b"17=", ack.trade_id.as_bytes());
+            bytes_field(out, b"127=", b"Z");
+            bytes_field(out, b"55=", ack.instrument.as_bytes());
+            bytes_field(out, b"54=", &[order.side]);
+            return outcome_text(out, ack);
+        }
+        // A status has no ExecID of its own: 0, by the standard. What it is about is its ExecRefID.
+        bytes_field(out, b"17=", b"0");
+        bytes_field(out, b"20=", b"3");
+        bytes_field(out, b"19=", ack.trade_id.as_bytes());
+        bytes_field(out, b"150=", &[order.exec_type]);
+        if !ack.account.is_empty() {
+            bytes_field(out, b"1=", ack.account.as_bytes());
+        }
+        bytes_field(out, b"55=", ack.instrument.as_bytes());
+        order.encode(out);
+        bytes_field(out, b"60=", self.stamp.text(ack.transact_utc_ns));
+        outcome_text(out, ack);
+    }
+}
+
+/// Text (58) of an acknowledgement.
+fn outcome_text(out: &mut Vec<u8>, ack: &TradeAck<'_>) {
+    out.extend_from_slice(b"58=outcome=");
+    out.extend_from_slice(ack.outcome.name().as_bytes());
+    out.extend_from_slice(b" seq=");
+    number(out, ack.log_seq);
+    out.extend_from_slice(b" ver=");
+    number(out, ack.position_version);
+    out.extend_from_slice(b" ack=");
+    out.extend_from_slice(ack.ack.name().as_bytes());
+    match ack.outcome {
+        AckOutcome::Rejected { code } => {
+            out.extend_from_slice(b" code=");
+            out.extend_from_slice(code.as_bytes());
+        }
+        AckOutcome::Duplicate { first_seq } => {
+            out.extend_from_slice(b" first=");
+            number(out, first_seq);
+        }
+        AckOutcome::Applied | AckOutcome::Provisional | AckOutcome::Forward | AckOutcome::Held => {}
+    }
+    out.push(SOH);
 }
 
 /// Text of a Reject for a fault of form, and its stable code.
@@ -394,6 +455,7 @@ pub fn fault_text(reason: RejectReason) -> (&'static str, &'static str) {
         RejectReason::InvalidMsgType => ("INVALID_MSG_TYPE", "MsgType is not a message type"),
         RejectReason::TagRepeated => ("FIELD_REPEATED", "a field appears more than once"),
         RejectReason::TagOutOfOrder => ("FIELD_OUT_OF_ORDER", "a header or trailer field is out of place"),
+        RejectReason::ApplVersion => ("APPL_VERSION", "only ApplVerID 9 (FIX50SP2) is spoken"),
     }
 }
 
@@ -415,6 +477,26 @@ fn text_field(out: &mut Vec<u8>, parts: &[&str]) {
     let bytes = parts.iter().flat_map(|part| part.bytes());
     out.extend(bytes.take(TEXT_BYTES_MAX).map(|byte| if matches!(byte, b' '..=b'~') { byte } else { b'?' }));
     out.push(SOH);
+}
+
+/// An amount at 10^-8 as FIX writes it: no zeros behind the last digit, no point without digits behind it.
+pub(super) fn decimal(out: &mut Vec<u8>, amount_e8: i64) {
+    const ONE_E8: u64 = 100_000_000;
+    if amount_e8 < 0 {
+        out.push(b'-');
+    }
+    let (whole, mut rest) = (amount_e8.unsigned_abs() / ONE_E8, amount_e8.unsigned_abs() % ONE_E8);
+    number(out, whole);
+    if rest == 0 {
+        return;
+    }
+    out.push(b'.');
+    let mut unit = ONE_E8 / 10;
+    while rest > 0 {
+        out.push(b'0' + (rest / unit) as u8);
+        rest %= unit;
+        unit /= 10;
+    }
 }
 
 fn number(out: &mut Vec<u8>, mut value: u64) {

@@ -5,6 +5,7 @@
 
 use super::frame::{Frame, SOH};
 use super::value::{self, ValueError};
+use super::version::Version;
 
 /// Defines the tags that have a slot: their numbers, and whether they belong to the standard header.
 macro_rules! tags {
@@ -48,6 +49,8 @@ tags! {
     PossResend = 97 Header,
     /// OrigSendingTime.
     OrigSendingTime = 122 Header,
+    /// ApplVerID.
+    ApplVerId = 1128 Header,
     /// CheckSum; in the body it is out of place.
     CheckSum = 10 Body,
     /// EncryptMethod.
@@ -122,6 +125,26 @@ tags! {
     BusinessRejectReason = 380 Body,
     /// GrossTradeAmt.
     GrossTradeAmt = 381 Body,
+    /// AvgPx.
+    AvgPx = 6 Body,
+    /// CumQty.
+    CumQty = 14 Body,
+    /// ExecTransType, of FIX 4.2.
+    ExecTransType = 20 Body,
+    /// OrderID.
+    OrderId = 37 Body,
+    /// OrdStatus.
+    OrdStatus = 39 Body,
+    /// LeavesQty.
+    LeavesQty = 151 Body,
+    /// Username.
+    Username = 553 Body,
+    /// Password.
+    Password = 554 Body,
+    /// TradeReportRefID.
+    TradeReportRefId = 572 Body,
+    /// DefaultApplVerID.
+    DefaultApplVerId = 1137 Body,
 }
 
 impl Tag {
@@ -136,7 +159,7 @@ impl Tag {
 }
 
 /// Tags at or above this have no class: they are neither read nor of the header.
-const CLASSES_LEN: usize = 1024;
+const CLASSES_LEN: usize = 1152;
 const SLOT_BITS: u8 = 0x3f;
 const HEADER_BIT: u8 = 0x40;
 const LENGTH_BIT: u8 = 0x80;
@@ -246,6 +269,8 @@ pub enum RejectReason {
     TagRepeated = 13,
     /// A header tag behind a body tag.
     TagOutOfOrder = 14,
+    /// ApplVerID or DefaultApplVerID is another one than is spoken; FIXT only.
+    ApplVersion = 18,
 }
 
 impl From<ValueError> for RejectReason {
@@ -349,6 +374,12 @@ impl<'a> Message<'a> {
         self.msg_type
     }
 
+    /// The version that its BeginString begins; `None` for one that is not spoken.
+    #[inline]
+    pub fn version(&self) -> Option<Version> {
+        Version::of(self.get(Tag::BeginString)?)
+    }
+
     /// The first thing wrong with the form of its fields. Values are checked by those who read them.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
@@ -434,8 +465,8 @@ impl<'a> Message<'a> {
 
     #[cold]
     fn repeated(&mut self, tag: u32) {
-        const OF_A_SIDE: [Tag; 6] =
-            [Tag::Side, Tag::Account, Tag::Commission, Tag::CommType, Tag::PositionEffect, Tag::Text];
+        const OF_A_SIDE: [Tag; 7] =
+            [Tag::Side, Tag::OrderId, Tag::Account, Tag::Commission, Tag::CommType, Tag::PositionEffect, Tag::Text];
         // A second side repeats its tags by right. That NoSides is not 1 is the better answer, and the trade's reader gives it.
         let of_a_group = OF_A_SIDE.iter().any(|side| side.number() == tag);
         if of_a_group && self.get(Tag::NoSides).is_some_and(|sides| sides != b"1") {

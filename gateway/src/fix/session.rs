@@ -54,6 +54,7 @@ use super::message::{Fault, Message, RejectReason, Tag};
 use super::store::{OutboundStore, Stored};
 use super::trade::{Refusal, RefusalAnswer, trade_id_of};
 use super::value;
+use super::version::Version;
 use table::Phase;
 
 /// The time, as the host passes it in.
@@ -72,6 +73,8 @@ pub struct SessionConfig {
     pub our_comp_id: String,
     /// The peer's CompID.
     pub their_comp_id: String,
+    /// What both speak.
+    pub version: Version,
     /// How far SendingTime may be from now, in either direction; `None`: not checked. Default 120 s.
     pub sending_time_tolerance_ns: Option<u64>,
     /// How long a connection may take until its Logon. Default 10 s.
@@ -85,12 +88,13 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
-    /// The defaults for a pair of CompIDs.
+    /// The defaults for a pair of CompIDs, speaking FIX 4.4.
     pub fn new(our_comp_id: &str, their_comp_id: &str) -> SessionConfig {
         const SECOND_NS: u64 = value::SECOND_NS as u64;
         SessionConfig {
             our_comp_id: our_comp_id.to_owned(),
             their_comp_id: their_comp_id.to_owned(),
+            version: Version::default(),
             sending_time_tolerance_ns: Some(120 * SECOND_NS),
             logon_timeout_ns: 10 * SECOND_NS,
             logout_timeout_ns: 2 * SECOND_NS,
@@ -217,10 +221,14 @@ enum State {
     Disconnected,
 }
 
-/// The sender and target of a connection's first message, before there is a session: (theirs, ours).
-pub fn identity<'a>(message: &Message<'a>) -> Result<(&'a str, &'a str), Fault> {
+/// The version, sender and target of a connection's first message, before there is a session: (version, theirs, ours).
+///
+/// # Errors
+/// A version that is not spoken, or no CompIDs.
+pub fn identity<'a>(message: &Message<'a>) -> Result<(Version, &'a str, &'a str), Fault> {
     let comp_id = |bytes| value::text(bytes, COMP_ID_BYTES_MAX);
-    Ok((message.required(Tag::SenderCompId, comp_id)?, message.required(Tag::TargetCompId, comp_id)?))
+    let version = message.version().ok_or(fault(Tag::BeginString, RejectReason::ValueIncorrect))?;
+    Ok((version, message.required(Tag::SenderCompId, comp_id)?, message.required(Tag::TargetCompId, comp_id)?))
 }
 
 /// One session.
@@ -251,7 +259,7 @@ impl<S: OutboundStore> Session<S> {
         assert!((1..=SEQ_MAX).contains(&resume.next_in));
         assert!((1..=SEQ_MAX).contains(&resume.next_out));
         assert!(resume.out_reserved_through + 1 >= resume.next_out);
-        let encoder = Encoder::new(&config.our_comp_id, &config.their_comp_id);
+        let encoder = Encoder::new(config.version, &config.our_comp_id, &config.their_comp_id);
         Session {
             config,
             store,

@@ -3,6 +3,7 @@
 //! Pure reading: nothing is looked up, and nothing is made up. Where the sender gave no trade date and no execution time, both are `None` and
 //! the host stamps the business date.
 
+use lotbook_core::amend::AmendKind;
 use lotbook_core::command::Side;
 
 use super::encode::BusinessReason;
@@ -10,6 +11,7 @@ use super::limits::{ACCOUNT_BYTES_MAX, CORRELATION_ID_BYTES_MAX, CURRENCY_BYTES_
 use super::limits::{INSTRUMENT_BYTES_MAX, TRADE_ID_BYTES_MAX};
 use super::message::{Fault, Message, MsgType, RejectReason, Tag};
 use super::value::{self, ValueError};
+use super::version::Version;
 
 /// Side (54), and PositionEffect (77) where it makes a buy one to cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,31 +176,58 @@ impl Codes {
 /// Which tags carry what in one type of message.
 struct Layout {
     trade_id: Tag,
+    /// What a cancel or correct amends.
+    target_id: Tag,
     correlation_id: Tag,
-    /// Whether the FIX dictionary itself requires quantity and price.
+    /// Whether the FIX dictionary itself requires the trade id.
+    trade_id_required: bool,
+    /// Whether it requires quantity and price.
     quantity_required: bool,
 }
 
-const EXECUTION_REPORT: Layout =
-    Layout { trade_id: Tag::ExecId, correlation_id: Tag::SecondaryExecId, quantity_required: false };
+const EXECUTION_REPORT: Layout = Layout {
+    trade_id: Tag::ExecId,
+    target_id: Tag::ExecRefId,
+    correlation_id: Tag::SecondaryExecId,
+    trade_id_required: true,
+    quantity_required: false,
+};
 
-const TRADE_CAPTURE_REPORT: Layout =
-    Layout { trade_id: Tag::TradeReportId, correlation_id: Tag::SecondaryTradeReportId, quantity_required: true };
+const TRADE_CAPTURE_REPORT: Layout = Layout {
+    trade_id: Tag::TradeReportId,
+    target_id: Tag::TradeReportRefId,
+    correlation_id: Tag::SecondaryTradeReportId,
+    trade_id_required: true,
+    quantity_required: true,
+};
+
+const TRADE_CAPTURE_REPORT_50: Layout =
+    Layout { trade_id_required: false, quantity_required: false, ..TRADE_CAPTURE_REPORT };
+
+impl Layout {
+    fn of(message: &Message<'_>) -> &'static Layout {
+        match (message.msg_type(), message.version()) {
+            (MsgType::TradeCaptureReport, Some(Version::Fix50Sp2)) => &TRADE_CAPTURE_REPORT_50,
+            (MsgType::TradeCaptureReport, _) => &TRADE_CAPTURE_REPORT,
+            _ => &EXECUTION_REPORT,
+        }
+    }
+
+    fn trade_id<'a>(&self, message: &Message<'a>) -> Result<&'a str, Refusal> {
+        let codes = codes!("TRADE_ID");
+        match optional_text(message, self.trade_id, TRADE_ID_BYTES_MAX, &codes)? {
+            Some(trade_id) => Ok(trade_id),
+            None if self.trade_id_required => Err(codes.required(self.trade_id)),
+            None => Err(codes.needed(self.trade_id)),
+        }
+    }
+}
 
 impl<'a> FixTrade<'a> {
     /// Reads a trade. The session has checked the header and the form of all fields before it delivers a message.
     pub fn from_message(message: &Message<'a>) -> Result<FixTrade<'a>, Refusal> {
-        match message.msg_type() {
-            MsgType::ExecutionReport => {
-                check_execution_report(message)?;
-                read(message, &EXECUTION_REPORT)
-            }
-            MsgType::TradeCaptureReport => {
-                check_trade_capture_report(message)?;
-                read(message, &TRADE_CAPTURE_REPORT)
-            }
-            _ => Err(UNSUPPORTED_TYPE),
-        }
+        check(message)?;
+        read(message, Layout::of(message))
     }
 }
 
@@ -220,10 +249,79 @@ pub(super) fn trade_id_of<'a>(message: &Message<'a>) -> Option<&'a str> {
     value::text(message.get(tag)?, TRADE_ID_BYTES_MAX).ok()
 }
 
+/// What the message is, by the fields that say it in its version: `None` for a trade.
+pub(super) fn amendment(message: &Message<'_>) -> Option<AmendKind> {
+    match message.msg_type() {
+        MsgType::ExecutionReport if message.version() == Some(Version::Fix42) => {
+            match message.get(Tag::ExecTransType)? {
+                b"1" => Some(AmendKind::Cancel),
+                b"2" => Some(AmendKind::Correct),
+                _ => None,
+            }
+        }
+        MsgType::ExecutionReport => match message.get(Tag::ExecType)? {
+            b"H" => Some(AmendKind::Cancel),
+            b"G" => Some(AmendKind::Correct),
+            _ => None,
+        },
+        MsgType::TradeCaptureReport => match message.get(Tag::TradeReportTransType)? {
+            b"1" => Some(AmendKind::Cancel),
+            b"2" => Some(AmendKind::Correct),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether a FIX 4.2 ExecutionReport is a step of an order's life, and no trade nor an amendment of one.
+pub(crate) fn is_order_step(message: &Message<'_>) -> bool {
+    match message.version() {
+        Some(Version::Fix42) => {
+            let status = message.get(Tag::ExecTransType) == Some(b"3");
+            let other = |kind: &[u8]| !matches!(kind, b"1" | b"2");
+            status || (amendment(message).is_none() && message.get(Tag::ExecType).is_some_and(other))
+        }
+        _ => message.get(Tag::ExecType).is_some_and(|kind| !matches!(kind, b"F" | b"G" | b"H")),
+    }
+}
+
+fn check(message: &Message<'_>) -> Result<(), Refusal> {
+    match (message.msg_type(), message.version()) {
+        (MsgType::ExecutionReport, Some(Version::Fix42)) => check_execution_report_42(message),
+        (MsgType::ExecutionReport, _) => check_execution_report(message),
+        (MsgType::TradeCaptureReport, _) => check_trade_capture_report(message),
+        _ => Err(UNSUPPORTED_TYPE),
+    }
+}
+
 fn check_execution_report(message: &Message<'_>) -> Result<(), Refusal> {
     match message.get(Tag::ExecType) {
         Some(b"F") => Ok(()),
         Some(_) => Err(EXEC_TYPE),
+        None => Err(codes!("EXEC_TYPE").required(Tag::ExecType)),
+    }
+}
+
+/// FIX 4.2 tells a fill by ExecType, and what is done with it by ExecTransType.
+fn check_execution_report_42(message: &Message<'_>) -> Result<(), Refusal> {
+    match message.get(Tag::ExecTransType) {
+        Some(b"0") => {}
+        Some(_) => {
+            return Err(Refusal::value(
+                Tag::ExecTransType,
+                "EXEC_TRANS_TYPE_UNSUPPORTED",
+                "only ExecTransType 0 (new), 1 (cancel) and 2 (correct) are taken",
+            ));
+        }
+        None => return Err(codes!("EXEC_TRANS_TYPE").required(Tag::ExecTransType)),
+    }
+    match message.get(Tag::ExecType) {
+        Some(b"1" | b"2") => Ok(()),
+        Some(_) => Err(Refusal::value(
+            Tag::ExecType,
+            "EXEC_TYPE_UNSUPPORTED",
+            "only ExecType 1 (partial fill) and 2 (fill) are taken",
+        )),
         None => Err(codes!("EXEC_TYPE").required(Tag::ExecType)),
     }
 }
@@ -242,9 +340,13 @@ fn check_trade_capture_report(message: &Message<'_>) -> Result<(), Refusal> {
         return Err(Refusal::value(
             Tag::TradeReportTransType,
             "TRANS_TYPE_UNSUPPORTED",
-            "only TradeReportTransType 0 (new) is taken",
+            "only TradeReportTransType 0 (new), 1 (cancel) and 2 (replace) are taken",
         ));
     }
+    check_sides(message)
+}
+
+fn check_sides(message: &Message<'_>) -> Result<(), Refusal> {
     match message.get(Tag::NoSides) {
         Some(b"1") => Ok(()),
         Some(_) => Err(Refusal::value(Tag::NoSides, "SIDES_NOT_ONE", "exactly one side is taken")),
@@ -254,7 +356,7 @@ fn check_trade_capture_report(message: &Message<'_>) -> Result<(), Refusal> {
 
 #[inline]
 fn read<'a>(message: &Message<'a>, layout: &Layout) -> Result<FixTrade<'a>, Refusal> {
-    let trade_id = required_text(message, layout.trade_id, TRADE_ID_BYTES_MAX, &codes!("TRADE_ID"))?;
+    let trade_id = layout.trade_id(message)?;
     let instrument = required_text(message, Tag::Symbol, INSTRUMENT_BYTES_MAX, &codes!("INSTRUMENT"))?;
     let (side, trade_type) = side_of(message)?;
     let account = match optional_text(message, Tag::Account, ACCOUNT_BYTES_MAX, &codes!("ACCOUNT"))? {

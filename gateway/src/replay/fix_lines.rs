@@ -9,7 +9,7 @@ use lotbook_core::limits::NAME_BYTES_MAX;
 use crate::fix::frame::{self, Framed};
 use crate::fix::message::{Message, MsgType, RejectReason, Tag};
 use crate::fix::trade::amend::{FixAmend, FixItem};
-use crate::fix::trade::{FixTrade, Refusal, RefusalAnswer};
+use crate::fix::trade::{FixTrade, Refusal, RefusalAnswer, is_order_step};
 use crate::input::text::check_name;
 use crate::input::{AmendLine, Code, FixDecoder, Line, LineError, TradeLine};
 
@@ -40,16 +40,14 @@ fn decode(bytes: &[u8], today: Option<Date>, base: Option<&str>) -> Result<Optio
         MsgType::Invalid => return Err(LineError::of("tag 35", Code::MalformedFix, "is no message type")),
         _ => return Ok(None),
     }
-    // Earlier versions tell fills by other fields; passing over them in silence would lose trades.
-    if bytes[frame.begin_string()] != *b"FIX.4.4" {
-        return Err(LineError::of("tag 8", Code::BadEnum, "only FIX.4.4 is read"));
+    // Other versions tell fills by other fields; passing over them in silence would lose trades.
+    if message.version().is_none() {
+        return Err(LineError::of("tag 8", Code::BadEnum, "only FIX.4.2, FIX.4.4 and FIXT.1.1 are read"));
     }
     if let Some(fault) = message.fault() {
         return Err(line_error(&Refusal::from(fault)));
     }
-    if let Some(exec_type) = message.get(Tag::ExecType)
-        && !matches!(exec_type, b"F" | b"G" | b"H")
-    {
+    if is_order_step(&message) {
         // An order's life: new, replaced, cancelled, rejected.
         return Ok(None);
     }
@@ -249,7 +247,7 @@ mod tests {
                 (other, _) => panic!("{body}: {other:?}"),
             }
         }
-        let old = decode(&framed("FIX.4.2", TRADE), None, None).expect_err("another version");
+        let old = decode(&framed("FIX.4.3", TRADE), None, None).expect_err("another version");
         assert_eq!(old.code, Code::BadEnum);
     }
 }

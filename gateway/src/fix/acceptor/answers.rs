@@ -95,6 +95,8 @@ impl Work {
             log_seq: answer.sequence,
             position_version: answer.version,
             ack: live.ack,
+            side: trade.side,
+            order: trade.order.as_ref().map(HeldOrder::get),
         };
         live.session.answer(&ack, self.clock.now, out);
         tracing::debug!(

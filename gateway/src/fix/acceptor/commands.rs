@@ -3,7 +3,39 @@
 use lotbook_core::amend::{AmendInput, AmendKind};
 use lotbook_core::command::TradeInput;
 
+use super::super::message::Tag;
+use super::super::order::Order;
 use super::*;
+
+/// What the answer of a FIX 4.2 session says of the order, kept while its trade is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldOrder {
+    order_id: TradeId,
+    /// With an empty OrderID.
+    order: Order<'static>,
+}
+
+impl HeldOrder {
+    fn of(message: &Message<'_>) -> Option<Self> {
+        if message.version() != Some(Version::Fix42) {
+            return None;
+        }
+        let order = Order::read(message);
+        Some(Self { order_id: text(order.order_id), order: Order { order_id: "", ..order } })
+    }
+
+    pub(super) fn get(&self) -> Order<'_> {
+        Order { order_id: self.order_id.as_str(), ..self.order }
+    }
+}
+
+fn side_of(message: &Message<'_>) -> Option<u8> {
+    message.get(Tag::Side).and_then(|side| side.first().copied())
+}
+
+fn type_of(message: &Message<'_>) -> &'static [u8] {
+    if message.msg_type() == MsgType::ExecutionReport { b"8" } else { b"AE" }
+}
 
 /// Where a message came from, and what resolves its words.
 pub(super) struct Context<'w> {
@@ -30,7 +62,7 @@ impl Context<'_> {
             .unwrap_or_else(|| Date::of_ns(self.now_ns))
     }
 
-    pub(super) fn trade(self, trade: &FixTrade<'_>, msg_type: MsgType) -> Result<(TradeInput, Trade), Refusal> {
+    pub(super) fn trade(self, trade: &FixTrade<'_>, message: &Message<'_>) -> Result<(TradeInput, Trade), Refusal> {
         let date = self.date(trade.effective_date, trade.executed_at_ns);
         let Self { resolver, namespace, number, live, seq, today, now_ns, base } = self;
         let executed_at_ns = trade.executed_at_ns.unwrap_or_else(|| Resolver::stamp(date, today, now_ns));
@@ -40,7 +72,7 @@ impl Context<'_> {
             session: number,
             incarnation: live.incarnation,
             seq,
-            msg_type: if msg_type == MsgType::ExecutionReport { b"8" } else { b"AE" },
+            msg_type: type_of(message),
             exec_type: AckType::Trade,
             trade_id: input.trade_id,
             target_id: TradeId::EMPTY,
@@ -48,12 +80,14 @@ impl Context<'_> {
             instrument: text(trade.instrument),
             correlation: input.correlation,
             executed_at_ns: input.executed_at_ns,
+            side: side_of(message),
+            order: HeldOrder::of(message),
         };
         Ok((input, in_flight))
     }
 
     #[cold]
-    pub(super) fn amend(self, amend: &FixAmend<'_>) -> Result<(AmendInput, Trade), Refusal> {
+    pub(super) fn amend(self, amend: &FixAmend<'_>, message: &Message<'_>) -> Result<(AmendInput, Trade), Refusal> {
         // The trade date is a part of the amended trade's identity.
         let date = self.date(amend.trade_date, amend.executed_at_ns);
         let Self { resolver, namespace, number, live, seq, now_ns, base, .. } = self;
@@ -64,7 +98,7 @@ impl Context<'_> {
             session: number,
             incarnation: live.incarnation,
             seq,
-            msg_type: b"8",
+            msg_type: type_of(message),
             exec_type: match amend.kind {
                 AmendKind::Cancel => AckType::Cancel,
                 AmendKind::Correct => AckType::Correct,
@@ -75,6 +109,8 @@ impl Context<'_> {
             instrument: text(amend.instrument),
             correlation: input.correlation,
             executed_at_ns: amend.executed_at_ns.unwrap_or(now_ns),
+            side: side_of(message),
+            order: HeldOrder::of(message),
         };
         Ok((input, in_flight))
     }

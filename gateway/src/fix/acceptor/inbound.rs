@@ -125,12 +125,12 @@ impl Work {
     pub(super) fn identify(&mut self, index: usize, found: &frame::Frame) -> bool {
         let Some(connection) = &self.connections[index] else { return false };
         let message = Message::parse(connection.unread(), found);
-        let Ok((theirs, ours)) = session::identity(&message) else { return false };
+        let Ok((version, theirs, ours)) = session::identity(&message) else { return false };
         if ours != self.config.comp_id {
             return false;
         }
         let theirs = theirs.to_owned();
-        let Some(number) = self.session(&theirs) else { return false };
+        let Some(number) = self.session(version, &theirs) else { return false };
         let live = &mut self.sessions[number];
         if live.connection.is_some() {
             tracing::warn!(session = live.name, "refused a second connection");
@@ -204,10 +204,10 @@ impl Work {
         };
         let (command, in_flight) = match &item {
             FixItem::Trade(trade) => {
-                context.trade(trade, message.msg_type()).map(|(input, in_flight)| (Command::Trade(input), in_flight))?
+                context.trade(trade, &message).map(|(input, in_flight)| (Command::Trade(input), in_flight))?
             }
             FixItem::Amend(amend) => {
-                context.amend(amend).map(|(input, in_flight)| (Command::Amend(input), in_flight))?
+                context.amend(amend, &message).map(|(input, in_flight)| (Command::Amend(input), in_flight))?
             }
         };
         let origin = Origin {

@@ -3,15 +3,19 @@
 use super::*;
 
 impl Work {
-    pub(super) fn session(&mut self, comp_id: &str) -> Option<usize> {
-        if let Some(number) = self.by_comp_id.get(comp_id) {
+    pub(super) fn session(&mut self, version: Version, comp_id: &str) -> Option<usize> {
+        let name = version.session_name(&self.config.comp_id, comp_id);
+        if let Some(number) = self.by_name.get(&name) {
             return Some(*number);
         }
         let terms = self.config.sessions.iter().find(|terms| terms.comp_id == comp_id).cloned();
         if (terms.is_none() && !self.config.sessions.is_empty()) || self.sessions.len() == SESSIONS_MAX {
             return None;
         }
-        let name = format!("{}:{comp_id}", self.config.comp_id);
+        if terms.as_ref().and_then(|terms| terms.version).is_some_and(|pinned| pinned != version) {
+            tracing::warn!(session = name, "refused a connection of another version");
+            return None;
+        }
         let known = self.known.get(&name).cloned().unwrap_or_default();
         let source = self.resolver.name(NameClass::Source, &source_name(&name, known.incarnation)).ok()?;
         let shard_max = self.shard_max.get(&source).copied().unwrap_or(0);
@@ -23,12 +27,13 @@ impl Work {
         };
         let mut config = SessionConfig::new(&self.config.comp_id, comp_id);
         config.out_block = OUT_BLOCK;
+        config.version = version;
         let session = Session::new(config, RingStore::new(STORED_ANSWERS, STORED_BYTES), resume);
         tracing::info!(session = name, next_in = resume.next_in, next_out = resume.next_out, "session");
         let ack = terms.as_ref().map_or(self.config.ack, |terms| terms.ack);
         self.sessions.push(Live {
             session,
-            name,
+            name: name.clone(),
             incarnation: known.incarnation,
             source,
             ack,
@@ -37,7 +42,7 @@ impl Work {
             last_trade: shard_max,
             reserving: None,
         });
-        self.by_comp_id.insert(comp_id.to_owned(), self.sessions.len() - 1);
+        self.by_name.insert(name, self.sessions.len() - 1);
         Some(self.sessions.len() - 1)
     }
 

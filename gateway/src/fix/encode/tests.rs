@@ -20,12 +20,14 @@ fn ack() -> TradeAck<'static> {
         log_seq: 42,
         position_version: 7,
         ack: AckPolicy::Durable,
+        side: None,
+        order: None,
     }
 }
 
 fn encoded(seq: u64, first_sent_utc_ns: Option<i64>, what: &Outbound<'_>) -> (Vec<u8>, Encoded) {
     let mut out = b"before".to_vec();
-    let encoded = Encoder::new("LOTBOOK", "CLIENT").encode(&mut out, seq, NOW, first_sent_utc_ns, what);
+    let encoded = Encoder::new(Version::Fix44, "LOTBOOK", "CLIENT").encode(&mut out, seq, NOW, first_sent_utc_ns, what);
     assert_eq!(encoded.message, 6..out.len());
     (out, encoded)
 }
@@ -108,6 +110,64 @@ fn every_message() {
     ];
     for (what, expected) in table {
         assert_eq!(essence(what), *expected);
+    }
+}
+
+#[test]
+fn acknowledgements_of_other_versions() {
+    let shown_in = |version, ack: &TradeAck<'_>| {
+        let mut out = Vec::new();
+        Encoder::new(version, "LOTBOOK", "CLIENT").encode(&mut out, 5, NOW, None, &Outbound::TradeAck(ack));
+        assert_eq!(parsed(&out).fault(), None);
+        let text = shown(&out);
+        let (head, rest) = text.split_once("|52=").unwrap();
+        let msg_type = head.split_once("|35=").unwrap().1.split_once('|').unwrap().0;
+        let fields = rest.split_once('|').unwrap().1.rsplit_once("10=").unwrap().0;
+        format!("{msg_type}: {fields}")
+    };
+    let order = Order {
+        order_id: "O-9",
+        ord_status: b'1',
+        exec_type: b'1',
+        side: b'2',
+        leaves_e8: 150_000_000,
+        cum_e8: 10_000_000_000,
+        avg_e8: -16_763_000_001,
+    };
+    let of_42 = TradeAck { order: Some(order), ..ack() };
+    assert_eq!(
+        shown_in(Version::Fix42, &of_42),
+        "8: 37=O-9|17=0|20=3|19=T-1|150=1|1=A1|55=AAPL|39=1|54=2|151=1.5|14=100|6=-167.63000001|\
+         60=20200305-14:30:00.123|58=outcome=applied seq=42 ver=7 ack=durable|"
+    );
+    let refused = TradeAck { outcome: AckOutcome::Rejected { code: "OVERSELL" }, ..of_42 };
+    assert_eq!(
+        shown_in(Version::Fix42, &refused),
+        "Q: 37=O-9|17=T-1|127=Z|55=AAPL|54=2|58=outcome=rejected seq=42 ver=7 ack=durable code=OVERSELL|"
+    );
+    let of_50 = TradeAck { side: Some(b'2'), ..ack() };
+    let common = "AR: 571=T-1|150=F|939=0|818=C-1|17=T-1|527=42|55=AAPL|60=20200305-14:30:00.123|\
+                  58=outcome=applied seq=42 ver=7 ack=durable|";
+    assert_eq!(shown_in(Version::Fix50Sp2, &of_50), format!("{common}552=1|54=2|1=A1|"));
+    assert_eq!(shown_in(Version::Fix50Sp2, &ack()), common);
+    assert_eq!(shown_in(Version::Fix44, &of_50), format!("{common}1=A1|"));
+}
+
+#[test]
+fn amounts() {
+    for (amount_e8, text) in [
+        (0, "0"),
+        (100_000_000, "1"),
+        (150_000_000, "1.5"),
+        (1, "0.00000001"),
+        (-1, "-0.00000001"),
+        (10_000_000, "0.1"),
+        (i64::MIN, "-92233720368.54775808"),
+        (i64::MAX, "92233720368.54775807"),
+    ] {
+        let mut out = Vec::new();
+        decimal(&mut out, amount_e8);
+        assert_eq!(String::from_utf8(out).unwrap(), text);
     }
 }
 

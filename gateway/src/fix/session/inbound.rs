@@ -1,12 +1,13 @@
 //! What a session does with a message: the envelope first, then the table's row, then the row's act.
 
-use super::super::encode::{BEGIN_STRING, Outbound};
+use super::super::encode::Outbound;
 use super::super::frame::Garbled;
 use super::super::limits::{GARBLED_RUN_MAX, HEARTBEAT_S_MAX, HEARTBEAT_S_MIN};
 use super::super::message::{Fault, Message, MsgType, RejectReason, Tag};
 use super::super::store::OutboundStore;
 use super::super::trade;
 use super::super::value;
+use super::super::version::Version;
 use super::table::{self, Act, Kind, Phase, Relation};
 use super::{Consumed, Disconnect, Now, Persist, Session, State, Step, fault};
 
@@ -34,7 +35,7 @@ impl<S: OutboundStore> Session<S> {
             Ok(seq) => seq,
             Err(step) => return step,
         };
-        let kind = kind_of(message);
+        let kind = kind_of(message, self.config.version);
         let row = table::row_for(self.phase(), kind, self.relation(message, seq));
         let step = match self.read_fields(row.act, kind, seq, message) {
             Ok(fields) => self.act(row.act, fields, seq, message, now, out),
@@ -67,11 +68,13 @@ impl<S: OutboundStore> Session<S> {
     /// Version, number, CompIDs, SendingTime: what every message must have right before its number means anything.
     fn check_envelope(&mut self, message: &Message<'_>, now: Now, out: &mut Vec<u8>) -> Result<u64, Step> {
         let stranger = self.state == State::AwaitLogon;
-        if message.get(Tag::BeginString) != Some(BEGIN_STRING) {
-            return Err(match stranger {
-                true => self.end(Disconnect::Stranger),
-                false => self.end_with_logout("BeginString must be FIX.4.4", Disconnect::WrongBeginString, now, out),
-            });
+        let begin_string = self.config.version.begin_string();
+        if message.get(Tag::BeginString) != Some(begin_string.as_bytes()) {
+            if stranger {
+                return Err(self.end(Disconnect::Stranger));
+            }
+            let text = format!("BeginString must be {begin_string}");
+            return Err(self.end_with_logout(&text, Disconnect::WrongBeginString, now, out));
         }
         // 0 is nobody's number, but some engines write it into a SequenceReset-Reset, whose number does not count.
         let Ok(seq) = message.required(Tag::MsgSeqNum, value::sequence_or_zero) else {
@@ -130,6 +133,8 @@ impl<S: OutboundStore> Session<S> {
             return Err(fault);
         }
         message.required(Tag::SendingTime, value::utc_timestamp_ns)?;
+        let version = self.config.version;
+        version.check_appl_ver_id(Tag::ApplVerId, message.get(Tag::ApplVerId))?;
         match kind {
             Kind::Logon | Kind::LogonReset => {
                 let heartbeat_s = message.required(Tag::HeartBtInt, value::unsigned)?;
@@ -138,6 +143,10 @@ impl<S: OutboundStore> Session<S> {
                 }
                 if message.required(Tag::EncryptMethod, value::unsigned)? != 0 {
                     return Err(fault(Tag::EncryptMethod, RejectReason::ValueIncorrect));
+                }
+                if version == Version::Fix50Sp2 {
+                    let appl_ver_id = message.required(Tag::DefaultApplVerId, Ok)?;
+                    version.check_appl_ver_id(Tag::DefaultApplVerId, Some(appl_ver_id))?;
                 }
                 Ok(Fields::Logon { heartbeat_s })
             }
@@ -159,7 +168,7 @@ impl<S: OutboundStore> Session<S> {
                 }
                 Ok(Fields::SequenceReset { new_seq })
             }
-            Kind::Other if message.msg_type() == MsgType::Invalid => {
+            Kind::Other if message.msg_type() == MsgType::Invalid || !is_type_of(version, message) => {
                 Err(fault(Tag::MsgType, RejectReason::InvalidMsgType))
             }
             Kind::Heartbeat | Kind::Reject | Kind::Logout | Kind::Trade | Kind::Other => Ok(Fields::None),
@@ -367,8 +376,15 @@ impl<S: OutboundStore> Session<S> {
     }
 }
 
-fn kind_of(message: &Message<'_>) -> Kind {
+/// Whether the version has this type of message, or leaves it to its users.
+fn is_type_of(version: Version, message: &Message<'_>) -> bool {
+    let msg_type = message.get(Tag::MsgType).unwrap_or_default();
+    version.has_long_types() || msg_type.len() == 1 || msg_type.starts_with(b"U")
+}
+
+fn kind_of(message: &Message<'_>, version: Version) -> Kind {
     match message.msg_type() {
+        MsgType::TradeCaptureReport if !version.has_long_types() => Kind::Other,
         MsgType::ExecutionReport | MsgType::TradeCaptureReport => Kind::Trade,
         MsgType::Heartbeat => Kind::Heartbeat,
         MsgType::TestRequest => Kind::TestRequest,
@@ -387,12 +403,14 @@ fn logon_fault_text(fault: Fault) -> &'static str {
     const ENCRYPT_METHOD: u32 = Tag::EncryptMethod.number();
     const HEART_BT_INT: u32 = Tag::HeartBtInt.number();
     const SENDING_TIME: u32 = Tag::SendingTime.number();
+    const DEFAULT_APPL_VER_ID: u32 = Tag::DefaultApplVerId.number();
     match fault.tag {
         _ if matches!(fault.reason, RejectReason::TagRepeated | RejectReason::TagOutOfOrder) => {
             "Logon has a field twice or out of place"
         }
         ENCRYPT_METHOD => "EncryptMethod must be 0",
         HEART_BT_INT => "HeartBtInt must be 1 to 300 seconds",
+        DEFAULT_APPL_VER_ID => "DefaultApplVerID must be 9 (FIX50SP2)",
         SENDING_TIME => "SendingTime is missing or malformed",
         _ => "Logon has a malformed field",
     }

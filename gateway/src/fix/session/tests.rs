@@ -3,6 +3,7 @@
 mod lossy_link;
 mod script;
 mod sequence_table;
+mod versions;
 
 use super::super::encode::AckType;
 use super::super::fixtures::{framed, messages, parsed, shown};
@@ -32,15 +33,26 @@ impl Line {
     }
 
     pub(super) fn connected(next_in: u64, next_out: u64) -> Line {
-        let mut line = Line::new(next_in, next_out);
+        Line::speaking(Version::Fix44, next_in, next_out)
+    }
+
+    /// Connected, of any version.
+    pub(super) fn speaking(version: Version, next_in: u64, next_out: u64) -> Line {
+        let config = SessionConfig { version, ..SessionConfig::new("LOTBOOK", "CLIENT") };
+        let mut line = Line::with(config, next_in, next_out);
         line.session.connect(line.now);
         line
     }
 
     /// Logged on with a heartbeat of 30 s; the Logon took one number in each direction.
     pub(super) fn active(next_in: u64, next_out: u64) -> Line {
-        let mut line = Line::connected(next_in, next_out);
-        let step = line.take(next_in, "35=A", "98=0|108=30|");
+        Line::active_in(Version::Fix44, next_in, next_out)
+    }
+
+    /// The same, of any version.
+    pub(super) fn active_in(version: Version, next_in: u64, next_out: u64) -> Line {
+        let mut line = Line::speaking(version, next_in, next_out);
+        let step = line.take(next_in, "35=A", &format!("98=0|108=30|{}", appl_ver_id(version)));
         assert_eq!(step.disconnect, None);
         line.out.clear();
         line
@@ -54,7 +66,7 @@ impl Line {
     }
 
     pub(super) fn take_body(&mut self, body: &str) -> Step {
-        let bytes = framed("FIX.4.4", body);
+        let bytes = framed(self.session.config().version.begin_string(), body);
         self.session.on_message(&parsed(&bytes), self.now, &mut self.out)
     }
 
@@ -80,6 +92,11 @@ impl Line {
     }
 }
 
+/// What a Logon of the version has beside the rest.
+fn appl_ver_id(version: Version) -> &'static str {
+    if version == Version::Fix50Sp2 { "1137=9|" } else { "" }
+}
+
 fn ack(trade_id: &str) -> TradeAck<'_> {
     use super::super::encode::{AckOutcome, AckPolicy};
     TradeAck {
@@ -94,6 +111,8 @@ fn ack(trade_id: &str) -> TradeAck<'_> {
         log_seq: 1,
         position_version: 1,
         ack: AckPolicy::Applied,
+        side: None,
+        order: None,
     }
 }
 

@@ -1,9 +1,9 @@
-//! A cancel or correct of a trade out of an ExecutionReport (150=H, 150=G), or a typed refusal.
+//! A cancel or correct of a trade out of an ExecutionReport (150=H and G; in FIX 4.2, 20=1 and 2) or a TradeCaptureReport (487=1 and 2), or a
+//! typed refusal.
 //!
-//! ExecRefID (19) names the ExecID of what is amended. A correct restates the trade: each field that is there is changed to what it says, each
+//! ExecRefID (19) or TradeReportRefID (572) names the id of what is amended. A correct restates the trade: each field that is there is changed to what it says, each
 //! that is absent stays. TradeDate (75) is that of the amended trade, for it is a part of the trade's identity, and is not changed here.
 
-use lotbook_core::amend::AmendKind;
 use lotbook_core::command::TradeType;
 
 use super::*;
@@ -12,9 +12,9 @@ use crate::input::ChangeWords;
 /// A trade or an amendment of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FixItem<'a> {
-    /// 150=F, or a TradeCaptureReport.
+    /// 150=F, 487=0 and what else is a new trade.
     Trade(FixTrade<'a>),
-    /// 150=G or 150=H.
+    /// 150=G or H, 20=1 or 2, 487=1 or 2.
     Amend(FixAmend<'a>),
 }
 
@@ -23,9 +23,9 @@ pub enum FixItem<'a> {
 pub struct FixAmend<'a> {
     /// Cancel (H) or correct (G).
     pub kind: AmendKind,
-    /// ExecID (17), its own; 1 to 64 printable bytes.
+    /// ExecID (17) or TradeReportID (571), its own; 1 to 64 printable bytes.
     pub amend_id: &'a str,
-    /// ExecRefID (19); 1 to 64 printable bytes.
+    /// ExecRefID (19) or TradeReportRefID (572); 1 to 64 printable bytes.
     pub target_id: &'a str,
     /// Account (1), where it is given.
     pub account: Option<&'a str>,
@@ -51,7 +51,7 @@ pub struct FixAmend<'a> {
     pub trade_date: Option<i32>,
     /// TransactTime (60): when the amendment was made, nanoseconds since the epoch.
     pub executed_at_ns: Option<i64>,
-    /// SecondaryExecID (527); 1 to 64 printable bytes.
+    /// SecondaryExecID (527) or SecondaryTradeReportID (818); 1 to 64 printable bytes.
     pub correlation_id: Option<&'a str>,
     /// MsgSeqNum (34).
     pub seq: u64,
@@ -63,22 +63,24 @@ impl<'a> FixItem<'a> {
     /// # Errors
     /// [`Refusal`].
     pub fn from_message(message: &Message<'a>) -> Result<FixItem<'a>, Refusal> {
-        let kind = match (message.msg_type(), message.get(Tag::ExecType)) {
-            (MsgType::ExecutionReport, Some(b"H")) => AmendKind::Cancel,
-            (MsgType::ExecutionReport, Some(b"G")) => AmendKind::Correct,
-            _ => return FixTrade::from_message(message).map(FixItem::Trade),
-        };
-        FixAmend::read(message, kind).map(FixItem::Amend)
+        match amendment(message) {
+            None => FixTrade::from_message(message).map(FixItem::Trade),
+            Some(kind) => FixAmend::read(message, kind).map(FixItem::Amend),
+        }
     }
 }
 
 impl<'a> FixAmend<'a> {
     #[cold]
     fn read(message: &Message<'a>, kind: AmendKind) -> Result<Self, Refusal> {
-        let amend_id = required_text(message, Tag::ExecId, TRADE_ID_BYTES_MAX, &codes!("TRADE_ID"))?;
+        let layout = Layout::of(message);
+        if message.msg_type() == MsgType::TradeCaptureReport {
+            check_sides(message)?;
+        }
+        let amend_id = layout.trade_id(message)?;
         let codes = codes!("REF_ID");
-        let target_id = optional_text(message, Tag::ExecRefId, TRADE_ID_BYTES_MAX, &codes)?
-            .ok_or_else(|| Refusal::missing(Tag::ExecRefId, codes.missing, "a cancel or correct needs this field"))?;
+        let target_id = optional_text(message, layout.target_id, TRADE_ID_BYTES_MAX, &codes)?
+            .ok_or_else(|| Refusal::missing(layout.target_id, codes.missing, "a cancel or correct needs this field"))?;
         let instrument = required_text(message, Tag::Symbol, INSTRUMENT_BYTES_MAX, &codes!("INSTRUMENT"))?;
         let account = optional_text(message, Tag::Account, ACCOUNT_BYTES_MAX, &codes!("ACCOUNT"))?;
         let codes = codes!("EXECUTED_AT");
@@ -86,7 +88,7 @@ impl<'a> FixAmend<'a> {
         let codes = codes!("EFFECTIVE_DATE");
         let trade_date = optional(message, Tag::TradeDate, value::local_date, &codes)?;
         let codes = codes!("CORRELATION_ID");
-        let correlation_id = optional_text(message, Tag::SecondaryExecId, CORRELATION_ID_BYTES_MAX, &codes)?;
+        let correlation_id = optional_text(message, layout.correlation_id, CORRELATION_ID_BYTES_MAX, &codes)?;
         let seq = optional(message, Tag::MsgSeqNum, value::sequence, &codes!("SEQ"))?;
         let amend = Self {
             kind,

@@ -12,6 +12,11 @@ const CAPTURE: &str = "35=AE|49=CLIENT|56=LOTBOOK|34=8|52=20200305-14:30:00.500|
 
 /// `base` with fields changed: `tag=value` replaces or adds, `-tag` removes.
 pub(super) fn edited(base: &str, edits: &str) -> Vec<u8> {
+    edited_in(Version::Fix44, base, edits)
+}
+
+/// The same, in a message of any version.
+fn edited_in(version: Version, base: &str, edits: &str) -> Vec<u8> {
     let mut fields: Vec<String> = base.split('|').filter(|field| !field.is_empty()).map(str::to_owned).collect();
     for edit in edits.split('|').filter(|edit| !edit.is_empty()) {
         let (tag, keep) = match edit.strip_prefix('-') {
@@ -28,7 +33,7 @@ pub(super) fn edited(base: &str, edits: &str) -> Vec<u8> {
         }
     }
     let body: String = fields.iter().map(|field| format!("{field}|")).collect();
-    framed("FIX.4.4", &body)
+    framed(version.begin_string(), &body)
 }
 
 fn expected() -> FixTrade<'static> {
@@ -95,6 +100,82 @@ fn execution_reports() {
     for (edits, trade) in table {
         assert_eq!(FixTrade::from_message(&parsed(&edited(EXECUTION, edits))), Ok(trade), "{edits}");
     }
+}
+
+/// FIX 4.2 tells a fill by ExecTransType and ExecType.
+#[test]
+fn execution_reports_of_fix_42() {
+    let read = |edits: &str| {
+        let bytes = edited_in(Version::Fix42, EXECUTION, edits);
+        let item = amend::FixItem::from_message(&parsed(&bytes));
+        item.map(|item| match item {
+            amend::FixItem::Trade(trade) => (None, trade.trade_id.to_owned(), trade.quantity_e8),
+            amend::FixItem::Amend(amend) => (
+                Some((amend.kind, amend.target_id.to_owned())),
+                amend.amend_id.to_owned(),
+                amend.quantity_e8.unwrap_or(0),
+            ),
+        })
+    };
+    let trade = || Ok((None, "E-1".to_owned(), 10_000_000_000));
+    assert_eq!(read("20=0|150=2"), trade());
+    assert_eq!(read("20=0|150=1"), trade());
+    let amendment = |kind, quantity| Ok((Some((kind, "E-0".to_owned())), "E-1".to_owned(), quantity));
+    assert_eq!(read("20=1|19=E-0|150=2"), amendment(AmendKind::Cancel, 0));
+    assert_eq!(read("20=1|19=E-0|150=4"), amendment(AmendKind::Cancel, 0));
+    assert_eq!(read("20=2|19=E-0|150=1"), amendment(AmendKind::Correct, 10_000_000_000));
+    for (edits, tag, code) in [
+        ("150=2", 20, "EXEC_TRANS_TYPE_MISSING"),
+        ("20=3|150=2", 20, "EXEC_TRANS_TYPE_UNSUPPORTED"),
+        ("20=x|150=2", 20, "EXEC_TRANS_TYPE_UNSUPPORTED"),
+        ("20=0|150=0", 150, "EXEC_TYPE_UNSUPPORTED"),
+        ("20=0|150=F", 150, "EXEC_TYPE_UNSUPPORTED"),
+        ("20=0|-150", 150, "EXEC_TYPE_MISSING"),
+        ("20=1|150=2", 19, "REF_ID_MISSING"),
+    ] {
+        assert_eq!(read(edits).map_err(|refusal| (refusal.tag, refusal.code)), Err((tag, code)), "{edits}");
+    }
+    // And the later versions do not look at it.
+    let bytes = edited(EXECUTION, "20=1|19=E-0");
+    assert_eq!(FixTrade::from_message(&parsed(&bytes)), Ok(expected()));
+}
+
+/// TradeReportTransType says that a report cancels or replaces another one, which TradeReportRefID names.
+#[test]
+fn trade_capture_reports_that_amend() {
+    for version in [Version::Fix44, Version::Fix50Sp2] {
+        let read = |edits: &str| {
+            let bytes = edited_in(version, CAPTURE, edits);
+            match amend::FixItem::from_message(&parsed(&bytes)) {
+                Ok(amend::FixItem::Amend(amend)) => Ok((
+                    amend.kind,
+                    amend.amend_id.to_owned(),
+                    amend.target_id.to_owned(),
+                    amend.price_e8,
+                    amend.correlation_id.map(str::to_owned),
+                )),
+                Ok(other) => panic!("{other:?}"),
+                Err(refusal) => Err((refusal.tag, refusal.code)),
+            }
+        };
+        let (id, target) = ("R-1".to_owned(), "R-0".to_owned());
+        assert_eq!(
+            read("487=1|572=R-0|818=C"),
+            Ok((AmendKind::Cancel, id.clone(), target.clone(), None, Some("C".to_owned())))
+        );
+        assert_eq!(read("487=2|572=R-0"), Ok((AmendKind::Correct, id, target, Some(16_763_000_000), None)));
+        assert_eq!(read("487=1"), Err((572, "REF_ID_MISSING")));
+        assert_eq!(read("487=2|572=R-0|552=2"), Err((552, "SIDES_NOT_ONE")));
+        assert_eq!(read("487=1|572=R-0|-571").unwrap_err().0, 571);
+    }
+    let missing = |version| {
+        let bytes = edited_in(version, CAPTURE, "-571");
+        FixTrade::from_message(&parsed(&bytes)).unwrap_err().answer
+    };
+    assert_eq!(missing(Version::Fix44), RefusalAnswer::Session(RejectReason::RequiredTagMissing));
+    // FIX 5.0 leaves it optional.
+    let needed = RefusalAnswer::Business(BusinessReason::ConditionallyRequiredFieldMissing);
+    assert_eq!(missing(Version::Fix50Sp2), needed);
 }
 
 #[test]

@@ -531,7 +531,7 @@ fn garbled_bytes_are_ignored_up_to_a_point() {
 #[test]
 fn identities() {
     let bytes = framed("FIX.4.4", "35=A|49=CLIENT|56=LOTBOOK|34=1|");
-    assert_eq!(identity(&parsed(&bytes)), Ok(("CLIENT", "LOTBOOK")));
+    assert_eq!(identity(&parsed(&bytes)), Ok((Version::Fix44, "CLIENT", "LOTBOOK")));
     let bytes = framed("FIX.4.4", "35=A|49=CLIENT|34=1|");
     assert_eq!(identity(&parsed(&bytes)).unwrap_err().tag, 56);
     let bytes = framed("FIX.4.4", &format!("35=A|49={}|56=LOTBOOK|34=1|", "x".repeat(33)));

@@ -96,11 +96,15 @@ const EFFECTS: [Effect; 31] = [
 ];
 
 /// A session that expects number 6, in the given phase.
-fn in_phase(phase: Phase) -> Line {
+fn in_phase(version: Version, phase: Phase) -> Line {
     let mut line = match phase {
-        Phase::AwaitLogon => Line::connected(6, 20),
-        Phase::Disconnected => Line::new(6, 20),
-        _ => Line::active(5, 20),
+        Phase::AwaitLogon => Line::speaking(version, 6, 20),
+        Phase::Disconnected => {
+            let mut line = Line::speaking(version, 6, 20);
+            line.session.disconnected();
+            line
+        }
+        _ => Line::active_in(version, 5, 20),
     };
     match phase {
         Phase::AwaitResend => {
@@ -118,10 +122,10 @@ fn in_phase(phase: Phase) -> Line {
     line
 }
 
-fn body_of(kind: Kind, seq: u64) -> (&'static str, String) {
+fn body_of(version: Version, kind: Kind, seq: u64) -> (&'static str, String) {
     match kind {
-        Kind::Logon => ("35=A", "98=0|108=30|".into()),
-        Kind::LogonReset => ("35=A", "98=0|108=30|141=Y|".into()),
+        Kind::Logon => ("35=A", format!("98=0|108=30|{}", appl_ver_id(version))),
+        Kind::LogonReset => ("35=A", format!("98=0|108=30|141=Y|{}", appl_ver_id(version))),
         Kind::Heartbeat => ("35=0", "".into()),
         Kind::TestRequest => ("35=1", "112=ping|".into()),
         Kind::ResendRequest => ("35=2", "7=1|16=0|".into()),
@@ -136,11 +140,16 @@ fn body_of(kind: Kind, seq: u64) -> (&'static str, String) {
 
 #[test]
 fn every_combination_does_what_its_row_says() {
+    let walked: usize = Version::ALL.into_iter().map(every_combination_of).sum();
+    assert_eq!(walked, 3 * 5 * 11 * 4);
+}
+
+fn every_combination_of(version: Version) -> usize {
     let mut walked = 0;
     for phase in PHASES {
         for kind in KINDS {
             for relation in RELATIONS {
-                let mut line = in_phase(phase);
+                let mut line = in_phase(version, phase);
                 let out_before = line.session.next_out();
                 let (seq, dup) = match relation {
                     Relation::Low => (4, ""),
@@ -148,10 +157,10 @@ fn every_combination_does_what_its_row_says() {
                     Relation::Expected => (6, ""),
                     Relation::High => (9, ""),
                 };
-                let (msg_type, fields) = body_of(kind, seq);
+                let (msg_type, fields) = body_of(version, kind, seq);
                 let step = line.take(seq, &format!("{msg_type}{dup}"), &fields);
 
-                let context = format!("{phase:?} {kind:?} {relation:?}");
+                let context = format!("{version:?} {phase:?} {kind:?} {relation:?}");
                 let effect = EFFECTS.iter().find(|effect| Some(effect.row) == step.row).expect(&context);
                 assert_eq!(effect.row, row_for(phase, kind, relation).id, "{context}");
                 assert_eq!(line.session.next_in(), 6 + effect.consumes, "{context}");
@@ -189,14 +198,14 @@ fn every_combination_does_what_its_row_says() {
             }
         }
     }
-    assert_eq!(walked, 5 * 11 * 4);
+    walked
 }
 
 #[test]
 fn a_message_with_a_fault_is_not_acted_on_ahead_of_its_turn() {
     for phase in [Phase::Active, Phase::AwaitResend] {
         for kind in ["35=1", "35=2", "35=8", "35=0"] {
-            let mut line = in_phase(phase);
+            let mut line = in_phase(Version::Fix44, phase);
             // An empty field: a fault of form whatever the type.
             let step = line.take(9, kind, "58=|");
             assert_eq!(step.persist, None);
