@@ -55,7 +55,10 @@ impl Shard {
         self.lapse_if_overdue(input.target)?;
         let target = self.ids.target(input.target, input.target_id.as_bytes());
         self.bring_up_target(&target)?;
-        let mut decision = self.book.decide_amend(input, target, &mut self.scratch);
+        let mut decision = match self.gate.check_amend(&self.book, input) {
+            Ok(()) => self.book.decide_amend(input, target, &mut self.scratch),
+            Err(reason) => AmendDecision::apart(Class::Rejected, reason),
+        };
         let is_kept = matches!(decision.class, Class::Provisional | Class::Applied | Class::Held);
         if is_kept && !self.ids.has_room(input.amend_id.as_bytes().len()) {
             decision = AmendDecision::apart(Class::Rejected, Reason::TradeIdCapacity);

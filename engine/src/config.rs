@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lotbook_core::Limits;
+use lotbook_core::gate::GateTerms;
 use lotbook_wal::{Disk, LogConfig, RealDisk, Retention};
 
 use crate::clock::Clock;
@@ -50,6 +51,8 @@ pub struct EngineConfig {
     pub huge_pages: bool,
     /// Sizes of the book.
     pub limits: Limits,
+    /// What new trades and amendments must keep beside the rules of the book.
+    pub gate: GateTerms,
     /// Trade ids in the recent window.
     pub trade_ids_max: usize,
     /// Records between two checkpoints; 0: only at a clean stop.
@@ -89,6 +92,7 @@ impl EngineConfig {
             wait: WaitKind::Auto,
             huge_pages: false,
             limits: Limits::HOST,
+            gate: GateTerms::DEFAULT,
             trade_ids_max: 1 << 22,
             checkpoint_records: 2_000_000,
             retention: Retention::default(),

@@ -264,6 +264,7 @@ impl Host {
         let shard = Shard {
             book: shard.book,
             ids: shard.ids,
+            gate: config.gate,
             journal: Journal {
                 appender: main.appender,
                 log: main.log.clone(),

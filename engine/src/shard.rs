@@ -12,6 +12,7 @@ use lotbook_core::apply::Place;
 use lotbook_core::codec;
 use lotbook_core::command::{Command, Origin, TradeInput};
 use lotbook_core::event::{Class, Event, Reason, TradeEvent};
+use lotbook_core::gate::GateTerms;
 use lotbook_core::id::NO_NAME;
 use lotbook_core::limits::LOOK_AHEAD_MAX;
 use lotbook_core::taking::ActionRoom;
@@ -120,6 +121,7 @@ impl Journal {
 pub(crate) struct Shard {
     pub book: Book,
     pub ids: TradeIds,
+    pub gate: GateTerms,
     pub journal: Journal,
     pub scratch: Scratch,
     pub room: ActionRoom,
@@ -325,7 +327,10 @@ impl Shard {
                 self.bring_up(position)?;
             }
         }
-        let mut decision = self.book.decide_trade(input, &mut self.scratch);
+        let mut decision = match self.gate.check_trade(&self.book, input) {
+            Ok(()) => self.book.decide_trade(input, &mut self.scratch),
+            Err(reason) => self.book.refuse(input, reason),
+        };
         if decision.class.is_accepted() && !self.ids.has_room(input.trade_id.as_bytes().len()) {
             decision = self.book.refuse(input, Reason::TradeIdCapacity);
         }

@@ -19,6 +19,7 @@ mod audit;
 mod burst;
 mod coldpath;
 mod config;
+mod dlq;
 mod doctor;
 mod load;
 mod past;
@@ -30,6 +31,7 @@ pub use audit::{AuditArgs, AuditFormat};
 pub use burst::{BurstArgs, Plant};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use config::{ConfigArgs, ConfigCommand};
+pub use dlq::{By, DlqArgs, DlqCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
@@ -84,7 +86,7 @@ exit_codes! {
     Damaged = 9,
     /// A fault of the program itself; please report it.
     Internal = 10,
-    /// No host answers at the address (position, coldpath, audit), no database (archive), or no host on the data directory (profile).
+    /// No host answers at the address (position, coldpath, dlq, audit), no database (archive), or no host on the data directory (profile).
     Unreachable = 11,
 }
 
@@ -150,6 +152,8 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Look after the workers of a running host that reconcile late trades
     Coldpath(ColdpathArgs),
+    /// Look after inputs that did not come in: list, show, resubmit, discard
+    Dlq(DlqArgs),
     /// Look after the archive in Postgres: status, migrate, verify, rebuild
     Archive(ArchiveArgs),
     /// Ask a running host what it has recorded, and what caused what

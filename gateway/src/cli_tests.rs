@@ -180,6 +180,7 @@ fn documentation_is_generated_from_the_code() {
         codes.push_str(&format!("| `{code}` | {} |\n", code.meaning()));
     }
     check_generated("replay.md", "codes", &codes);
+    check_generated("gate.md", "gate", &crate::gate::rules_as_markdown());
     let mut forms = String::from("| form | value |\n|---|---|\n");
     for (form, meaning) in crate::input::FORMS {
         forms.push_str(&format!("| `{}` | {meaning} |\n", form.replace('|', "\\|")));

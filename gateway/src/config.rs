@@ -7,6 +7,7 @@
 mod coldpath;
 mod engine;
 mod fix;
+mod gate;
 mod keys;
 mod postgres;
 mod redis;
@@ -22,8 +23,11 @@ use lotbook_core::limits::Limits;
 use lotbook_core::rules::LotMethod;
 use toml::de::{DeTable, DeValue};
 
+use crate::office::OfficeTerms;
+
 pub use self::coldpath::Coldpath;
 pub use self::fix::{Fix, FixSession};
+pub use self::gate::Gate;
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
 pub use self::postgres::{Postgres, TargetError};
 pub use self::redis::Redis;
@@ -207,6 +211,10 @@ pub struct Config {
     pub http: Http,
     /// What holds without a contract.
     pub business: Business,
+    /// What inputs must keep.
+    pub gate: Gate,
+    /// What is kept of those that do not.
+    pub dead_letters: OfficeTerms,
     /// How often the follower saves the book.
     pub checkpoint: Checkpoint,
     /// What the logs keep here.
@@ -240,6 +248,8 @@ impl Default for Config {
             fix: Fix::default(),
             http: Http { listen: Listen::loopback(8787) },
             business: Business { date: BusinessDate::Today, allow_short: false, lot_method: LotMethod::Fifo },
+            gate: Gate::default(),
+            dead_letters: OfficeTerms::default(),
             checkpoint: Checkpoint { every_records: 2_000_000 },
             retention: Retention::default(),
             coldpath: Coldpath::default(),

@@ -98,7 +98,7 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
             "lotbook.toml:2: unknown key engine.spin = true; the keys there are core, log_core, wait, huge_pages, limits",
         ),
         ("[engines]\ncore = 1", "lotbook.toml:1: unknown key engines = "),
-        ("listen = 1", "the sections are data, engine, fix, http, business, checkpoint"),
+        ("listen = 1", "the sections are data, engine, fix, http, business, gate, dead_letters, checkpoint"),
         ("[engine]\nlimits = 3", "lotbook.toml:2: unknown key engine.limits = 3"),
         (
             "[fix]\nlisten = \"0.0.0.0:9878\"",

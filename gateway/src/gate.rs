@@ -1,118 +1,217 @@
-//! The gate: what a door checks about a trade before it reaches a shard.
+//! The gate's table: every rule that an input must keep, with its stable codes and the class of what breaks it.
 //!
-//! Form is the readers' business and legality the book's; what is left is whether the price is one
-//! that the instrument can have. Pure functions over a small table.
+//! Form is judged by the readers, which every door has in common, before anything is sent; the rest by the shard, behind the
+//! lookup of ids (`engine/core/src/gate.rs`), where terms, contracts and the business date hold at that place of
+//! the log and no door can go around. This table says it once: `docs/gate.md` and the tests through each door are made from it.
 
-use std::collections::HashMap;
+use serde::{Deserialize, Serialize};
 
-use lotbook_core::command::InstrumentTerms;
-use lotbook_core::id::NameId;
+use crate::input::Code;
 
-/// The terms that bound a price. Zero means no bound, as in [`InstrumentTerms`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PriceTerms {
-    /// Smallest price step.
-    pub tick_e8: i64,
-    /// Lowest admissible price.
-    pub price_min_e8: i64,
-    /// Highest admissible price.
-    pub price_max_e8: i64,
+/// Why an input did not come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Class {
+    /// It cannot be read: a field is missing or has no value of its type.
+    Deserialization,
+    /// It breaks a rule of the gate.
+    Validation,
+    /// It is a trade, and the book cannot book it.
+    Processing,
+    /// Nothing answered in time.
+    Timeout,
+    /// What is behind the door took nothing: no space, a log that has stopped.
+    Downstream,
 }
 
-impl From<&InstrumentTerms> for PriceTerms {
-    fn from(terms: &InstrumentTerms) -> Self {
-        Self { tick_e8: terms.tick_e8, price_min_e8: terms.price_min_e8, price_max_e8: terms.price_max_e8 }
-    }
-}
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Deserialization, Self::Validation, Self::Processing, Self::Timeout, Self::Downstream];
 
-/// Why the gate refuses a trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GateRefusal {
-    /// Below the lowest or above the highest price of the instrument.
-    #[error("the price is outside the instrument's bounds")]
-    PriceOutOfBounds,
-    /// Not a whole number of the instrument's price steps.
-    #[error("the price is not on the instrument's tick")]
-    PriceOffTick,
-}
-
-impl GateRefusal {
-    /// The stable code.
+    /// Its name.
     #[must_use]
-    pub fn code(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::PriceOutOfBounds => "PRICE_OUT_OF_BOUNDS",
-            Self::PriceOffTick => "PRICE_OFF_TICK",
+            Self::Deserialization => "Deserialization",
+            Self::Validation => "Validation",
+            Self::Processing => "Processing",
+            Self::Timeout => "Timeout",
+            Self::Downstream => "Downstream",
         }
     }
+
+    /// The class of a refusal's code, whichever door says it.
+    #[must_use]
+    pub fn of(code: &str) -> Self {
+        if let Some(rule) = RULES.iter().find(|rule| rule.codes.contains(&code)) {
+            return rule.class;
+        }
+        match code {
+            TIMEOUT => Self::Timeout,
+            OUT_OF_SPACE | UNKNOWN_FATE | NOT_AVAILABLE => Self::Downstream,
+            _ if Code::ALL.iter().any(|form| form.as_str() == code) => Self::Deserialization,
+            _ => Self::Processing,
+        }
+    }
+
+    /// Whether the same input may come in later without a change of it.
+    #[must_use]
+    pub fn is_recoverable(self) -> bool {
+        matches!(self, Self::Timeout | Self::Downstream)
+    }
 }
 
-/// Whether an instrument can have this price. A negative price passes: the book refuses it with its own code.
-///
-/// # Errors
-/// [`GateRefusal`]; bounds come before the tick.
-#[inline]
-pub fn check_price(terms: &PriceTerms, price_e8: i64) -> Result<(), GateRefusal> {
-    if price_e8 < 0 {
-        return Ok(());
-    }
-    if price_e8 < terms.price_min_e8 || (terms.price_max_e8 > 0 && price_e8 > terms.price_max_e8) {
-        return Err(GateRefusal::PriceOutOfBounds);
-    }
-    if terms.tick_e8 > 0 && price_e8 % terms.tick_e8 != 0 {
-        return Err(GateRefusal::PriceOffTick);
-    }
-    Ok(())
+/// No answer came in time.
+pub const TIMEOUT: &str = "TIMEOUT";
+/// The log has no room.
+pub const OUT_OF_SPACE: &str = "OUT_OF_SPACE";
+/// Whether it was recorded is not known.
+pub const UNKNOWN_FATE: &str = "UNKNOWN_RESEND";
+/// The host takes nothing.
+pub const NOT_AVAILABLE: &str = "NOT_AVAILABLE";
+
+/// Who judges a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judge {
+    /// The readers that the doors have in common.
+    Reader,
+    /// The shard, before the book decides.
+    Shard,
 }
 
-/// The terms of the instruments that have any.
-#[derive(Clone, Debug, Default)]
-pub struct Gate {
-    terms: HashMap<NameId, PriceTerms>,
+/// A rule of the gate.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule {
+    /// What must hold, in one sentence.
+    pub holds: &'static str,
+    /// The codes of what breaks it.
+    pub codes: &'static [&'static str],
+    /// Their class.
+    pub class: Class,
+    /// Who judges.
+    pub judge: Judge,
 }
 
-impl Gate {
-    /// Takes an instrument's terms in place of earlier ones.
-    pub fn set(&mut self, terms: &InstrumentTerms) {
-        self.terms.insert(terms.instrument, terms.into());
-    }
+/// The rules, in the order in which an input meets them.
+pub const RULES: &[Rule] = &[
+    Rule {
+        holds: "Every required field is there and not empty.",
+        codes: &["MISSING_FIELD"],
+        class: Class::Deserialization,
+        judge: Judge::Reader,
+    },
+    Rule {
+        holds: "Every value is of its field's type, exact and within what is held exactly.",
+        codes: &[
+            "WRONG_TYPE",
+            "BAD_DECIMAL",
+            "TOO_MANY_DECIMALS",
+            "OUT_OF_RANGE",
+            "BAD_INTEGER",
+            "BAD_BOOLEAN",
+            "BAD_TIMESTAMP",
+            "BAD_ENUM",
+        ],
+        class: Class::Deserialization,
+        judge: Judge::Reader,
+    },
+    Rule {
+        holds: "Ids and the names of a position's key, account and instrument, are 1 to 64 bytes of printable ASCII without a space at either end; no account or instrument is `*`.",
+        codes: &["TOO_LONG", "BAD_TEXT"],
+        class: Class::Deserialization,
+        judge: Judge::Reader,
+    },
+    Rule {
+        holds: "The id is new in its namespace. With the same content it is a duplicate, and gets the first result; times of sending, sequence numbers and PossDup are no content.",
+        codes: &["ID_CONFLICT"],
+        class: Class::Validation,
+        judge: Judge::Shard,
+    },
+    Rule {
+        holds: "The effective date is a day, and within the window around the business date (`gate.days_ahead_max`, `gate.days_back_max`); an opening lot was acquired by then.",
+        codes: &["BAD_DATE", "DATE_TOO_FAR_AHEAD", "DATE_TOO_FAR_BACK"],
+        class: Class::Validation,
+        judge: Judge::Shard,
+    },
+    Rule {
+        holds: "The price is zero or more, within the instrument's bounds and on its tick.",
+        codes: &["BAD_PRICE", "PRICE_OUT_OF_BOUNDS", "PRICE_OFF_TICK"],
+        class: Class::Validation,
+        judge: Judge::Shard,
+    },
+    Rule {
+        holds: "The quantity is above zero.",
+        codes: &["BAD_QUANTITY"],
+        class: Class::Validation,
+        judge: Judge::Shard,
+    },
+    Rule {
+        holds: "Fees and consideration are zero or more, a rate is above zero, the currency is the instrument's.",
+        codes: &["BAD_FEES", "BAD_CONSIDERATION", "BAD_RATE", "CURRENCY_MISMATCH"],
+        class: Class::Validation,
+        judge: Judge::Shard,
+    },
+    Rule {
+        holds: "A contract that is named is known and covers the trade on its date.",
+        codes: &["UNKNOWN_CONTRACT", "CONTRACT_NOT_IN_FORCE"],
+        class: Class::Validation,
+        judge: Judge::Shard,
+    },
+];
 
-    /// As [`check_price`]; an instrument without terms can have any price.
-    ///
-    /// # Errors
-    /// As [`check_price`].
-    #[inline]
-    pub fn check(&self, instrument: NameId, price_e8: i64) -> Result<(), GateRefusal> {
-        self.terms.get(&instrument).map_or(Ok(()), |terms| check_price(terms, price_e8))
+/// The table for the documentation.
+#[must_use]
+pub fn rules_as_markdown() -> String {
+    let mut text = String::from("| rule | codes | class | judged by |\n|---|---|---|---|\n");
+    for rule in RULES {
+        let codes: Vec<String> = rule.codes.iter().map(|code| format!("`{code}`")).collect();
+        let judge = if rule.judge == Judge::Reader { "the readers" } else { "the shard" };
+        text.push_str(&format!("| {} | {} | {} | {judge} |\n", rule.holds, codes.join(", "), rule.class.as_str()));
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
+    use lotbook_core::event::Reason;
+
     use super::*;
 
     #[test]
-    fn bounds_come_before_the_tick() {
-        use GateRefusal::{PriceOffTick, PriceOutOfBounds};
-        let none = PriceTerms::default();
-        let all = PriceTerms { tick_e8: 25, price_min_e8: 100, price_max_e8: 200 };
-        for (terms, price_e8, want) in [
-            (none, 0, Ok(())),
-            (none, i64::MAX, Ok(())),
-            (all, 100, Ok(())),
-            (all, 200, Ok(())),
-            (all, 125, Ok(())),
-            (all, 99, Err(PriceOutOfBounds)),
-            (all, 201, Err(PriceOutOfBounds)),
-            (all, 101, Err(PriceOffTick)),
-            (all, 0, Err(PriceOutOfBounds)),
-            (all, -25, Ok(())),
-            (PriceTerms { price_min_e8: 0, ..all }, 0, Ok(())),
-            (PriceTerms { price_max_e8: 0, ..all }, i64::MAX - 7, Ok(())),
-            (PriceTerms { price_max_e8: 0, ..all }, i64::MAX, Err(PriceOffTick)),
-        ] {
-            assert_eq!(check_price(&terms, price_e8), want, "{terms:?} {price_e8}");
+    fn every_code_is_one_of_its_judges_and_stands_once() {
+        let mut seen = HashSet::new();
+        for rule in RULES {
+            assert!(rule.holds.ends_with('.'), "{}", rule.holds);
+            for code in rule.codes {
+                assert!(seen.insert(*code), "{code} twice");
+                let is_known = match rule.judge {
+                    Judge::Reader => Code::ALL.iter().any(|known| known.as_str() == *code),
+                    Judge::Shard => Reason::ALL.iter().any(|known| known.code() == *code),
+                };
+                assert!(is_known, "{code}");
+            }
         }
-        assert_eq!(Gate::default().check(7, 1), Ok(()));
+    }
+
+    #[test]
+    fn every_code_has_a_class() {
+        for (code, want) in [
+            ("MISSING_FIELD", Class::Deserialization),
+            ("MALFORMED_JSON", Class::Deserialization),
+            ("ID_CONFLICT", Class::Validation),
+            ("PRICE_OFF_TICK", Class::Validation),
+            ("OVERSELL", Class::Processing),
+            ("UNKNOWN_LOT", Class::Processing),
+            ("TIMEOUT", Class::Timeout),
+            ("OUT_OF_SPACE", Class::Downstream),
+            ("UNKNOWN_RESEND", Class::Downstream),
+        ] {
+            assert_eq!(Class::of(code), want, "{code}");
+        }
+        for class in Class::ALL {
+            assert_eq!(class.is_recoverable(), matches!(class.as_str(), "Timeout" | "Downstream"));
+        }
     }
 }

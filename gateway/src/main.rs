@@ -7,10 +7,11 @@ use lotbook_engine::memory::Memory;
 use lotbook_gateway::archive::ArchiveError;
 use lotbook_gateway::cli::{Cli, Command, ExitCode, ServeArgs};
 use lotbook_gateway::load::{self, LoadFailure};
+use lotbook_gateway::office::OfficeError;
 use lotbook_gateway::scenario::{self, ScenarioFailure};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
-use lotbook_gateway::{audit, burst, coldpath, exit, import, position, replay, tools};
+use lotbook_gateway::{audit, burst, coldpath, dlq, exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
 
 /// The system's, and huge pages for the book of a host that asks for them.
@@ -57,6 +58,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => fail(&error, error.exit_code()),
         },
         Command::Coldpath(args) => match coldpath::run(args, &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
+        },
+        Command::Dlq(args) => match dlq::run(args, &mut stdout()) {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },
@@ -119,6 +124,10 @@ fn of_serve(error: &ServeError) -> ExitCode {
         ServeError::Journal(JournalError::Read(error)) => exit::of_read(error),
         ServeError::Journal(JournalError::Cursor(error)) => exit::of_cursor(error),
         ServeError::Journal(JournalError::Malformed(_)) => ExitCode::Damaged,
+        ServeError::Office(OfficeError::Open(error)) => exit::of_open(error),
+        ServeError::Office(OfficeError::Read(error)) => exit::of_read(error),
+        ServeError::Office(OfficeError::Cursor(error)) => exit::of_cursor(error),
+        ServeError::Office(OfficeError::Malformed(_)) => ExitCode::Damaged,
         ServeError::Listen { source, .. } => exit::of_io(source),
         ServeError::Stopped(error) => error.as_ref().map_or(ExitCode::NoSpace, exit::of_host),
     }

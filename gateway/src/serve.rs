@@ -118,6 +118,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     let defaults = Defaults {
         business_date: Some(business_date),
         rules: Rules { method: config.business.lot_method, allow_short: config.business.allow_short, ..Rules::DEFAULT },
+        office: config.dead_letters,
     };
     let (mut server, known) = Server::start(&engine, &defaults)?;
     let report = server.host.report();
@@ -151,6 +152,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
                 state = state.with_operator(operator.map_err(|_| ServeError::Stopped(server.host.error()))?);
             }
             state.journal = Some(server.journal.clone());
+            state.office = Some(server.office.clone());
             state.redis = redis.as_ref().map(Redis::seen);
             state.archive = archive.as_ref().map(Archive::seen);
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };

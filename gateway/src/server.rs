@@ -14,6 +14,7 @@ use lotbook_wal::Log;
 
 use crate::fix::acceptor::{Acceptor, AcceptorConfig};
 use crate::journal::{Journal, JournalError, Known};
+use crate::office::{Office, OfficeError, OfficeTerms};
 
 /// Why a host does not serve. Nothing was acknowledged by this start.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum ServeError {
     /// The journal did not open.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The log of dead letters did not open.
+    #[error(transparent)]
+    Office(#[from] OfficeError),
     /// An address could not be listened on.
     #[error("cannot listen on {address} for {door}: {source}")]
     Listen {
@@ -46,6 +50,8 @@ pub struct Defaults {
     pub business_date: Option<Date>,
     /// Rules where no contract is in force; set once, on an empty book.
     pub rules: Rules,
+    /// How many dead letters are kept, and for how long.
+    pub office: OfficeTerms,
 }
 
 /// A serving host.
@@ -57,6 +63,8 @@ pub struct Server {
     pub door: Door,
     /// The journal's log.
     pub journal: Arc<Log>,
+    /// Dead letters.
+    pub office: Arc<Office>,
     fix: Fix,
 }
 
@@ -74,8 +82,10 @@ impl Server {
     pub fn start(engine: &EngineConfig, defaults: &Defaults) -> Result<(Self, HashMap<String, Known>), ServeError> {
         let mut host = Host::start(engine)?;
         let (journal, known) = Journal::open(&engine.data_dir, engine.tail_dir.as_deref(), &engine.retention)?;
+        let tail_dir = engine.tail_dir.as_deref();
+        let office = Arc::new(Office::open(&engine.data_dir, tail_dir, &engine.retention, defaults.office)?);
         let door = host.open_door().ok_or(ServeError::Stopped(None))?;
-        let mut server = Self { host, door, journal: journal.log().clone(), fix: Fix::Off(journal) };
+        let mut server = Self { host, door, journal: journal.log().clone(), office, fix: Fix::Off(journal) };
         server.set_defaults(defaults)?;
         Ok((server, known))
     }
@@ -160,7 +170,7 @@ impl Server {
     /// # Errors
     /// What kept it from a clean end.
     pub fn stop(self) -> Result<(), HostError> {
-        let Self { host, door, fix, .. } = self;
+        let Self { host, door, office, fix, .. } = self;
         let journal = match fix {
             Fix::Off(journal) => Some(journal),
             Fix::On(acceptor) => acceptor.stop(),
@@ -171,12 +181,14 @@ impl Server {
             Some(journal) => journal.close().map_err(|error| HostError::Latched(error.to_string())),
             None => Err(HostError::Panicked("FIX")),
         };
-        stopped.map(|_| ()).and(closed)
+        let office = office.close().map_err(|error| HostError::Latched(error.to_string()));
+        stopped.map(|_| ()).and(closed).and(office)
     }
 
     /// Ends at once, as a killed process does: logs and tails stay as they are.
     pub fn crash(self) {
-        let Self { host, door, fix, .. } = self;
+        let Self { host, door, office, fix, .. } = self;
+        office.abandon();
         match fix {
             Fix::Off(journal) => journal.abandon(),
             Fix::On(acceptor) => {

@@ -38,6 +38,7 @@ pub mod decide_wide;
 pub mod digest;
 pub mod event;
 pub mod forward;
+pub mod gate;
 pub mod held;
 pub mod history;
 pub mod id;

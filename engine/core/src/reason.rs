@@ -110,10 +110,14 @@ reasons! {
     NotPending = 70 "NOT_PENDING",
     /// The position is not at the version that was named.
     VersionMoved = 71 "VERSION_MOVED",
-    /// A corrected price below the lowest or above the highest price of the instrument.
+    /// A price below the lowest or above the highest price of the instrument.
     PriceOutOfBounds = 72 "PRICE_OUT_OF_BOUNDS",
-    /// A corrected price that is not a whole number of the instrument's price steps.
+    /// A price that is not a whole number of the instrument's price steps.
     PriceOffTick = 73 "PRICE_OFF_TICK",
+    /// The effective date is further after the business date than the gate lets pass.
+    DateTooFarAhead = 96 "DATE_TOO_FAR_AHEAD",
+    /// The effective date is further before the business date than the gate lets pass.
+    DateTooFarBack = 97 "DATE_TOO_FAR_BACK",
 }
 
 impl Reason {

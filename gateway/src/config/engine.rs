@@ -26,6 +26,7 @@ impl Config {
             },
             huge_pages: self.engine.huge_pages,
             limits: self.engine.limits,
+            gate: self.gate.terms(),
             trade_ids_max: self.engine.trade_ids_max,
             checkpoint_records: self.checkpoint.every_records,
             retention: self.retention.of_log(),

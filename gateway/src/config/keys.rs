@@ -156,7 +156,9 @@ macro_rules! number {
     };
 }
 
+mod dead_letters;
 mod fix;
+mod gate;
 mod postgres;
 mod redis;
 
@@ -189,6 +191,8 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "fix", keys: fix::FIX },
     Section { name: "http", keys: HTTP },
     Section { name: "business", keys: BUSINESS },
+    Section { name: "gate", keys: gate::GATE },
+    Section { name: "dead_letters", keys: dead_letters::DEAD_LETTERS },
     Section { name: "checkpoint", keys: CHECKPOINT },
     Section { name: "retention", keys: RETENTION },
     Section { name: "coldpath", keys: COLDPATH },

@@ -1,10 +1,10 @@
 //! `POST /v1/commands`: lines of `replay`, one as JSON or many as JSON lines, answered when they survive power loss.
 //!
 //! All lines are read before the first is sent, so a body that cannot be read sends nothing. Then they are sent in their
-//! order, and each has a result of its own. `docs/http.md`.
+//! order, and each has a result of its own. What is refused becomes a dead letter before it is answered. `docs/http.md`.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -12,6 +12,7 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use lotbook_archiver::retry::{Retry, RetryTerms};
 use lotbook_core::action_input::ActionKind;
 use lotbook_core::amend::AmendKind;
 use lotbook_core::command::{Command, NameClass, Origin, TradeKind};
@@ -23,7 +24,10 @@ use serde::Serialize;
 use super::HttpState;
 use super::operator::{ANSWER_PATIENCE, End, body_type, now_ns};
 use super::problem::Problem;
-use crate::input::{FxLine, Line, parse_line};
+use crate::gate;
+use crate::input::{FxLine, Line, LineError, parse_line};
+use crate::office::Refused;
+use crate::office::letter::Form;
 use crate::output::E16;
 use crate::resolver::{Resolver, Stamps};
 
@@ -32,16 +36,23 @@ pub(super) const COMMANDS_BYTES_MAX: usize = 1 << 20;
 /// Most lines of a body: below what a door has in flight.
 pub(super) const COMMANDS_MAX: usize = 1_000;
 /// Namespace of ids that name none.
-const NAMESPACE: &str = "HTTP";
+pub(super) const NAMESPACE: &str = "HTTP";
 /// Source of what comes in here.
 const SOURCE: &str = "http";
+/// What the log had no room for is tried again, so soon and so often, before its sender is told.
+const RETRIES: RetryTerms = RetryTerms {
+    base: Duration::from_millis(50),
+    max: Duration::from_secs(1),
+    breaks_after: 5,
+    open_for: Duration::from_secs(1),
+};
 
 const _: () = assert!(COMMANDS_MAX < lotbook_engine::limits::DOOR_SLOTS);
 
 /// What became of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+pub(super) enum Outcome {
     Applied,
     Provisional,
     Held,
@@ -53,22 +64,37 @@ enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// The word of answers.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Provisional => "provisional",
+            Self::Held => "held",
+            Self::Duplicate => "duplicate",
+            Self::Rejected => "rejected",
+            Self::NotTaken => "not_taken",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// A line's result.
 #[derive(Clone, Debug, Serialize)]
-struct Done {
+pub(super) struct Done {
     #[serde(rename = "type")]
     kind: &'static str,
     /// Its own id, of a line that has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// The book's reason, where it is rejected.
-    reason: Option<&'static str>,
+    pub(super) reason: Option<&'static str>,
     /// Of a duplicate: what became of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     first_outcome: Option<Outcome>,
     /// Log sequence of its event, of a duplicate that of the first; 0 where there is none.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// The position's version after it, of a trade or an amendment that changes one.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
@@ -77,6 +103,9 @@ struct Done {
     realized_pnl: Option<E16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     correlation_id: Option<String>,
+    /// The dead letter that it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -102,6 +131,7 @@ impl Done {
             version: None,
             realized_pnl: None,
             correlation_id: None,
+            dead_letter: None,
         }
     }
 
@@ -171,11 +201,33 @@ fn kind(line: &Line) -> &'static str {
     }
 }
 
+/// A line with its bytes as they came.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) line: Line,
+    /// Its place in the body, from 1.
+    number: u64,
+    raw: Bytes,
+}
+
+impl Given {
+    /// A line that stands alone.
+    pub(super) fn alone(line: Line, raw: Bytes) -> Self {
+        Self { line, number: 1, raw }
+    }
+}
+
 /// What a line asks of the shard. `None`: it is the door's own affair, and done.
-fn command(end: &mut End, state: &HttpState, line: &Line, done: &mut Done) -> Result<Option<Command>, NameError> {
+fn command(
+    end: &mut End,
+    state: &HttpState,
+    line: &Line,
+    namespace: &str,
+    done: &mut Done,
+) -> Result<Option<Command>, NameError> {
     let now_ns = now_ns();
     let source_order = end.next_order(now_ns);
-    let stamps = |executed_at_ns| Stamps { namespace: NAMESPACE, executed_at_ns, source_order, now_ns };
+    let stamps = |executed_at_ns| Stamps { namespace, executed_at_ns, source_order, now_ns };
     Ok(Some(match line {
         Line::Trade(line) => {
             let stamp = Resolver::stamp(line.effective_date, state.model.business_date(), now_ns);
@@ -228,17 +280,124 @@ fn rate(end: &mut End, line: &FxLine, done: &mut Done) -> Result<(), NameError> 
     Ok(())
 }
 
-/// Sends lines in their order and waits until all that was answered survives power loss. Blocks.
-fn send(state: &HttpState, lines: &[Line]) -> Result<Vec<Done>, Problem> {
-    let Some(operator) = &state.operator else { return Err(Problem::unavailable("this host takes no commands here")) };
+/// Sends lines in their order and waits until all that was answered survives power loss. What is refused is a dead letter
+/// then. Blocks.
+fn send(state: &HttpState, lines: &[Given]) -> Result<Vec<Done>, Problem> {
+    let (mut results, last) = carry(state, lines, NAMESPACE)?;
+    let mut filed = 0;
+    for (given, done) in lines.iter().zip(&mut results) {
+        filed = filed.max(file(state, given, done));
+    }
+    settle(state, last, filed)?;
+    Ok(results)
+}
+
+/// Sends one line with a namespace for its ids, and waits as above; it does not become a dead letter. Blocks.
+pub(super) fn send_one(state: &HttpState, given: Given, namespace: &str) -> Result<Done, Problem> {
+    let (mut results, last) = carry(state, &[given], namespace)?;
+    settle(state, last, 0)?;
+    results.pop().ok_or_else(|| Problem::internal("a line without a result"))
+}
+
+/// Waits until the log is durable up to a sequence, and the office up to another; 0 is none.
+fn settle(state: &HttpState, last: u64, filed: u64) -> Result<(), Problem> {
     let deadline = Instant::now() + ANSWER_PATIENCE;
-    let mut results: Vec<Done> = lines.iter().map(Done::of).collect();
+    if last > 0 && !matches!(state.log.wait_durable(last, ANSWER_PATIENCE), Ok(true)) {
+        return Err(Problem::unknown_fate());
+    }
+    match &state.office {
+        Some(office) if filed > 0 && !office.is_durable(filed, deadline.saturating_duration_since(Instant::now())) => {
+            Err(Problem::unknown_fate())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes a dead letter of a line that has an id and did not come in. Gives the sequence that is to be durable, or 0.
+fn file(state: &HttpState, given: &Given, done: &mut Done) -> u64 {
+    let (Some(office), Some(id)) = (&state.office, &done.id) else { return 0 };
+    let (code, error) = match (done.outcome, done.reason) {
+        (Outcome::Rejected, Some(reason)) => (reason, "the book or the gate refuses it"),
+        (Outcome::NotTaken, _) => {
+            (gate::OUT_OF_SPACE, "nothing was recorded: there was no room, or the host takes nothing")
+        }
+        (Outcome::Unknown, _) => (gate::TIMEOUT, "no answer came in time; sent again it is a duplicate if it came in"),
+        _ => return 0,
+    };
+    let (account, instrument) = match &given.line {
+        Line::Trade(line) => (Some(line.account.as_str()), Some(line.instrument.as_str())),
+        Line::Amend(line) => (line.account.as_deref(), line.instrument.as_deref()),
+        Line::Action(line) => (None, Some(line.instrument.as_str())),
+        _ => (None, None),
+    };
+    let refused = Refused {
+        code,
+        error,
+        field: None,
+        source: SOURCE,
+        source_offset: given.number,
+        form: Form::Line,
+        namespace: Some(NAMESPACE),
+        trade_id: Some(id),
+        account,
+        instrument,
+        correlation_id: done.correlation_id.as_deref(),
+        at_ns: now_ns(),
+        sequence: done.sequence,
+        raw: &given.raw,
+    };
+    match office.put(&refused) {
+        Ok(filed) => {
+            done.dead_letter = Some(filed.letter);
+            filed.sequence
+        }
+        Err(error) => {
+            // Its sender is told all the same: the answer names no letter then.
+            tracing::error!(%error, trade_id = id, code, "a refused input could not be kept");
+            0
+        }
+    }
+}
+
+/// Sends lines in their order. Gives their results, and the sequence from which on all of them survive power loss.
+fn carry(state: &HttpState, lines: &[Given], namespace: &str) -> Result<(Vec<Done>, u64), Problem> {
+    let Some(operator) = &state.operator else { return Err(Problem::unavailable("this host takes no commands here")) };
+    let start = Instant::now();
+    let deadline = start + ANSWER_PATIENCE;
+    let mut results: Vec<Done> = lines.iter().map(|given| Done::of(&given.line)).collect();
+    let mut retry = Retry::new(RETRIES, now_ns() as u64);
+    let mut last = 0;
     let mut end = operator.lock();
+    loop {
+        let (sequence, is_short) = turn(&mut end, state, lines, namespace, &mut results, deadline);
+        last = last.max(sequence);
+        retry.failed(start.elapsed());
+        let wait = retry.wait(start.elapsed());
+        if !is_short || retry.failures() >= RETRIES.breaks_after || Instant::now() + wait >= deadline {
+            return Ok((results, last));
+        }
+        std::thread::sleep(wait);
+    }
+}
+
+/// One try for all lines that were not taken yet. Gives the last sequence that they have, and whether the log had no room
+/// for some.
+fn turn(
+    end: &mut End,
+    state: &HttpState,
+    lines: &[Given],
+    namespace: &str,
+    results: &mut [Done],
+    deadline: Instant,
+) -> (u64, bool) {
     let source = end.resolver.name(NameClass::Source, SOURCE).unwrap_or(NO_NAME);
     let mut sent = Vec::with_capacity(lines.len());
-    for (at, line) in lines.iter().enumerate() {
-        learn(&mut end, state, line);
-        let command = match command(&mut end, state, line, &mut results[at]) {
+    for (at, given) in lines.iter().enumerate() {
+        if results[at].outcome != Outcome::NotTaken {
+            continue;
+        }
+        learn(end, state, &given.line);
+        let command = match command(end, state, &given.line, namespace, &mut results[at]) {
             Ok(Some(command)) => command,
             Ok(None) => continue,
             Err(NameError::Unavailable) => break,
@@ -261,17 +420,14 @@ fn send(state: &HttpState, lines: &[Line]) -> Result<Vec<Done>, Problem> {
     }
     // A duplicate's own event lies behind the first one's.
     let mut last = 0;
+    let mut is_short = false;
     for &(at, token) in &sent {
         let Some(answer) = end.wait(token, deadline) else { break };
         results[at].take(&answer);
+        is_short |= answer.status == Status::OutOfSpace;
         last = last.max(answer.sequence);
     }
-    drop(end);
-    let left = deadline.saturating_duration_since(Instant::now());
-    if last > 0 && !matches!(state.log.wait_durable(last, left), Ok(true)) {
-        return Err(Problem::unknown_fate());
-    }
-    Ok(results)
+    (last, is_short)
 }
 
 /// The currency of a trade's instrument, where rates may be asked for by it.
@@ -287,7 +443,7 @@ fn learn(end: &mut End, state: &HttpState, line: &Line) {
 }
 
 /// The lines of a body: one object, or an object a line.
-fn lines(headers: &HeaderMap, body: &[u8]) -> Result<(Vec<Line>, bool), Problem> {
+fn lines(state: &HttpState, headers: &HeaderMap, body: &Bytes) -> Result<(Vec<Given>, bool), Problem> {
     let is_single = match body_type(headers) {
         "application/json" => true,
         "application/x-ndjson" => false,
@@ -310,14 +466,39 @@ fn lines(headers: &HeaderMap, body: &[u8]) -> Result<(Vec<Line>, bool), Problem>
             if is_single { field } else { format!("line {number}: {field}") }
         };
         let line = parse_line(part, false).map_err(|error| {
-            Problem::bad_parameter(place(error.field.as_ref().map(ToString::to_string)), error.message)
+            let letter = unreadable(state, number, part, &error);
+            let problem = Problem::bad_parameter(place(error.field.as_ref().map(ToString::to_string)), error.message);
+            problem.with_code(error.code.as_str()).with_letter(letter)
         })?;
         if matches!(line, Line::Resolve(_)) {
             return Err(Problem::bad_parameter(place(Some("type".to_owned())), "resolutions go to /v1/resolutions"));
         }
-        lines.push(line);
+        lines.push(Given { line, number, raw: body.slice_ref(part) });
     }
     if lines.is_empty() { Err(Problem::bad_parameter("body", "it has no line")) } else { Ok((lines, is_single)) }
+}
+
+/// Makes a dead letter of a line that cannot be read. Blocks until it is durable; gives its number.
+fn unreadable(state: &HttpState, number: u64, raw: &[u8], error: &LineError) -> Option<u64> {
+    let office = state.office.as_ref()?;
+    let filed = office.put(&Refused {
+        code: error.code.as_str(),
+        error: &error.message,
+        field: error.field.as_deref(),
+        source: SOURCE,
+        source_offset: number,
+        form: Form::Line,
+        namespace: Some(NAMESPACE),
+        trade_id: None,
+        account: None,
+        instrument: None,
+        correlation_id: None,
+        at_ns: now_ns(),
+        sequence: 0,
+        raw,
+    });
+    let filed = filed.inspect_err(|error| tracing::error!(%error, "an unreadable input could not be kept")).ok()?;
+    office.is_durable(filed.sequence, ANSWER_PATIENCE).then_some(filed.letter)
 }
 
 /// Takes commands.
@@ -327,9 +508,11 @@ pub(super) async fn post(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
-    let (lines, is_single) = lines(&headers, &body)?;
-    let sent = tokio::task::spawn_blocking(move || send(&state, &lines)).await;
-    let mut results = sent.map_err(|error| Problem::internal(error.to_string()))??;
+    let sent = tokio::task::spawn_blocking(move || {
+        let (lines, is_single) = lines(&state, &headers, &body)?;
+        send(&state, &lines).map(|results| (results, is_single))
+    });
+    let (mut results, is_single) = sent.await.map_err(|error| Problem::internal(error.to_string()))??;
     let fails = |of: Outcome| results.iter().any(|done| done.outcome == of);
     if !is_single {
         let is_whole = !fails(Outcome::Unknown) && !fails(Outcome::NotTaken);
@@ -340,10 +523,12 @@ pub(super) async fn post(
     match (done.outcome, done.reason) {
         (Outcome::Rejected, Some(reason)) => {
             let named = done.id.map_or_else(|| done.kind.to_owned(), |id| format!("{} \"{id}\"", done.kind));
-            Err(Problem::conflict(reason, format!("{named} was refused: {reason}")))
+            Err(Problem::conflict(reason, format!("{named} was refused: {reason}")).with_letter(done.dead_letter))
         }
-        (Outcome::NotTaken, _) => Err(Problem::unavailable("nothing was recorded; try again later")),
-        (Outcome::Unknown, _) => Err(Problem::unknown_fate()),
+        (Outcome::NotTaken, _) => {
+            Err(Problem::unavailable("nothing was recorded; try again later").with_letter(done.dead_letter))
+        }
+        (Outcome::Unknown, _) => Err(Problem::unknown_fate().with_letter(done.dead_letter)),
         _ => Ok((StatusCode::OK, Json(done)).into_response()),
     }
 }

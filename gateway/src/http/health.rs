@@ -91,6 +91,7 @@ impl Verdict {
         let (critical, wanting) = space(&reports);
         warnings.extend(wanting);
         warnings.extend(state.outlook.warnings());
+        warnings.extend(super::dead_letters::warning(state));
         warnings.extend(state.redis.iter().flat_map(|redis| redis.warnings()));
         warnings.extend(state.archive.iter().filter_map(archive::Seen::warning));
         Self { ready: problems.is_empty(), problems, critical, warnings }

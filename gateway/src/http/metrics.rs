@@ -40,11 +40,11 @@ impl Page {
         }
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, "counter", help, &[("", value)]);
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: u64) {
         self.family(name, "gauge", help, &[("", value)]);
     }
 
@@ -187,6 +187,7 @@ fn followers(page: &mut Page, state: &HttpState) {
     let help = "Positions that cannot be reconciled without a person.";
     page.gauge("lotbook_dead_letters", help, state.coldpath.dead_letters().len() as u64);
     super::coldpath::metrics(page, state);
+    super::dead_letters::metrics(page, state);
     page.gauge("lotbook_streams", "Clients that hear events as they become durable.", state.streams.open() as u64);
     let help = "Records that the last start applied from the log.";
     page.gauge("lotbook_recovery_records", help, state.report.records);

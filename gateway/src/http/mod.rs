@@ -8,6 +8,7 @@ mod amendments;
 mod audit;
 mod coldpath;
 mod commands;
+mod dead_letters;
 pub mod health;
 pub mod metrics;
 mod operator;
@@ -36,6 +37,7 @@ use lotbook_wal::Log;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
+use crate::office::Office;
 use stream::Streams;
 
 pub use health::Health;
@@ -63,6 +65,8 @@ pub struct HttpState {
     pub side: Arc<Log>,
     /// The log of the FIX door's journal, where there is one.
     pub journal: Option<Arc<Log>>,
+    /// What did not come in, and what operators did about it.
+    pub office: Option<Arc<Office>>,
     /// What retention wants an operator to know.
     pub outlook: Arc<Outlook>,
     /// The shard's counters.
@@ -93,6 +97,7 @@ impl HttpState {
             log: host.log().clone(),
             side: host.side_log().clone(),
             journal: None,
+            office: None,
             outlook: host.outlook().clone(),
             counters: host.counters().clone(),
             coldpath: host.coldpath().clone(),
@@ -116,7 +121,8 @@ impl HttpState {
     /// The host's logs, by the names of labels and documents.
     pub(crate) fn logs(&self) -> Vec<(&'static str, &Arc<Log>)> {
         let journal = self.journal.as_ref().map(|log| ("journal", log));
-        [("main", &self.log), ("side", &self.side)].into_iter().chain(journal).collect()
+        let office = self.office.as_ref().map(|office| ("office", office.log()));
+        [("main", &self.log), ("side", &self.side)].into_iter().chain(journal).chain(office).collect()
     }
 }
 
@@ -216,12 +222,18 @@ fn router(state: HttpState) -> Router {
         .route("/v1/positions", get(positions::list))
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
         .route("/v1/coldpath", get(coldpath::show).post(coldpath::command))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{letter}", get(dead_letters::one))
         .route("/v1/stream", get(stream::open))
         .route("/v1/audit", get(audit::page))
         .route("/v1/audit/chain", get(audit::chain))
         .route("/v1/amendments/held", get(amendments::held))
         .route("/v1/resolutions", post(amendments::resolution))
         .layer(DefaultBodyLimit::max(operator::BODY_BYTES_MAX))
+        .route(
+            "/v1/dead-letters/{letter}/{deed}",
+            post(dead_letters::act).layer(DefaultBodyLimit::max(dead_letters::DEED_BYTES_MAX)),
+        )
         .route("/v1/commands", post(commands::post).layer(DefaultBodyLimit::max(commands::COMMANDS_BYTES_MAX)))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)

@@ -21,6 +21,7 @@ pub(super) const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// The way of commands to the shard.
 pub struct Operator {
     end: Mutex<End>,
+    base_currency: Option<String>,
 }
 
 /// What one sender at a time has.
@@ -48,7 +49,7 @@ impl Operator {
     #[must_use]
     pub fn new(door: Door, resolver: Resolver) -> Self {
         let (rates, defaults) = (Rates::default(), Rules::DEFAULT);
-        Self { end: Mutex::new(End { door, resolver, rates, defaults, token: 0, order: 0 }) }
+        Self { end: Mutex::new(End { door, resolver, rates, defaults, token: 0, order: 0 }), base_currency: None }
     }
 
     /// With other rules where a contract says nothing, and with the host's base currency.
@@ -59,7 +60,12 @@ impl Operator {
         let mut end = self.end.into_inner();
         let base = base_currency.map(|base| end.resolver.name(NameClass::Currency, base)).transpose()?;
         (end.defaults, end.rates) = (defaults, Rates::new(base));
-        Ok(Self { end: Mutex::new(end) })
+        Ok(Self { end: Mutex::new(end), base_currency: base_currency.map(str::to_owned) })
+    }
+
+    /// The host's base currency.
+    pub(super) fn base_currency(&self) -> Option<String> {
+        self.base_currency.clone()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, End> {

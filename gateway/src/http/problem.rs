@@ -19,9 +19,12 @@ pub(super) struct Problem {
     /// The parameter concerned.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<String>,
-    /// The book's reason.
+    /// The stable code of the refusal.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
+    /// The dead letter that the input became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<u64>,
 }
 
 fn status_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
@@ -37,6 +40,7 @@ impl Problem {
             detail: detail.into(),
             parameter: Some(parameter.into()),
             code: None,
+            dead_letter: None,
         }
     }
 
@@ -48,6 +52,19 @@ impl Problem {
             detail: format!("account \"{account}\" has never held instrument \"{instrument}\""),
             parameter: None,
             code: None,
+            dead_letter: None,
+        }
+    }
+
+    pub(super) fn not_found(detail: String) -> Self {
+        Self {
+            kind: "/problems/not-found",
+            title: "No such thing",
+            status: StatusCode::NOT_FOUND,
+            detail,
+            parameter: None,
+            code: None,
+            dead_letter: None,
         }
     }
 
@@ -60,6 +77,7 @@ impl Problem {
             detail,
             parameter: None,
             code: Some(code),
+            dead_letter: None,
         }
     }
 
@@ -71,6 +89,7 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             code: None,
+            dead_letter: None,
         }
     }
 
@@ -82,6 +101,7 @@ impl Problem {
             detail,
             parameter: None,
             code: None,
+            dead_letter: None,
         }
     }
 
@@ -93,6 +113,7 @@ impl Problem {
             detail: "no answer came in time, or the log stopped; look at the position before it is sent again".into(),
             parameter: None,
             code: None,
+            dead_letter: None,
         }
     }
 
@@ -106,6 +127,7 @@ impl Problem {
                     .into(),
             parameter: None,
             code: None,
+            dead_letter: None,
         }
     }
 
@@ -117,7 +139,20 @@ impl Problem {
             detail: detail.into(),
             parameter: None,
             code: None,
+            dead_letter: None,
         }
+    }
+}
+
+impl Problem {
+    /// With the stable code of the input's fault.
+    pub(super) fn with_code(self, code: &'static str) -> Self {
+        Self { code: Some(code), ..self }
+    }
+
+    /// With the dead letter that the input became.
+    pub(super) fn with_letter(self, dead_letter: Option<u64>) -> Self {
+        Self { dead_letter, ..self }
     }
 }
 
@@ -137,6 +172,7 @@ pub(super) async fn no_such_path(uri: Uri) -> Problem {
         detail: format!("nothing is served at {}", uri.path()),
         parameter: None,
         code: None,
+        dead_letter: None,
     }
 }
 
@@ -148,5 +184,6 @@ pub(super) async fn no_such_method(method: Method, uri: Uri) -> Problem {
         detail: format!("{method} is not served at {}; the header Allow names what is", uri.path()),
         parameter: None,
         code: None,
+        dead_letter: None,
     }
 }

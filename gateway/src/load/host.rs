@@ -27,6 +27,7 @@ use crate::config::Ack;
 use crate::fix::acceptor::AcceptorConfig;
 use crate::fix::encode::AckPolicy;
 use crate::http::{self, Health, HttpServer, HttpState, Operator};
+use crate::office::OfficeTerms;
 use crate::resolver::Resolver;
 use crate::server::{Defaults, ServeError, Server, lot_method};
 
@@ -123,7 +124,8 @@ impl Embedded {
         });
         let shorts = |method| Rules { method, allow_short: true, ..Rules::DEFAULT };
         let rules = shorts(lotbook_core::LotMethod::Fifo);
-        let defaults = Defaults { business_date: Some(Date(plan.business_date_days)), rules };
+        let defaults =
+            Defaults { business_date: Some(Date(plan.business_date_days)), rules, office: OfficeTerms::default() };
         let (mut server, known) = Server::start(&engine, &defaults)?;
         for (account, method) in ledger.universe.contracts() {
             server.set_contract(account, Some(account), shorts(lot_method(method)))?;

@@ -2,7 +2,7 @@
 
 mod answers;
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +20,6 @@ use parking_lot::Mutex;
 use super::fix_lines::NO_DATE;
 use super::ledger::{KnownLog, Ledger};
 use super::{Defaults, ReplayError};
-use crate::gate::{Gate, GateRefusal};
 use crate::input::{FxLine, Line, Located, TradeLine};
 use crate::output::{ActionRow, E8, E16, LockRow, Outcome, TradeRow};
 use crate::rates::Rates;
@@ -82,9 +81,7 @@ pub(super) struct Feeder<'h> {
     pub(super) ledger: Arc<Mutex<Ledger>>,
     defaults: Rules,
     known: KnownLog,
-    gate: Gate,
     rates: Rates,
-    accepted: HashSet<TradeHash>,
     pending: VecDeque<Pending>,
     /// The file that was read last, and its interned name.
     source: Option<(Arc<str>, NameId)>,
@@ -105,15 +102,12 @@ impl<'h> Feeder<'h> {
         door: Door,
         ledger: Arc<Mutex<Ledger>>,
         defaults: Rules,
-        mut known: KnownLog,
+        known: KnownLog,
     ) -> Self {
-        let mut gate = Gate::default();
         let mut rates = Rates::default();
         for terms in &known.instruments {
-            gate.set(terms);
             rates.set_instrument(terms);
         }
-        let accepted = std::mem::take(&mut known.accepted);
         let today = host.model().business_date();
         let forward_dates = ledger.lock().waiting_dates().collect();
         Self {
@@ -123,9 +117,7 @@ impl<'h> Feeder<'h> {
             ledger,
             defaults,
             known,
-            gate,
             rates,
-            accepted,
             pending: VecDeque::new(),
             source: None,
             today,
@@ -331,28 +323,13 @@ impl<'h> Feeder<'h> {
             input.fx_to_base_e8 = self.rates.of_trade(&input);
         }
         self.fed.rows[row].fx_to_base = Some(E8(input.fx_to_base_e8));
-        if let Some(price_e8) = input.price()
-            && let Err(refusal) = self.gate.check(input.instrument, price_e8)
-            && self.is_refused(hash)?
-        {
-            self.fed.rows[row].reason = Some(GateRefusal::code(refusal));
-            return Ok(());
-        }
         self.submit(Pending::Trade(row), origin, Command::Trade(input))
-    }
-
-    /// Whether a trade that the gate would refuse is new: one that was accepted before, under other terms, is a
-    /// duplicate all the same.
-    #[cold]
-    fn is_refused(&mut self, hash: TradeHash) -> Result<bool, ReplayError> {
-        self.drain()?;
-        Ok(!self.accepted.contains(&hash))
     }
 
     pub(super) fn command(&mut self, place: String, origin: Origin, command: Command) -> Result<(), ReplayError> {
         self.submit(Pending::Command { place, command: Box::new(command) }, origin, command)?;
         match command {
-            // Gate and rates must know the terms before the next trade.
+            // Rates must know the terms before the next trade.
             Command::Instrument(_) => self.drain(),
             Command::BusinessDate(_) => {
                 self.drain()?;

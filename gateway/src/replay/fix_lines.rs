@@ -27,7 +27,7 @@ pub(super) fn decoder(today: Arc<AtomicI32>, base: Option<String>) -> FixDecoder
 }
 
 /// A trade, or nothing for a message that says nothing about the book.
-fn decode(bytes: &[u8], today: Option<Date>, base: Option<&str>) -> Result<Option<Line>, LineError> {
+pub(crate) fn decode(bytes: &[u8], today: Option<Date>, base: Option<&str>) -> Result<Option<Line>, LineError> {
     let frame = match frame::next(bytes) {
         Framed::Frame(frame) => frame,
         Framed::NeedMore { .. } | Framed::Garbled { .. } => {

@@ -434,8 +434,6 @@ pub(super) struct KnownLog {
     pub(super) instruments: Vec<InstrumentTerms>,
     /// Business dates that there were.
     pub(super) dates: HashSet<Date>,
-    /// Trades that were accepted.
-    pub(super) accepted: HashSet<TradeHash>,
 }
 
 /// Reads what is in the log before anything is fed: ids for the ledger, and what a door must know.
@@ -457,19 +455,9 @@ pub(super) fn read_log(host: &Host, ledger: &Mutex<Ledger>) -> Result<KnownLog, 
         let event =
             decoder.decode(header.kind, header.version, record.payload).map_err(|error| failed(error.to_string()))?;
         match &event {
-            Event::Trade(trade) => {
-                ledger.lock().note_trade(trade);
-                if trade.class.is_accepted() {
-                    known.accepted.insert(trade.input.hash);
-                }
-            }
+            Event::Trade(trade) => ledger.lock().note_trade(trade),
             Event::Amended(amend) => ledger.lock().note_amendment(amend, None),
-            Event::Action(action) => {
-                ledger.lock().note_action(action);
-                if action.class.is_accepted() {
-                    known.accepted.insert(action.input.hash);
-                }
-            }
+            Event::Action(action) => ledger.lock().note_action(action),
             Event::Taken(taken) => ledger.lock().note_taken(taken),
             Event::Arrived(arrived) => ledger.lock().note_arrived(arrived),
             // Without amendments a replay says nothing about what waits.

@@ -1,4 +1,4 @@
-//! Collects the answers to what was fed: rows get their outcome, gate and rates learn accepted terms.
+//! Collects the answers to what was fed: rows get their outcome, rates learn accepted terms.
 
 use std::sync::atomic::Ordering;
 
@@ -71,7 +71,6 @@ impl Feeder<'_> {
     }
 
     fn take_trade(&mut self, answer: &Answer, class: Class, row: usize) {
-        let key = self.fed.keys[row];
         let trade = &mut self.fed.rows[row];
         trade.outcome = match class {
             Class::Applied | Class::Matured | Class::Rebooked => Outcome::Applied,
@@ -83,17 +82,11 @@ impl Feeder<'_> {
         if class == Class::Rejected {
             trade.reason = Some(answer.reason.code());
         }
-        if class.is_accepted() {
-            self.accepted.insert(key.hash);
-        }
     }
 
     fn take_command(&mut self, command: &Command) {
         match command {
-            Command::Instrument(terms) => {
-                self.gate.set(terms);
-                self.rates.set_instrument(terms);
-            }
+            Command::Instrument(terms) => self.rates.set_instrument(terms),
             Command::BusinessDate(date) => {
                 self.today = Some(*date);
                 // ORDERING: read by the same thread, inside the reader.
