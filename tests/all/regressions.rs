@@ -3,16 +3,17 @@
 use std::time::Duration;
 
 use lotbook_core::Limits;
-use lotbook_core::command::{Command, Side};
+use lotbook_core::command::{Command, NO_PRICE, NameClass, Side, TradeInput, TradeKind};
 use lotbook_core::date::Date;
-use lotbook_core::event::Class;
+use lotbook_core::event::{Class, Reason};
 use lotbook_core::history::Item;
 use lotbook_core::id::TradeHash;
 use lotbook_core::position::Reconciliation;
 use lotbook_core::replay::replay;
 use lotbook_core::rules::{LotMethod, Rules};
+use lotbook_core::wide_event::LockInput;
 use lotbook_engine::{Host, Status};
-use lotbook_tests::rig::{PATIENCE, Rig, config};
+use lotbook_tests::rig::{Naming as _, PATIENCE, Rig, config};
 
 use crate::coldpath::{equals_oracle, input};
 use crate::support::{BookRig, E8, LIMITS, Spec};
@@ -240,4 +241,30 @@ fn a_late_trade_may_name_a_lot_that_was_open_then() {
     let mut named = rig.input(&late);
     named.lot = TradeHash::new(b"test", b"t0");
     assert_eq!(rig.trade_input(&named, &late).0, Class::Provisional);
+}
+
+/// As it was found, by seeds of the simulated world: An account is closed, and its figures are reported, while a position of another account
+/// is PROVISIONAL that sent it lots, or will once it is replayed: the correction changes days that were closed as exact.
+#[test]
+fn what_came_from_an_estimate_is_not_closed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut rig = Rig::start(&config(dir.path()));
+    rig.rules(LotMethod::Fifo, true, 0);
+    let [from, to] = ["A0", "A1"].map(|account| rig.host.directory().name(NameClass::Account, account));
+    send(&mut rig, &[at(1, Side::Buy, 10 * E8, 10 * E8, 5)]);
+    let mut sent = input(&rig.host, &at(2, Side::Sell, 5 * E8, 0, 6));
+    sent = TradeInput { kind: TradeKind::Transfer, account: from, to_account: to, price_e8: NO_PRICE, ..sent };
+    assert_eq!(rig.ask(Command::Trade(sent)).status, Status::Trade(Class::Applied));
+    assert!(rig.host.wait_reconciled(PATIENCE));
+    rig.host.coldpath().pause();
+    // The lot that was sent will be this one.
+    assert_eq!(send(&mut rig, &[at(3, Side::Buy, 10 * E8, 20 * E8, 4)]), [Status::Trade(Class::Provisional)]);
+    let lock = |rig: &mut Rig, account| {
+        let answer = rig.ask(Command::PeriodLock(LockInput { account, through: Date(6) }));
+        (answer.status, answer.reason)
+    };
+    assert_eq!(lock(&mut rig, to), (Status::Refused, Reason::NotReconciled));
+    rig.host.coldpath().resume();
+    assert!(rig.host.wait_reconciled(PATIENCE));
+    assert_eq!(lock(&mut rig, to), (Status::Done, Reason::None));
 }

@@ -7,8 +7,9 @@ use lotbook_engine::PositionView;
 use lotbook_engine::read_model::LotView;
 
 use crate::naive::history::Booked;
+use crate::naive::locks::Closed;
 use crate::naive::lots::Lot;
-use crate::naive::words::Id;
+use crate::naive::words::{Day, Id};
 
 /// An error that names both where the engine and the model differ.
 ///
@@ -41,6 +42,14 @@ pub fn position(view: &PositionView, booked: &Booked, waiting: i128) -> Result<(
     same("provisional", view.provisional_trade_ids.len(), 0)?;
     same("waiting", i128::from(view.forward_quantity_e8), waiting)?;
     same("last date", view.last_effective_date, booked.frontier.as_ref().map(|key| Date(key.date)))
+}
+
+/// What the open period of the position's account carries for it: the closed date, and the figures; `None` where all of them are zero.
+#[must_use]
+pub fn adjustment(view: &PositionView) -> Option<(Day, Closed)> {
+    let adjusted = view.adjusted.filter(|adjusted| !adjusted.figures.are_zero())?;
+    let of = adjusted.figures;
+    Some((adjusted.through.0, [of.realized_e16, of.long_e16, of.base_e16, of.fees_e16, of.dividends_e16]))
 }
 
 fn lots(views: &[LotView], wanted: &[Lot]) -> Result<(), String> {

@@ -7,8 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lotbook_core::apply::Place;
 use lotbook_core::codec::Decoder;
-use lotbook_core::event::{Class, Event, Reason};
+use lotbook_core::event::{Class, CorrectedEvent, Event, Reason};
 use lotbook_core::history::Addition;
+use lotbook_core::mark::Valued;
+use lotbook_core::position::Reconciliation;
+use lotbook_core::wide_event::LockEvent;
 use lotbook_engine::checkpoint::State;
 use lotbook_engine::recovery::{self, is_log_record};
 use lotbook_engine::{EngineConfig, Host, side_log};
@@ -35,6 +38,10 @@ pub(crate) struct Seen {
     checksum: u32,
     /// The step that asked for it, and what became of it; `None` where the engine made it.
     pub(crate) of: Option<(usize, Outcome)>,
+    /// How many positions there were before it.
+    pub(crate) positions: u32,
+    /// Breaks that it resolves: whose, and the digest of their set.
+    pub(crate) resolved: Option<(u32, u64)>,
 }
 
 /// What became of a step, as its event says.
@@ -52,6 +59,9 @@ pub(crate) struct Counts {
     pub(crate) rebooked: u64,
     pub(crate) arrived: u64,
     pub(crate) duplicates: u64,
+    pub(crate) locks: u64,
+    pub(crate) resolved: u64,
+    pub(crate) marks: u64,
 }
 
 /// The auditor. See the module's text.
@@ -149,7 +159,8 @@ impl Auditor {
             if header.sequence != self.records.len() as u64 + 1 {
                 return Err(wrong(format!("comes behind {}", self.records.len())));
             }
-            let mut seen = Seen { checksum: header.checksum, of: None };
+            let positions = life.state.book.positions().len() as u32;
+            let mut seen = Seen { checksum: header.checksum, of: None, positions, resolved: None };
             if is_log_record(&header) {
                 (life.state.sequence, life.state.checksum) = (header.sequence, header.checksum);
                 self.records.push(seen);
@@ -176,6 +187,19 @@ impl Auditor {
                     error => wrong(error.to_string()),
                 })?;
                 outcome = Some(body);
+                valued(&life.state, corrected).map_err(wrong)?;
+            }
+            match &event {
+                Event::PeriodLock(lock) if lock.reason == Reason::None => {
+                    closes_what_is_exact(&life.state, lock).map_err(wrong)?;
+                    self.counts.locks += u64::from(!recovered);
+                }
+                Event::Resolved(resolved) if resolved.reason == Reason::None => {
+                    seen.resolved = Some((resolved.position, resolved.break_set));
+                    self.counts.resolved += u64::from(!recovered);
+                }
+                Event::Mark { reason: Reason::None, .. } => self.counts.marks += u64::from(!recovered),
+                _ => {}
             }
             let before = match &event {
                 Event::Corrected(corrected) if corrected.tail == 0 => {
@@ -220,12 +244,35 @@ impl Auditor {
     }
 }
 
+/// A correction's exposure is taken at the mark that was in force.
+fn valued(state: &State, event: &CorrectedEvent) -> Result<(), String> {
+    let book = &state.book;
+    let multiplier_e8 = book.instrument(event.instrument).map(|held| held.terms.multiplier_e8);
+    let mark = book.mark(event.instrument).zip(multiplier_e8);
+    let wanted = mark.map(|(mark, multiplier_e8)| Valued { price_e8: mark.price_e8, multiplier_e8 });
+    if event.valued == wanted { Ok(()) } else { Err(format!("valued at {:?}, not {wanted:?}", event.valued)) }
+}
+
+/// Nothing is closed, and so reported, of a position that is an estimate or awaits a person.
+fn closes_what_is_exact(state: &State, lock: &LockEvent) -> Result<(), String> {
+    let concerns = |account: u32| lock.input.account().is_none_or(|of| of == account);
+    for (number, position) in (0..).zip(state.book.positions()) {
+        let status = state.book.reconciliation_of(number);
+        if concerns(position.account) && status != Reconciliation::Reconciled {
+            return Err(format!("position {number} is closed while it is {status:?}"));
+        }
+    }
+    Ok(())
+}
+
 /// What a step came to; `None` for events that no step asks for.
 fn outcome_of(event: &Event<'_>) -> Option<Outcome> {
     let (class, reason) = match event {
         Event::Trade(trade) => (Some(trade.class), trade.reason),
         Event::Amended(amend) => (Some(amend.class), amend.reason),
         Event::Action(action) => (Some(action.class), action.reason),
+        Event::Resolved(resolved) => (None, resolved.reason),
+        Event::PeriodLock(lock) => (None, lock.reason),
         Event::Defined { reason, .. }
         | Event::Instrument { reason, .. }
         | Event::Contract { reason, .. }

@@ -1,9 +1,10 @@
 //! A client: sends names and steps through a door, keeps what it was promised, and sends again what it is not sure of.
 
-use lotbook_core::command::{Command, NameClass, Origin};
+use lotbook_core::command::{Command, Mark, MarkKind, NameClass, Origin};
 use lotbook_core::event::{Class, Reason};
 use lotbook_core::id::TradeId;
 use lotbook_engine::{Door, Request, Status};
+use lotbook_perf::rng::Rng;
 use lotbook_wal::sim::Random;
 
 use crate::audit::{Auditor, Outcome};
@@ -18,12 +19,16 @@ pub(crate) enum Ask {
     /// A name, which is to have this number.
     Name(NameClass, String, u32),
     Step(Box<Step>),
+    /// A price.
+    Mark(Mark),
 }
 
 /// How far one ask is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Unsent,
+    /// Refused until the coldpath is through: unsent again after so many of the client's turns.
+    Later(u64),
     InFlight,
     /// Answered, and not told to anybody yet: it may not be durable.
     Answered(u64),
@@ -35,6 +40,8 @@ enum Fate {
 pub(crate) struct Client {
     pub(crate) asks: Vec<Ask>,
     fates: Vec<Fate>,
+    /// How often each lock was refused because something was not reconciled yet.
+    locks_refused: Vec<u32>,
     names: usize,
     /// Most requests in flight.
     window: usize,
@@ -45,6 +52,11 @@ pub(crate) struct Client {
 
 /// So often what was answered is sent again at most: enough to fill segments, and the mapped tail.
 const RESENT_MOST: u64 = 1_000;
+
+/// So often a lock is tried.
+const LOCK_TRIES: u32 = 12;
+/// Turns of the client between two tries.
+const LOCK_PAUSE: u64 = 40;
 
 /// Marks a request that was answered before.
 const AGAIN: u64 = 1 << 32;
@@ -70,7 +82,12 @@ impl Ask {
                 Command::Define { class: *class, text: TradeId::new(text.as_bytes()).expect("short") }
             }
             Self::Step(step) => return naive::command(step),
+            Self::Mark(mark) => Command::Mark(*mark),
         })
+    }
+
+    fn is_step(&self, of: fn(&Step) -> bool) -> bool {
+        matches!(self, Self::Step(step) if of(step))
     }
 
     /// Whether it has an id, so that it is a duplicate when it comes again.
@@ -79,13 +96,38 @@ impl Ask {
     }
 }
 
+/// A price of any kind, some of them refused.
+fn price(rng: &mut Rng) -> Mark {
+    let kinds = [MarkKind::OfficialClose, MarkKind::Last, MarkKind::BidAsk, MarkKind::PreviousClose];
+    let kind = kinds[rng.below(4) as usize];
+    let price_e8 = (rng.below(2_000) as i64 - 20) * 1_000_000;
+    let ask_e8 = if kind == MarkKind::BidAsk { price_e8 + (rng.below(50) as i64 - 2) * 1_000_000 } else { 0 };
+    Mark { instrument: rng.below(u64::from(INSTRUMENTS)) as u32, kind, price_e8, ask_e8, at_ns: rng.below(50) as i64 }
+}
+
 impl Client {
-    pub(crate) fn new(steps: Vec<Step>, window: usize) -> Self {
+    /// One that sends these steps. `prices`: and marks between them; without it neither marks nor what an operator does, as before there
+    /// was any of that in this world.
+    pub(crate) fn new(steps: Vec<Step>, prices: Option<&mut Rng>, window: usize) -> Self {
         let mut asks = names();
         let names = asks.len();
-        asks.extend(steps.into_iter().map(|step| Ask::Step(Box::new(step))).filter(|ask| ask.command().is_some()));
-        let fates = vec![Fate::Unsent; asks.len()];
-        Self { asks, fates, names, window, in_flight: 0, resent: 0, refused_for_space: 0 }
+        let steps = steps.into_iter().map(|step| Ask::Step(Box::new(step))).filter(|ask| ask.command().is_some());
+        match prices {
+            Some(rng) => {
+                for step in steps {
+                    if rng.below(4) == 0 {
+                        asks.push(Ask::Mark(price(rng)));
+                    }
+                    asks.push(step);
+                }
+            }
+            None => {
+                let of_operators = |step: &Step| matches!(step, Step::Lock(..) | Step::Resolve(..));
+                asks.extend(steps.filter(|ask| !ask.is_step(of_operators)));
+            }
+        }
+        let (fates, locks_refused) = (vec![Fate::Unsent; asks.len()], vec![0; asks.len()]);
+        Self { asks, fates, locks_refused, names, window, in_flight: 0, resent: 0, refused_for_space: 0 }
     }
 
     /// Everything was told as durable.
@@ -114,7 +156,27 @@ impl Client {
             if matches!(*fate, Fate::Answered(sequence) if sequence <= durable) {
                 *fate = Fate::Durable;
             }
+            if let Fate::Later(turns) = fate {
+                *fate = turns.checked_sub(1).map_or(Fate::Unsent, Fate::Later);
+            }
         }
+    }
+
+    /// A lock was refused because something was not reconciled: it is tried again later, with the resolutions in front of it.
+    fn put_off(&mut self, index: usize) -> bool {
+        self.locks_refused[index] += 1;
+        if self.locks_refused[index] >= LOCK_TRIES {
+            return false;
+        }
+        self.fates[index] = Fate::Later(LOCK_PAUSE);
+        let in_front = (self.names..index).rev();
+        let resolves = in_front.take_while(|at| self.asks[*at].is_step(|step| matches!(step, Step::Resolve(..))));
+        for at in resolves.collect::<Vec<_>>() {
+            if matches!(self.fates[at], Fate::Durable | Fate::Answered(_)) {
+                self.fates[at] = Fate::Later(LOCK_PAUSE);
+            }
+        }
+        true
     }
 
     /// Sends one more, if it may: mostly the first that is not known to be durable, now and then one that is.
@@ -131,7 +193,10 @@ impl Client {
                 return Some(index);
             }
         }
-        let end = if named { self.asks.len() } else { self.names };
+        // Some operators let nobody trade until the books are closed.
+        let waits = |(at, fate): (usize, &Fate)| at % 2 == 0 && matches!(fate, Fate::Later(_));
+        let closing = self.fates.iter().enumerate().position(waits);
+        let end = if named { closing.unwrap_or(self.asks.len()) } else { self.names };
         let index = (0..end).find(|index| self.fates[*index] == Fate::Unsent)?;
         self.fates[index] = Fate::InFlight;
         self.submit(door, index, 0);
@@ -182,7 +247,10 @@ impl Client {
                 }
                 continue;
             }
-            self.fates[index] = Fate::Answered(answer.sequence);
+            let is_lock = self.asks[index].is_step(|step| matches!(step, Step::Lock(..)));
+            if !(is_lock && answer.reason == Reason::NotReconciled && self.put_off(index)) {
+                self.fates[index] = Fate::Answered(answer.sequence);
+            }
         }
         Ok(count)
     }

@@ -25,6 +25,9 @@ pub(crate) struct Tally {
     pub(crate) rebooked: u64,
     pub(crate) arrived: u64,
     pub(crate) duplicates: u64,
+    pub(crate) locks: u64,
+    pub(crate) resolved: u64,
+    pub(crate) marks: u64,
     pub(crate) checkpoints_used: u64,
     pub(crate) compared: u64,
     /// Most turns that settling took, ever.
@@ -55,6 +58,9 @@ impl Tally {
             (&mut self.rebooked, of.rebooked),
             (&mut self.arrived, of.arrived),
             (&mut self.duplicates, of.duplicates),
+            (&mut self.locks, of.locks),
+            (&mut self.resolved, of.resolved),
+            (&mut self.marks, of.marks),
             (&mut self.checkpoints_used, of.checkpoints_used),
             (&mut self.compared, of.compared),
         ] {

@@ -83,9 +83,23 @@ pub(crate) struct Report {
     pub(crate) history: Vec<String>,
 }
 
+/// What is asked for in a world.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asks {
+    /// Everything.
+    All,
+    /// All but marks, locks and resolutions: the worlds of a time at which there were none.
+    History,
+}
+
 /// Runs a seed.
 pub(crate) fn run(seed: u64, keeps_lines: bool) -> Report {
-    let mut world = World::new(seed, keeps_lines);
+    run_with(seed, Asks::All, keeps_lines)
+}
+
+/// Runs a seed in which only so much is asked for.
+pub(crate) fn run_with(seed: u64, asks: Asks, keeps_lines: bool) -> Report {
+    let mut world = World::new(seed, asks, keeps_lines);
     let before = mischief::set(Some(Mischief {
         random: world.random.fork(),
         clock: world.clock.clone(),
@@ -103,7 +117,7 @@ pub(crate) fn run(seed: u64, keeps_lines: bool) -> Report {
 }
 
 impl World {
-    fn new(seed: u64, keeps_lines: bool) -> Self {
+    fn new(seed: u64, asks: Asks, keeps_lines: bool) -> Self {
         let mut random = Random::new(seed);
         let disk = SimDisk::new(random.bits());
         disk.set_direct(random.percent(50));
@@ -132,7 +146,9 @@ impl World {
         let length = random.pick(&[12, 30, 30, 60, 60, 120]) as usize;
         let history = DrawWorld::new(Draw::new(Rng::new(seed, 55), flavour, in_order)).history(method, length);
         let resends_percent = random.pick(&[2, 5, 5, 70]);
-        let client = Client::new(history, random.pick(&[1, 4, 16, 64]) as usize);
+        let mut prices = Rng::new(seed, 56);
+        let prices = matches!(asks, Asks::All).then_some(&mut prices);
+        let client = Client::new(history, prices, random.pick(&[1, 4, 16, 64]) as usize);
         let tally = Tally { seeds: 1, asks: client.asks.len() as u64, ..Tally::default() };
         Self {
             random,
@@ -153,7 +169,8 @@ impl World {
     }
 
     fn finish(mut self, problem: Option<String>, mischief: &Mischief) -> Report {
-        let Counts { records, corrections, rebooked, arrived, duplicates } = self.auditor.counts;
+        let Counts { records, corrections, rebooked, arrived, duplicates, locks, resolved, marks } =
+            self.auditor.counts;
         self.tally = Tally {
             turns: self.turn,
             panics: mischief.panics,
@@ -165,6 +182,9 @@ impl World {
             rebooked,
             arrived,
             duplicates,
+            locks,
+            resolved,
+            marks,
             ..self.tally
         };
         let hash = self.trace.hash ^ self.disk.digest();
@@ -485,8 +505,9 @@ impl World {
         if !life.host.dead_letters().is_empty() {
             return Err(format!("dead letters: {:?}", life.host.dead_letters()));
         }
-        if let Some(model) = oracle::accepted(&self.client.asks, self.auditor.records())? {
-            self.tally.compared += oracle::compare(&life.host, &model)? as u64;
+        let state = self.auditor.state().ok_or("nobody audits")?;
+        if let Some(model) = oracle::accepted(&self.client.asks, self.auditor.records(), state)? {
+            self.tally.compared += model.compare(&life.host)? as u64;
         }
         self.tally.segments = self.tally.segments.max(life.host.log().retention().segments.len() as u64);
         let shard = life.shard.as_ref().ok_or("the hot thread is gone")?.borrow();

@@ -247,7 +247,7 @@ impl Book {
         if self.is_settled {
             return Reason::None;
         }
-        if self.sums.unreconciled(account) > 0 || !self.actions.pending().is_empty() || waits {
+        if !self.is_final(account) || !self.actions.pending().is_empty() || waits {
             return Reason::NotReconciled;
         }
         Reason::None

@@ -18,7 +18,7 @@ use crate::apply::Place;
 use crate::closed::{BodyPlace, PeriodFigures, Reported};
 use crate::command::TradeInput;
 use crate::date::Date;
-use crate::event::{Class, Event};
+use crate::event::{Class, Event, Reason};
 use crate::forward::Forward;
 use crate::id::{ChronoKey, TradeHash, TradeId};
 use crate::legs::{Due, Leg, Sending};
@@ -195,7 +195,10 @@ impl Addition {
                 let (base_version, body) = (corrected.base_version, BodyPlace::of(corrected));
                 Some((corrected.position, corrected.version, Self::Corrected { base_version, body }))
             }
-            Event::Resolved(resolved) => Some((resolved.position, resolved.version, Self::Nothing)),
+            // A refused one is no version, and in no chain.
+            Event::Resolved(resolved) if resolved.reason == Reason::None => {
+                Some((resolved.position, resolved.version, Self::Nothing))
+            }
             _ => None,
         }
     }

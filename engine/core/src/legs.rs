@@ -154,6 +154,14 @@ impl Book {
         Reconciliation::Provisional
     }
 
+    /// Whether the figures of an account, or of all, are final. That asks for more than its own positions: what is an estimate anywhere may
+    /// yet send lots to it, and nobody knows to whom before it is replayed.
+    #[must_use]
+    pub(crate) fn is_final(&self, account: Option<NameId>) -> bool {
+        let moves = !self.legs.due.is_empty() || self.legs.channels.out_len() > 0;
+        self.sums.unreconciled(account) == 0 && self.sums.provisional == 0 && !moves
+    }
+
     /// Whether what arrived at a position, or is on its way there, may still change.
     #[must_use]
     pub fn depends_on_provisional(&self, number: u32) -> bool {

@@ -389,12 +389,7 @@ impl Whole {
         let settled = self.is_settled(place, booked);
         let status = if settled { Reconciliation::Reconciled } else { Reconciliation::Pending };
         same("status", view.reconciliation, status)?;
-        let adjusted = view.adjusted.filter(|adjusted| !adjusted.figures.are_zero());
-        let adjusted = adjusted.map(|adjusted| {
-            let of = adjusted.figures;
-            let figures = [of.realized_e16, of.long_e16, of.base_e16, of.fees_e16, of.dividends_e16];
-            (adjusted.through.0, figures)
-        });
+        let adjusted = beside::adjustment(view);
         same("adjustment", adjusted, self.world.locks.adjustment(place, booked))?;
         if adjusted.is_some() {
             self.saw("adjusted");

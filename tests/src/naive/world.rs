@@ -211,7 +211,7 @@ impl World {
         let instrument = self.instrument(new.instrument);
         trade::form(new, &instrument)?;
         let rules = in_force(&self.contracts, new.account, new.instrument, new.contract, new.date)?;
-        if self.locks.refuses(new.account, new.date, &rules) || self.is_closed_elsewhere(new) {
+        if self.is_closed(new) {
             return Err(PERIOD_LOCKED);
         }
         let place = (new.account, new.instrument);
@@ -243,6 +243,13 @@ impl World {
             _ if is_late => Ok(Answer::Late(figures)),
             _ => Ok(Answer::Applied(figures)),
         }
+    }
+
+    /// Whether a trade changes a day that is closed to it, here or where it moves lots to.
+    #[must_use]
+    pub fn is_closed(&self, new: &Trade) -> bool {
+        let rules = in_force(&self.contracts, new.account, new.instrument, new.contract, new.date);
+        rules.is_ok_and(|rules| self.locks.refuses(new.account, new.date, &rules)) || self.is_closed_elsewhere(new)
     }
 
     /// Whether the account that a transfer goes to is closed to it.
