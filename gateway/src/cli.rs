@@ -26,7 +26,7 @@ mod past;
 mod profile;
 mod scenario;
 
-pub use archive::{ArchiveArgs, ArchiveCommand};
+pub use archive::{ArchiveArgs, ArchiveCommand, Table};
 pub use audit::{AuditArgs, AuditFormat};
 pub use burst::{BurstArgs, Plant};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};

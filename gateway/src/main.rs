@@ -104,6 +104,7 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
                 ServeFailure::Signals(error) | ServeFailure::Sink(error) => exit::of_io(error),
                 ServeFailure::Archive(ArchiveError::Target(_)) => ExitCode::BadConfig,
                 ServeFailure::Archive(ArchiveError::Cursor(error)) => exit::of_cursor(error),
+                ServeFailure::Archive(ArchiveError::Projection(error)) => exit::of_io(error),
             };
             fail(&error, code)
         }

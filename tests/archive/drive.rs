@@ -55,7 +55,7 @@ fn line(number: u64) -> Value {
     }
 }
 
-fn post(host: &Served, body: &str) -> Value {
+pub(crate) fn post(host: &Served, body: &str) -> Value {
     let mut stream = TcpStream::connect_timeout(&host.http, PATIENCE).expect("an open door");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let length = body.len();
@@ -85,6 +85,15 @@ pub(crate) fn until(host: &Served, what: &str, holds: impl Fn(&Value) -> bool) -
 pub(crate) fn until_archived(host: &Served) -> Value {
     host.wait_reconciled(PATIENCE);
     until(host, "all is archived", |status| status["lag_records"] == 0 && status["state"] == "following")
+}
+
+/// Waits until all that is archived is projected.
+#[track_caller]
+pub(crate) fn until_projected(host: &Served) -> Value {
+    until_archived(host);
+    until(host, "all is projected", |status| {
+        status["trades"]["lag_records"] == 0 && status["trades"]["state"] == "following"
+    })
 }
 
 /// Runs `lotbook archive ...`: exit code, the JSON that it printed (null for none), what it complained of.

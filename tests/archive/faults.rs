@@ -2,8 +2,8 @@
 
 use lotbook_tests::postgres::{Postgres, USER};
 
-use crate::drive::{DATABASE, Desk, place, status, until, until_archived, verify};
-use crate::proxy::{Cut, Proxy};
+use crate::drive::{DATABASE, Desk, place, status, until, until_archived, until_projected, verify};
+use crate::proxy::{Cut, Proxy, Whose};
 
 /// Of each kind.
 fn faults() -> u64 {
@@ -67,17 +67,24 @@ fn the_connection_is_cut_when_a_commit_was_sent() {
     for number in 0..faults() {
         let cut = if number % 2 == 0 { Cut::AfterAnswer } else { Cut::AfterCommit };
         let before = until_archived(&host);
-        proxy.cut(cut);
+        proxy.cut(Whose::Rows, cut);
         desk.send(&host, 250);
         until(&host, "it is cut", |status| status["failures"].as_u64() > before["failures"].as_u64());
-        assert_eq!(proxy.cuts(), number + 1);
+        assert_eq!(proxy.cuts(), 2 * number + 1);
+        let before = until_projected(&host);
+        proxy.cut(Whose::Trades, cut);
+        desk.send(&host, 50);
+        let failures = |status: &serde_json::Value| status["trades"]["failures"].as_u64();
+        until(&host, "the trades are cut", |status| failures(status) > failures(&before));
+        assert_eq!(proxy.cuts(), 2 * number + 2);
     }
+    until_projected(&host);
     let last = until_archived(&host);
     let rows = verify(&place);
     // Of those that were cut after the answer every batch was there.
     let found = last["commits_found"].as_u64().expect("a number");
     assert!(found >= faults().div_ceil(2), "{last:#}");
-    println!("{} cuts, {found} batches found committed, {rows} rows", faults());
+    println!("{} cuts each, {found} batches found committed, {rows} rows", faults());
 }
 
 #[test]

@@ -6,3 +6,4 @@ mod faults;
 mod planted;
 mod proxy;
 mod refusals;
+mod trades;

@@ -11,6 +11,19 @@ use std::time::Duration;
 /// The words of a commit on the wire.
 const COMMIT: &[u8] = b"COMMIT\0";
 
+/// Which connection is meant: words that only one of the archive's says before its commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// That of the rows.
+    Rows = 0,
+    /// That of the trades.
+    Trades = 1,
+}
+
+impl Whose {
+    const WORDS: [&'static [u8]; 2] = [b"COPY lotbook.event_store", b"INSERT INTO lotbook.trade_cursor"];
+}
+
 /// When the next connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -26,6 +39,7 @@ pub(crate) enum Cut {
 #[derive(Debug, Default)]
 struct Shared {
     cut: AtomicU8,
+    whose: AtomicU8,
     cuts: AtomicU64,
     stops: AtomicBool,
 }
@@ -59,7 +73,8 @@ impl Proxy {
     }
 
     /// Cuts one connection.
-    pub(crate) fn cut(&self, cut: Cut) {
+    pub(crate) fn cut(&self, whose: Whose, cut: Cut) {
+        self.shared.whose.store(whose as u8, Ordering::Relaxed);
         self.shared.cut.store(cut as u8, Ordering::Release);
     }
 
@@ -101,11 +116,20 @@ fn pass(client: &TcpStream, server: &UnixStream, shared: &Arc<Shared>) {
     let (mut from, mut to) = (client, server);
     let mut bytes = vec![0; 64 << 10];
     let mut seen: Vec<u8> = Vec::new();
+    // What is looked for may lie across two reads; the end of the one before is as long as the longest words.
+    let kept = Whose::WORDS.map(<[u8]>::len).into_iter().max().unwrap_or(0);
+    let mut is = [false; 2];
     while let Ok(count @ 1..) = from.read(&mut bytes) {
-        let behind = seen.len().saturating_sub(COMMIT.len() - 1);
+        let behind = seen.len().saturating_sub(kept);
         seen.drain(..behind);
+        let read_before = seen.len();
         seen.extend_from_slice(&bytes[..count]);
-        let commits = seen.windows(COMMIT.len()).any(|window| window == COMMIT);
+        for (is, words) in is.iter_mut().zip(Whose::WORDS) {
+            *is |= seen.windows(words.len()).any(|window| window == words);
+        }
+        let new = &seen[read_before.saturating_sub(COMMIT.len() - 1)..];
+        let commits = new.windows(COMMIT.len()).any(|window| window == COMMIT)
+            && is[usize::from(shared.whose.load(Ordering::Relaxed))];
         let cut = if commits { shared.cut.swap(Cut::No as u8, Ordering::AcqRel) } else { Cut::No as u8 };
         if cut != Cut::No as u8 {
             holds.store(true, Ordering::Release);

@@ -100,6 +100,24 @@ pub enum PgError {
         /// Where it was.
         at: LogPosition,
     },
+    /// Somebody else projects trades into the same archive.
+    #[error("the cursor of trades is no more at sequence {sequence}: somebody else moves it")]
+    OtherProjection {
+        /// Where it was.
+        sequence: i64,
+    },
+    /// An amendment of a trade that is parked.
+    #[error("record {sequence} amends a trade that is parked")]
+    TradeParked {
+        /// The amendment.
+        sequence: i64,
+    },
+    /// An amendment, or its trade, that does not say what one says.
+    #[error("record {sequence} amends a trade, and the archive's words of them are not understood")]
+    AmendmentWords {
+        /// The amendment.
+        sequence: i64,
+    },
     /// A group of records of which the rest did not become durable.
     #[error("the decision before record {sequence} is unfinished in the log")]
     Unfinished {
@@ -140,7 +158,10 @@ impl PgError {
     pub fn mend(&self) -> Mend {
         match self {
             Self::Connect(source) | Self::Sql { source, .. } => of_state(source.code()),
-            Self::Timeout { .. } | Self::OtherWriter { .. } | Self::Unfinished { .. } => Mend::Time,
+            Self::Timeout { .. }
+            | Self::OtherWriter { .. }
+            | Self::OtherProjection { .. }
+            | Self::Unfinished { .. } => Mend::Time,
             Self::Hold(CursorError::Disk(_)) | Self::Log(ReadError::Disk(_)) => Mend::Time,
             _ => Mend::Person,
         }

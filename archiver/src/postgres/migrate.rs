@@ -20,8 +20,10 @@ pub struct Migration {
 }
 
 /// All versions in order. One that was released never changes.
-pub const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "event store", sql: include_str!("../../migrations/0001_event_store.sql") }];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "event store", sql: include_str!("../../migrations/0001_event_store.sql") },
+    Migration { version: 2, name: "trades", sql: include_str!("../../migrations/0002_trades.sql") },
+];
 
 /// The version that this program writes.
 #[must_use]

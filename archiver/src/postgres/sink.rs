@@ -9,28 +9,22 @@
 //! none is written twice. Whatever the database does, the log goes on; what the sink has not taken, its cursor in the log holds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lotbook_wal::{Cursor, CursorClass, CursorError, Limit, Log, LogPosition, Reader};
-use tokio::runtime::Builder;
-use tokio::sync::Notify;
-
 use super::batch::{self, Records, Take, Written};
-use super::error::{Mend, PgError};
+use super::error::PgError;
 use super::link::{Archived, Target, within};
 use super::migrate;
 use super::row::Rows;
+use super::turns::{LOOK_EVERY, Session, Stop, Thread, Turns};
 use crate::cursor::{register, resume};
 use crate::names::LearnedNames;
-use crate::retry::{Retry, RetryTerms};
-use crate::status::{SinkBoard, SinkState};
+use crate::retry::RetryTerms;
+use crate::status::{SinkBoard, SinkState, SinkStatus};
+use lotbook_wal::{Cursor, CursorClass, CursorError, Limit, Log, LogPosition, Reader};
 
 /// Name of the sink, of its cursor and of its labels.
 pub const NAME: &str = "postgres";
-/// How long the log is waited for before the sink looks whether it is to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long the rest of a group of records is waited for.
 const GROUP_PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of log records in one batch, whatever its rows: so that a batch ends within the patience.
@@ -59,24 +53,12 @@ pub struct SinkTerms {
     pub retry: RetryTerms,
 }
 
-/// A running sink. Dropping it stops it.
+/// A running sink. Dropping it stops it, and waits until it has. A batch under way is given up: the server rolls it back, and the next
+/// start writes it.
 #[derive(Debug)]
 pub struct Sink {
     board: SinkBoard,
-    stop: Arc<Stop>,
-    thread: Option<JoinHandle<()>>,
-}
-
-#[derive(Debug, Default)]
-struct Stop {
-    told: AtomicBool,
-    bell: Notify,
-}
-
-impl Stop {
-    fn is_told(&self) -> bool {
-        self.told.load(Ordering::Relaxed)
-    }
+    _thread: Thread,
 }
 
 /// Names defined so far: asked once, on the sink's thread, before it reads the log.
@@ -90,53 +72,24 @@ impl Sink {
     /// The log's cursor cannot be had, or no thread can be started.
     pub fn start(log: &Arc<Log>, names: KnownNames, terms: SinkTerms) -> Result<Self, CursorError> {
         let cursor = register(log, NAME, terms.class)?;
-        let (board, stop) = (SinkBoard::new(NAME), Arc::new(Stop::default()));
+        let board = SinkBoard::new(NAME);
         if let Some(position) = cursor.position() {
             board.write(|status| status.sequence = position.sequence);
         }
         let seed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
-        let follower = Follower {
-            log: log.clone(),
-            names: Some(names),
-            rows: Rows::new(terms.shard, LearnedNames::new()),
-            retry: Retry::new(terms.retry, seed ^ log.log_id()),
-            terms,
-            cursor,
-            board: board.clone(),
-            stop: stop.clone(),
-            began: Instant::now(),
-        };
-        let thread = std::thread::Builder::new().name("lb-archive-pg".into()).spawn(move || follower.run());
+        let (seed, retry) = (seed ^ log.log_id(), terms.retry);
+        let rows = Rows::new(terms.shard, LearnedNames::new());
+        let follower = Follower { log: log.clone(), names: Some(names), rows, terms, cursor };
+        let thread = Thread::start("lb-archive-pg", board.clone(), retry, seed, follower);
         let thread =
             thread.map_err(|source| CursorError::Disk(lotbook_wal::DiskError::new("clone", log.dir(), 0, source)))?;
-        Ok(Self { board, stop, thread: Some(thread) })
+        Ok(Self { board, _thread: thread })
     }
 
     /// What it says of itself.
     #[must_use]
     pub fn board(&self) -> &SinkBoard {
         &self.board
-    }
-
-    /// Stops it, and waits until it has. A batch under way is given up: the server rolls it back, and the next start writes it.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.stop.told.store(true, Ordering::Relaxed);
-        self.stop.bell.notify_one();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!(sink = NAME, "the archive's thread panicked");
-        }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
@@ -146,74 +99,11 @@ struct Follower {
     rows: Rows,
     terms: SinkTerms,
     cursor: Cursor,
-    board: SinkBoard,
-    stop: Arc<Stop>,
-    retry: Retry,
-    began: Instant,
 }
 
-impl Follower {
-    fn run(mut self) {
-        let runtime = match Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                self.board.write(|status| {
-                    status.state = SinkState::Stopped;
-                    status.problem = Some(format!("no runtime: {error}"));
-                });
-                return;
-            }
-        };
-        while !self.stop.is_told() {
-            let stop = self.stop.clone();
-            let ended = runtime.block_on(async {
-                tokio::select! {
-                    biased;
-                    () = stop.bell.notified() => Ok(()),
-                    ended = self.session() => ended,
-                }
-            });
-            let Err(error) = ended else { break };
-            self.failed(&error);
-            self.pause();
-        }
-        // Sockets are closed before the thread ends.
-        drop(runtime);
-        self.board.write(|status| status.state = SinkState::Stopped);
-    }
-
-    fn failed(&mut self, error: &PgError) {
-        let now = self.began.elapsed();
-        self.retry.failed(now);
-        let state = match error.mend() {
-            Mend::Time => SinkState::Failing,
-            Mend::Person => SinkState::Refused,
-        };
-        tracing::warn!(sink = NAME, state = state.as_str(), failures = self.retry.failures(), "{error}");
-        let (breaker, opened) = (self.retry.breaker(now), self.retry.opened());
-        self.board.write(|status| {
-            status.state = state;
-            status.problem = Some(error.to_string());
-            status.failures += 1;
-            status.breaker = breaker;
-            status.breaker_opened = opened;
-        });
-    }
-
-    fn pause(&self) {
-        while !self.stop.is_told() {
-            let left = self.retry.wait(self.began.elapsed());
-            if left.is_zero() {
-                break;
-            }
-            std::thread::sleep(left.min(LOOK_EVERY));
-        }
-        let breaker = self.retry.breaker(self.began.elapsed());
-        self.board.write(|status| status.breaker = breaker);
-    }
-
-    /// From a connection to its end. It ends well only when the log has ended or the sink is to stop.
-    async fn session(&mut self) -> Result<(), PgError> {
+impl Session for Follower {
+    /// It ends well only when the log has ended or the sink is to stop.
+    async fn session(&mut self, turns: &mut Turns) -> Result<(), PgError> {
         let mut link = self.terms.target.connect(self.terms.patience).await?;
         let patience = self.terms.patience;
         match within(patience, "checking the schema", migrate::check(&link.client)).await {
@@ -230,7 +120,7 @@ impl Follower {
         if let Some(names) = self.names.take() {
             self.rows = Rows::new(self.terms.shard, names());
         }
-        self.board.write(|status| {
+        turns.board.write(|status| {
             status.state = SinkState::Following;
             // Committed, and its answer was lost: the batch is there.
             if at.position.sequence > status.sequence && status.batches > 0 {
@@ -239,7 +129,7 @@ impl Follower {
             status.sequence = at.position.sequence;
             status.occurred_at_ns = at.occurred_at_ns;
         });
-        while self.gather(&reader)? {
+        while self.gather(&reader, &turns.stop)? {
             let began = Instant::now();
             let batch_rows = self.batch_rows(at.position.sequence);
             let mut records = Piece::new(&mut reader, batch_rows);
@@ -247,18 +137,20 @@ impl Follower {
             if let Some(written) = written {
                 at = written.archived;
                 self.cursor.advance(&written.header).map_err(PgError::Hold)?;
-                self.succeeded(&written, began.elapsed());
+                turns.succeeded(|status| tell(status, &written, began.elapsed()));
             }
             // A told stop is heard between two batches.
             tokio::task::yield_now().await;
         }
         Ok(())
     }
+}
 
+impl Follower {
     /// Waits until there is a batch; false when there will be none.
-    fn gather(&self, reader: &Reader) -> Result<bool, PgError> {
+    fn gather(&self, reader: &Reader, stop: &Stop) -> Result<bool, PgError> {
         let mut waits_since = None;
-        while !self.stop.is_told() {
+        while !stop.is_told() {
             let waiting = (self.log.durable_sequence() + 1).saturating_sub(reader.sequence());
             let ended = self.log.has_ended();
             let since = *waits_since.get_or_insert_with(Instant::now);
@@ -284,23 +176,16 @@ impl Follower {
         let waiting = self.log.durable_sequence().saturating_sub(at_sequence);
         waiting.clamp(self.terms.batch_rows, self.terms.backlog_rows.max(self.terms.batch_rows))
     }
+}
 
-    fn succeeded(&mut self, written: &Written, took: Duration) {
-        self.retry.succeeded();
-        let breaker = self.retry.breaker(self.began.elapsed());
-        self.board.write(|status| {
-            status.state = SinkState::Following;
-            status.problem = None;
-            status.breaker = breaker;
-            status.sequence = written.archived.position.sequence;
-            status.occurred_at_ns = written.archived.occurred_at_ns;
-            status.rows += written.rows;
-            status.bytes += written.bytes;
-            status.batches += 1;
-            status.last_batch_rows = written.rows;
-            status.last_batch_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        });
-    }
+fn tell(status: &mut SinkStatus, written: &Written, took: Duration) {
+    status.sequence = written.archived.position.sequence;
+    status.occurred_at_ns = written.archived.occurred_at_ns;
+    status.rows += written.rows;
+    status.bytes += written.bytes;
+    status.batches += 1;
+    status.last_batch_rows = written.rows;
+    status.last_batch_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
 }
 
 fn of_cursor(error: CursorError) -> PgError {

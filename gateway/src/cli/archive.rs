@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::CONFIG_FILE;
 use crate::config::{Config, ConfigError};
@@ -12,14 +12,18 @@ use crate::config::{Config, ConfigError};
 #[command(
     long_about = "Look after the archive in Postgres, beside a running host or without one.\n\n\
                   status shows schema and cursor; migrate brings the schema up to this version; verify compares the log \
-                  with every row and every column, and its exit code is 0 where they are equal, 1 where they differ; \
-                  rebuild throws the archive away and makes it anew from the log. The log is read without its lock; \
-                  verify and rebuild need all of it, shipped segments too.",
+                  with every row and every column, and the trades with the rows, and its exit code is 0 where they are equal, 1 where they \
+                  differ or records are parked; rebuild throws the archive away and makes it anew from the log. The log is read without its lock; \
+                  verify and rebuild need all of it, shipped segments too.\n\n\
+                  reference loads traders, strategies, accounts or securities, from which trades are enriched; unenriched lists \
+                  trades whose reference data is missing; retry tries again what the trades could not take.",
     after_help = "Examples:\n  \
                   lotbook archive status\n  \
                   lotbook archive migrate --config lotbook.toml\n  \
                   lotbook archive verify --json --archive-dir /mnt/archive\n  \
-                  lotbook archive rebuild --yes"
+                  lotbook archive rebuild --yes\n  \
+                  lotbook archive reference securities master.csv\n  \
+                  lotbook archive unenriched"
 )]
 pub struct ArchiveArgs {
     /// What to do.
@@ -49,6 +53,23 @@ pub enum ArchiveCommand {
         #[arg(long, value_name = "DIR")]
         archive_dir: Option<PathBuf>,
     },
+    /// Load reference data, from which trades are enriched: all rows of a file, or none
+    Reference {
+        /// What it is: each row has a key (trader_id, strategy_id, account, instrument), valid_from, and what is known from then on
+        #[arg(value_enum)]
+        table: Table,
+        /// CSV with a header, or JSON lines where its name ends in .jsonl; columns in docs/archive.md
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// List trades whose reference data is missing; exit code 1 where there are any
+    Unenriched {
+        /// Trades that are listed; all are counted
+        #[arg(long, value_name = "COUNT", default_value_t = 100)]
+        list: usize,
+    },
+    /// Try again what the trades could not take; exit code 1 where some is left
+    Retry,
     /// Throw the archive away and make it anew from the log
     Rebuild {
         /// Do it: everything in the schema lotbook goes
@@ -72,4 +93,17 @@ impl ArchiveArgs {
             None => Ok(Config::default()),
         }
     }
+}
+
+/// A table of reference data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Table {
+    /// trader_id, valid_from, name, mpid
+    Traders,
+    /// strategy_id, valid_from, name, desk
+    Strategies,
+    /// account, valid_from, trader_id, strategy_id
+    Accounts,
+    /// instrument, valid_from, name, cusip, isin
+    Securities,
 }

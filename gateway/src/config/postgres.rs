@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lotbook_archiver::CursorClass;
 use lotbook_archiver::postgres::sink::SinkTerms;
+use lotbook_archiver::postgres::trades::follow::ProjectionTerms;
 use lotbook_archiver::postgres::{PgError, Target};
 use lotbook_archiver::retry::RetryTerms;
 
@@ -99,11 +100,21 @@ impl Postgres {
             patience: self.timeout(),
             migrate: self.migrate,
             class: if self.required { CursorClass::Required } else { CursorClass::Rebuildable },
-            retry: RetryTerms {
-                breaks_after: self.breaker_failures,
-                open_for: Duration::from_millis(self.breaker_open_ms),
-                ..RetryTerms::default()
-            },
+            retry: self.retry(),
+        }
+    }
+
+    /// In the projection's words.
+    #[must_use]
+    pub fn of_projection(&self, target: Target) -> ProjectionTerms {
+        ProjectionTerms { target, shard: 0, patience: self.timeout(), retry: self.retry() }
+    }
+
+    fn retry(&self) -> RetryTerms {
+        RetryTerms {
+            breaks_after: self.breaker_failures,
+            open_for: Duration::from_millis(self.breaker_open_ms),
+            ..RetryTerms::default()
         }
     }
 }

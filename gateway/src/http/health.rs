@@ -93,7 +93,7 @@ impl Verdict {
         warnings.extend(state.outlook.warnings());
         warnings.extend(super::dead_letters::warning(state));
         warnings.extend(state.redis.iter().flat_map(|redis| redis.warnings()));
-        warnings.extend(state.archive.iter().filter_map(archive::Seen::warning));
+        warnings.extend(state.archive.iter().flat_map(archive::Seen::warnings));
         Self { ready: problems.is_empty(), problems, critical, warnings }
     }
 

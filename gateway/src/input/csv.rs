@@ -84,6 +84,35 @@ impl CsvFile {
     }
 }
 
+/// Something, or what is wrong with the line of that number.
+pub(crate) type Numbered<T> = Result<T, (u64, LineError)>;
+
+/// The rows of a file as they are, the header among them.
+pub(crate) struct CsvRows(Records);
+
+impl CsvRows {
+    /// Of a file.
+    #[must_use]
+    pub(crate) fn new(reader: Box<dyn BufRead + Send>) -> Self {
+        Self(Records::new(reader))
+    }
+
+    /// The next row with its first line; `None` at the end.
+    ///
+    /// # Errors
+    /// What is wrong, with its line.
+    #[allow(clippy::should_implement_trait, reason = "a row is lent until the next one is read")]
+    pub(crate) fn next(&mut self) -> Numbered<Option<(u64, Vec<&str>)>> {
+        let found = self.0.next();
+        let line = self.0.line;
+        match found {
+            Ok(false) => Ok(None),
+            Ok(true) => self.0.cells().map(|cells| Some((line, cells))).map_err(|error| (line, error)),
+            Err(error) => Err((line, error)),
+        }
+    }
+}
+
 /// Splits bounded lines into records: a quoted cell may span lines.
 ///
 /// `csv_core` is fed line by line instead of letting `csv` read ahead: so the line numbers are those of

@@ -31,6 +31,7 @@ pub use actions::{ActionLine, LockLine};
 
 use crate::rates::Pair;
 
+pub(crate) use csv::CsvRows;
 pub use error::{Code, LineError, quoted};
 pub use fix_stream::FixDecoder;
 pub use jsonl::parse_line;

@@ -1,10 +1,15 @@
-//! `lotbook archive status|migrate|verify|rebuild`: the archive in Postgres, beside a running host or without one.
+//! `lotbook archive status|migrate|verify|rebuild|...`: the archive in Postgres, beside a running host or without one.
+
+mod reference;
+mod trades;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lotbook_archiver::postgres::rebuild;
+use lotbook_archiver::postgres::trades::check::{self, TradesReport};
+use lotbook_archiver::postgres::trades::follow;
 use lotbook_archiver::postgres::verify::{self, Report};
 use lotbook_archiver::postgres::{FromLogError, Link, Mend, PgError, Target, migrate};
 use lotbook_wal::{OpenError, ReadOnlyLog, open_read_only};
@@ -43,6 +48,14 @@ pub enum ArchiveToolError {
         /// Why.
         source: PgError,
     },
+    /// Reference data is none; nothing of it was loaded.
+    #[error("{}: {what}", file.display())]
+    Reference {
+        /// The file.
+        file: PathBuf,
+        /// The line, and what is wrong with it.
+        what: String,
+    },
     /// The log cannot be opened or read.
     #[error("{}: {source}", dir.display())]
     Log {
@@ -70,7 +83,7 @@ impl ArchiveToolError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) | Self::Target(_) | Self::Off => ExitCode::BadConfig,
-            Self::NotTold { .. } => ExitCode::Unreadable,
+            Self::NotTold { .. } | Self::Reference { .. } => ExitCode::Unreadable,
             // Who reads a pipe to its head has what was wanted.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
             Self::Output(error) => exit::of_io(error),
@@ -102,6 +115,9 @@ pub fn run(args: &ArchiveArgs, out: &mut dyn Write) -> Result<ExitCode, ArchiveT
             ArchiveCommand::Status => job.status(out).await,
             ArchiveCommand::Migrate => job.migrate(out).await,
             ArchiveCommand::Verify { list, archive_dir } => job.verify(*list, archive_dir.as_deref(), out).await,
+            ArchiveCommand::Reference { table, file } => job.reference(*table, file, out).await,
+            ArchiveCommand::Unenriched { list } => job.unenriched(*list, out).await,
+            ArchiveCommand::Retry => job.retry(out).await,
             ArchiveCommand::Rebuild { yes, archive_dir } => job.rebuild(*yes, archive_dir.as_deref(), out).await,
         }
     })
@@ -129,6 +145,13 @@ impl Job<'_> {
 
     async fn link(&self) -> Result<Link, ArchiveToolError> {
         self.target.connect(self.config.postgres.timeout()).await.map_err(|source| self.failed(source))
+    }
+
+    /// To a schema that is this program's.
+    async fn checked_link(&self) -> Result<Link, ArchiveToolError> {
+        let link = self.link().await?;
+        migrate::check(&link.client).await.map_err(|source| self.failed(source))?;
+        Ok(link)
     }
 
     /// The log, its shipped segments included.
@@ -209,11 +232,13 @@ impl Job<'_> {
         let report = verify::verify(&mut link, SHARD, &mut log, list, &mut progress).await;
         let report = report.map_err(|error| self.of_log(error, &dir))?;
         bar.finish_and_clear();
-        self.print(&report, out)?;
-        Ok(if report.differences_count == 0 { ExitCode::Ok } else { ExitCode::Broken })
+        let trades = check::check(&mut link, SHARD, list).await.map_err(|source| self.failed(source))?;
+        self.print(&report, &trades, out)?;
+        let equal = report.differences_count == 0 && trades.wrong_count == 0;
+        Ok(if equal { ExitCode::Ok } else { ExitCode::Broken })
     }
 
-    fn print(&self, report: &Report, out: &mut dyn Write) -> io::Result<()> {
+    fn print(&self, report: &Report, trades: &TradesReport, out: &mut dyn Write) -> io::Result<()> {
         let through = report.archived.map_or(0, |archived| archived.position.sequence);
         if self.args.json {
             let document = json!({
@@ -223,6 +248,12 @@ impl Job<'_> {
                 "rows": report.rows,
                 "differences_count": report.differences_count,
                 "differences": report.differences.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                "trades": {
+                    "complete_through": trades.complete_through,
+                    "trades": trades.trades,
+                    "wrong_count": trades.wrong_count,
+                    "wrong": trades.wrong.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                },
             });
             serde_json::to_writer_pretty(&mut *out, &document)?;
             return writeln!(out);
@@ -234,6 +265,15 @@ impl Job<'_> {
             writeln!(out, "  {difference}")?;
         }
         let unlisted = report.differences_count - report.differences.len() as u64;
+        if unlisted > 0 {
+            writeln!(out, "  and {unlisted} more")?;
+        }
+        let verdict = if trades.wrong_count == 0 { "as they should be" } else { "NOT as they should be" };
+        writeln!(out, "{place}: {} trades {verdict}, up to {}", trades.trades, trades.complete_through)?;
+        for wrong in &trades.wrong {
+            writeln!(out, "  {wrong}")?;
+        }
+        let unlisted = trades.wrong_count - trades.wrong.len() as u64;
         if unlisted > 0 {
             writeln!(out, "  and {unlisted} more")?;
         }
@@ -257,11 +297,18 @@ impl Job<'_> {
         let done = rebuild::rebuild(&mut link, SHARD, &mut log, rows, &mut progress).await;
         let done = done.map_err(|error| self.of_log(error, &dir))?;
         bar.finish_and_clear();
+        let bar = self::bar("projecting trades");
+        let mut progress = self::progress(&bar);
+        let versions = follow::catch_up(&mut link, SHARD, done.sequence, &mut progress).await;
+        let versions = versions.map_err(|source| self.failed(source))?;
+        bar.finish_and_clear();
         let place = self.target.place();
         if self.args.json {
-            writeln!(out, "{}", json!({ "place": place, "rows": done.rows, "complete_through": done.sequence }))?;
+            let document = json!({ "place": place, "rows": done.rows, "trade_versions": versions, "complete_through": done.sequence });
+            writeln!(out, "{document}")?;
         } else {
-            writeln!(out, "{place}: made anew, {} rows, up to sequence {}", done.rows, done.sequence)?;
+            let (rows, sequence) = (done.rows, done.sequence);
+            writeln!(out, "{place}: made anew, {rows} rows, {versions} versions of trades, up to sequence {sequence}")?;
         }
         Ok(ExitCode::Ok)
     }
