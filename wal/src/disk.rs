@@ -153,6 +153,10 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn wall_clock_ns(&self) -> u64 {
         machine::wall_clock_ns()
     }
+    /// Name of this host, for messages.
+    fn host_name(&self) -> String {
+        machine::host_name()
+    }
     /// An id that no other log has, never zero.
     fn random_id(&self) -> u64 {
         machine::random_id()

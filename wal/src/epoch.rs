@@ -92,6 +92,7 @@ pub(crate) fn begin_epoch(
         epoch: recovered.epoch,
         dir: config.dir.clone(),
         segment_bytes: meta.segment_bytes,
+        created_ns: meta.created_ns,
         start: (start_address, recovered.end.sequence),
         disk,
         tail,

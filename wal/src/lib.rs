@@ -75,6 +75,7 @@ mod real_disk;
 mod record;
 mod recovery;
 mod repair;
+mod restore;
 mod retention;
 mod room;
 mod scan;
@@ -98,7 +99,8 @@ mod tests;
 
 pub use appender::{Appended, Appender};
 pub use archive::entry::ArchiveEntry;
-pub use archive::target::{ArchiveTarget, DirectoryTarget};
+pub use archive::shipped::Shipper;
+pub use archive::target::{ArchiveTarget, DirectoryTarget, Version};
 pub use audit::{ArchiveReport, CursorFinding, CursorReport, VerifyOutcome, VerifyReport};
 pub use backwards::Backwards;
 pub use config::{DirectMode, IoMode, LogConfig, WaitStrategy};
@@ -124,6 +126,7 @@ pub use record::{
     EPOCH_START_BYTES, EpochStart, FLAG_GROUP_CONTINUES, FLAG_GROUP_MEMBER, Group, INTERNAL_KINDS, KIND_CLOSE,
     KIND_EPOCH_START, Record, RecordHeader, RecordMeta,
 };
+pub use restore::{MoreRecords, RestoreError, Restored, ShippedLog, restore, restore_on, shipped_logs};
 pub use retention::growth::SpaceAlert;
 pub use retention::outlook::SpaceOutlook;
 pub use retention::report::{BytesByClass, CursorHold, RetentionReport, SegmentHold};

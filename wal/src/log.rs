@@ -32,6 +32,7 @@ pub struct Log {
     pub(crate) epoch: u32,
     pub(crate) dir: PathBuf,
     pub(crate) segment_bytes: u64,
+    pub(crate) created_ns: u64,
     /// Where this epoch begins, and the sequence before its first.
     pub(crate) start: (u64, u64),
     pub(crate) disk: Arc<dyn Disk>,

@@ -33,3 +33,8 @@ pub(crate) fn random_id() -> u64 {
     };
     id.max(1)
 }
+
+/// The name that the system gives this host; `?` where it gives none.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "?".into(), |name| name.trim_end().into())
+}

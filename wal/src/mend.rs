@@ -19,19 +19,16 @@ use crate::audit::{VerifyOutcome, VerifyReport};
 use crate::damage::{Corrupt, What};
 use crate::disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult, HeldLock};
 use crate::error::OpenError;
-use crate::limits::{CHUNK_BYTES, HEAD_BYTES, SCAN_BYTES};
+use crate::limits::{ASIDE_MAX, CHUNK_BYTES, HEAD_BYTES, SCAN_BYTES};
 use crate::meta::Meta;
 use crate::open::{SHARED_MEMORY, find_tail, join_tail, next_epoch};
-use crate::overlay::Overlay;
+use crate::overlay::{Mended, Overlay};
 use crate::read_only::{ReadOnlyLog, open_read_only_on};
 use crate::real_disk::RealDisk;
 use crate::recovery::{Ending, Findings, GroupEnd, Place, Row, Verdict, decide};
 use crate::repair::Repair;
 use crate::scan::{Scan, Stream, scan};
 use crate::segment::{archive_path, parse_archive_name, parse_segment_name, segment_path};
-
-/// Damaged files of one name that are kept beside it.
-const ASIDE_MAX: u32 = 1_000;
 
 /// Where a repair looks.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +37,8 @@ pub struct RepairPlaces {
     pub tail_dir: Option<PathBuf>,
     /// The directory that the log ships its archives to.
     pub archive_dir: Option<PathBuf>,
+    /// Another place that it ships them to, instead of a directory.
+    pub archive_target: Option<Arc<dyn ArchiveTarget>>,
 }
 
 /// One thing to do.
@@ -157,6 +156,7 @@ pub struct Repairer {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     places: RepairPlaces,
+    target: Option<Arc<dyn ArchiveTarget>>,
     meta: Meta,
     _lock: Box<dyn HeldLock>,
 }
@@ -174,7 +174,11 @@ pub fn open_for_repair_on(dir: &Path, places: RepairPlaces, disk: Arc<dyn Disk>)
     let not_a_log = || OpenError::NotALog { dir: dir.to_path_buf() };
     let meta = Meta::load(&*disk, dir)?.ok_or_else(not_a_log)?;
     match disk.lock_dir(dir)? {
-        DirLock::Taken(lock) => Ok(Repairer { disk, dir: dir.to_path_buf(), places, meta, _lock: lock }),
+        DirLock::Taken(lock) => {
+            let of_dir = |dir| -> Arc<dyn ArchiveTarget> { Arc::new(DirectoryTarget::new(Arc::clone(&disk), dir)) };
+            let target = places.archive_target.clone().or_else(|| places.archive_dir.clone().map(of_dir));
+            Ok(Repairer { disk, dir: dir.to_path_buf(), places, target, meta, _lock: lock })
+        }
         DirLock::Owned(pid) => Err(OpenError::Locked { dir: dir.to_path_buf(), pid }.into()),
     }
 }
@@ -204,7 +208,7 @@ impl Repairer {
         let overlay = Arc::new(Overlay::new(Arc::clone(&self.disk)));
         let mut plan = RepairPlan::default();
         loop {
-            let (found, log) = match self.look(Arc::<Overlay>::clone(&overlay), progress) {
+            let (found, log) = match self.look(Some(&overlay), progress) {
                 Ok((log, report)) => {
                     let found = report.damaged.clone();
                     plan.report = Some(report);
@@ -247,21 +251,29 @@ impl Repairer {
                 RepairStep::CutTail { address, .. } => self.cut_tail(*address)?,
             }
         }
-        Ok(self.look(Arc::clone(&self.disk), progress)?.1)
+        Ok(self.look(None, progress)?.1)
     }
 
-    /// The log as the disk shows it, verified.
+    /// The log as the disk shows it, or as it would with what the overlay has in its place; verified.
     fn look(
         &self,
-        disk: Arc<dyn Disk>,
+        overlay: Option<&Arc<Overlay>>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(ReadOnlyLog, VerifyReport), OpenError> {
+        let disk: Arc<dyn Disk> = match overlay {
+            Some(overlay) => Arc::<Overlay>::clone(overlay),
+            None => Arc::clone(&self.disk),
+        };
         let mut log = open_read_only_on(&self.dir, disk)?;
         if let Some(dir) = &self.places.tail_dir {
             log = log.with_tail_dir(dir);
         }
-        if let Some(dir) = &self.places.archive_dir {
-            log = log.with_archive(dir);
+        match (&self.target, overlay) {
+            (Some(real), Some(overlay)) => {
+                log = log.with_target(Arc::new(Mended { real: Arc::clone(real), overlay: Arc::clone(overlay) }));
+            }
+            (Some(target), None) => log = log.with_target(Arc::clone(target)),
+            (None, _) => {}
         }
         let report = log.verify(progress)?;
         Ok((log, report))
@@ -309,10 +321,10 @@ impl Repairer {
         let before = manifest.as_ref().and_then(|manifest| manifest.chain_before(first));
         let wanted = manifest.as_ref().and_then(|manifest| manifest.entry(first)).copied();
         let local = archive_path(&self.dir, first);
-        let remote = self.places.archive_dir.as_ref().map(|dir| dir.join(target_name(self.meta.log_id, first)));
+        let remote = self.target.as_ref().map(|target| self.place_in(&**target, first));
         for path in std::iter::once(local).chain(remote).filter(|path| path != not) {
             let bad = |what| Corrupt { segment: path.clone(), offset: 0, address: first, sequence: 0, what };
-            let packed = match self.disk.open(&path, Access::Read) {
+            let packed = match self.open_copy(&path, first) {
                 Ok(packed) => packed,
                 Err(e) if e.is_missing() => continue,
                 Err(e) => return Err(e.into()),
@@ -345,6 +357,21 @@ impl Repairer {
             }
         }
         Ok(None)
+    }
+
+    /// What the copy in the target is called in messages.
+    fn place_in(&self, target: &dyn ArchiveTarget, first: u64) -> PathBuf {
+        Path::new(&target.describe()).join(target_name(self.meta.log_id, first))
+    }
+
+    /// The copy of that segment at `path`: the archive here, or the one in the target.
+    fn open_copy(&self, path: &Path, first: u64) -> DiskResult<Arc<dyn DiskFile>> {
+        match &self.target {
+            Some(target) if path != archive_path(&self.dir, first) => {
+                target.open(&target_name(self.meta.log_id, first))
+            }
+            _ => self.disk.open(path, Access::Read),
+        }
     }
 
     fn end_of(&self, log: &ReadOnlyLog) -> Result<EndOfLog, OpenError> {
@@ -393,7 +420,7 @@ impl Repairer {
         if torn(&end).map(|(at, _)| at) != Some(address) || end.scan.place != Place::Above {
             return Err(RepairError::Changed { dir: self.dir.clone() });
         }
-        let epoch = next_epoch(&log.segments, &end.scan.chain, None);
+        let epoch = next_epoch(&log.segments, &end.scan.chain, None).max(log.past.restored_epoch() + 1);
         let repair = Repair {
             disk: &*self.disk,
             dir: &self.dir,
@@ -414,7 +441,7 @@ impl Repairer {
     }
 
     fn restore_segment(&self, path: &Path, from: &Path, entry: &ArchiveEntry) -> Result<(), RepairError> {
-        let file = ArchivedFile::open(self.disk.open(from, Access::Read)?)?;
+        let file = ArchivedFile::open(self.open_copy(from, entry.first_address)?)?;
         let new = path.with_extension("lotlog.new");
         let made = self.write_segment(&file, &new, entry).and_then(|()| self.put_in_place(&new, path));
         if made.is_err() {
@@ -440,14 +467,18 @@ impl Repairer {
     }
 
     fn restore_archive(&self, path: &Path, from: &Path, entry: &ArchiveEntry) -> Result<(), RepairError> {
-        let source = self.disk.open(from, Access::Read)?;
+        let source = self.open_copy(from, entry.first_address)?;
         if path.parent() != Some(&self.dir) {
-            let Some(dir) = &self.places.archive_dir else {
+            let Some(target) = &self.target else {
                 return Err(RepairError::Changed { dir: self.dir.clone() });
             };
-            self.put_aside(path)?;
-            let target = DirectoryTarget::new(Arc::clone(&self.disk), dir);
-            target.put(&target_name(entry.log_id, entry.first_address), &*source)?;
+            let name = target_name(entry.log_id, entry.first_address);
+            // Killed in between, it is missing there, and the repair mends that when it is run again.
+            match target.set_aside(&name) {
+                Err(e) if !e.is_missing() => return Err(e.into()),
+                _ => {}
+            }
+            target.put(&name, &*source)?;
             return Ok(());
         }
         let new = path.with_extension("zst.new");

@@ -8,7 +8,8 @@ use crate::limits::{CHUNK_BYTES, FORMAT_VERSION};
 use crate::record::{u32_at, u64_at};
 
 const META_MAGIC: u64 = u64::from_le_bytes(*b"LOTMETA\x01");
-const META_BYTES: usize = 64;
+/// Bytes of it.
+pub(crate) const META_BYTES: usize = 64;
 pub(crate) const META_NAME: &str = "log.meta";
 
 /// ```text
@@ -43,7 +44,8 @@ impl Meta {
         bytes
     }
 
-    fn decode(bytes: &[u8]) -> Result<Self, String> {
+    /// The reason when these bytes are none.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() != META_BYTES {
             return Err(format!("{} bytes long, not {META_BYTES}", bytes.len()));
         }

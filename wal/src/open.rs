@@ -322,7 +322,7 @@ fn recover(
     past.sweep(disk, dir)?;
     let own_tail = image.filter(|i| i.identity.log_id == meta.log_id);
     let lost_from_sequence = lost_from(row.verdict, end, &scan, own_tail);
-    let epoch = next_epoch(&segments, &joined.chain, own_tail);
+    let epoch = next_epoch(&segments, &joined.chain, own_tail).max(past.restored_epoch() + 1);
     let repair = Repair {
         disk,
         dir,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use crate::archive::target::{ArchiveTarget, Version};
 use crate::disk::{Access, DirLock, Disk, DiskError, DiskFile, DiskResult};
 use crate::log::lock;
 use crate::mapping::Mapping;
@@ -135,5 +136,47 @@ impl Disk for Overlay {
 
     fn wall_clock_ns(&self) -> u64 {
         self.under.wall_clock_ns()
+    }
+}
+
+/// An archive target in which some files lie that are not there.
+#[derive(Debug)]
+pub(crate) struct Mended {
+    pub(crate) real: Arc<dyn ArchiveTarget>,
+    pub(crate) overlay: Arc<Overlay>,
+}
+
+impl ArchiveTarget for Mended {
+    fn put(&self, name: &str, source: &dyn DiskFile) -> DiskResult<()> {
+        self.real.put(name, source)
+    }
+
+    fn open(&self, name: &str) -> DiskResult<Arc<dyn DiskFile>> {
+        let path = Path::new(&self.real.describe()).join(name);
+        if self.overlay.has(&path) { self.overlay.open(&path, Access::Read) } else { self.real.open(name) }
+    }
+
+    fn list(&self, log: &str) -> DiskResult<Vec<String>> {
+        self.real.list(log)
+    }
+
+    fn logs(&self) -> DiskResult<Vec<String>> {
+        self.real.logs()
+    }
+
+    fn load(&self, name: &str) -> DiskResult<Option<(Vec<u8>, Version)>> {
+        self.real.load(name)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8], over: Option<&Version>) -> DiskResult<Version> {
+        self.real.store(name, bytes, over)
+    }
+
+    fn set_aside(&self, name: &str) -> DiskResult<()> {
+        self.real.set_aside(name)
+    }
+
+    fn describe(&self) -> String {
+        self.real.describe()
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::archive::manifest::{Base, MANIFEST_NAME, Manifest};
+use crate::archive::restored::RestoredMark;
 use crate::chain::{Chain, End};
 use crate::cursor::position::{CursorError, LogPosition};
 use crate::cursor::slots::{CursorSlot, load_cursors};
@@ -17,6 +18,8 @@ use crate::segment::{archive_name, archive_path, parse_archive_name, parse_segme
 #[derive(Clone, Debug)]
 pub(crate) struct Past {
     pub(crate) manifest: Manifest,
+    /// The log came back from an archive target.
+    pub(crate) restored: Option<RestoredMark>,
     /// Archives beside the segments: first address and bytes.
     pub(crate) packed: Vec<(u64, u64)>,
     /// By name; `None` for a damaged one.
@@ -44,6 +47,7 @@ impl Past {
         let base = manifest.base.address;
         let mut past = Self {
             manifest,
+            restored: RestoredMark::load(disk, dir, log_id)?,
             packed: Vec::new(),
             cursors: load_cursors(disk, dir)?,
             plain_from: base,
@@ -108,9 +112,19 @@ impl Past {
         self.manifest.chain_before(first).ok_or_else(|| missing(end))
     }
 
-    /// The highest sequence that archives and what was dropped bear witness to.
+    /// The highest sequence that archives and what was dropped bear witness to. What was archived before a restore bears witness to what came back
+    /// alone.
     pub(crate) fn watermark(&self) -> u64 {
-        self.manifest.watermark()
+        let Some(mark) = self.restored else { return self.manifest.watermark() };
+        self.manifest.watermark_of(|entry| match entry.last_epoch > mark.epoch {
+            true => entry.durable_sequence,
+            false => entry.durable_sequence.min(mark.sequence),
+        })
+    }
+
+    /// Every opening before the restore had this epoch at most; 0 where there was none.
+    pub(crate) fn restored_epoch(&self) -> u32 {
+        self.restored.map_or(0, |mark| mark.epoch)
     }
 
     /// Compares the cursors with the log that `stream` holds and that ends at `end`. Records in archives are not looked up here.

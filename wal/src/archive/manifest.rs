@@ -84,9 +84,14 @@ impl Manifest {
 
     /// The highest sequence it calls durable.
     pub(crate) fn watermark(&self) -> u64 {
+        self.watermark_of(|entry| entry.durable_sequence)
+    }
+
+    /// As [`Self::watermark`], of what is believed of each entry.
+    pub(crate) fn watermark_of(&self, believed: impl Fn(&ArchiveEntry) -> u64) -> u64 {
         // A durable record always stays behind what is dropped.
         let behind_base = if self.base.end.sequence > 0 { self.base.end.sequence + 1 } else { 0 };
-        self.entries.iter().map(|e| e.durable_sequence).max().unwrap_or(0).max(behind_base)
+        self.entries.iter().map(believed).max().unwrap_or(0).max(behind_base)
     }
 
     /// The log begins at `address` from now on, behind `chain`.
@@ -208,11 +213,11 @@ impl Manifest {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::archive::entry::tests::sample;
 
-    fn two() -> Manifest {
+    pub(crate) fn two() -> Manifest {
         let first = sample();
         let second = ArchiveEntry {
             first_address: first.next_address(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::archive::entry::ArchiveEntry;
 use crate::archive::file::ArchivedFile;
 use crate::archive::manifest::Manifest;
 use crate::archive::pack::{Pack, PackError, check_packed};
@@ -17,12 +18,15 @@ use crate::limits::HEAD_BYTES;
 use crate::log::{Log, lock};
 use crate::retention::growth::Growth;
 use crate::retention::ladder::{Act, Sealed, View, next};
+use crate::retention::shipping::Shipping;
 use crate::segment::{archive_path, segment_path};
 use crate::segments::{change, open_named};
-use crate::stop::RUN;
+use crate::stop::{DRAIN, RUN};
 
 /// A step that failed is not tried again for so long.
 const RETRY_NS: u64 = 10_000_000_000;
+/// How long the end of a closing log is waited for, and how often it is looked at.
+const CLOSING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_millis(1));
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +49,7 @@ pub(crate) struct KeeperState {
     pub(crate) last: Option<(char, &'static str)>,
     /// What failed and has not succeeded since, in words.
     pub(crate) problems: BTreeMap<&'static str, String>,
-    pub(crate) done: [u64; 5],
+    pub(crate) done: [u64; 6],
 }
 
 /// The keeper's own state.
@@ -54,6 +58,9 @@ pub(crate) struct Keeper {
     log: Arc<Log>,
     growth: Growth,
     failed: BTreeMap<(u8, u64), u64>,
+    shipping: Shipping,
+    /// When the tail was copied last.
+    tail_at_ns: Option<u64>,
 }
 
 impl Log {
@@ -80,7 +87,13 @@ impl Log {
 
 impl Keeper {
     pub(crate) fn new(log: Arc<Log>) -> Self {
-        Self { log, growth: Growth::default(), failed: BTreeMap::new() }
+        Self {
+            log,
+            growth: Growth::default(),
+            failed: BTreeMap::new(),
+            shipping: Shipping::default(),
+            tail_at_ns: None,
+        }
     }
 
     /// One look, at most one thing done. `now_ns` only needs to rise.
@@ -96,7 +109,7 @@ impl Keeper {
         let failed = &mut self.failed;
         failed.retain(|_, at| now_ns - *at < RETRY_NS);
         let Some((row, first)) = next(&view, &|act, first| failed.contains_key(&(act as u8, first))) else {
-            return Kept::Nothing;
+            return self.tail_step(now_ns);
         };
         // A removal that someone asked for at the same time comes before or after, never between.
         let work = lock(&log.segments_work);
@@ -115,6 +128,39 @@ impl Keeper {
                 state.problems.insert(act_word(row.act), error.to_string());
                 self.failed.insert((row.act as u8, first), now_ns);
                 Kept::Failed(row.act)
+            }
+        }
+    }
+
+    /// With everything sealed where it belongs: what is not sealed is copied, once in a while.
+    fn tail_step(&mut self, now_ns: u64) -> Kept {
+        let log = Arc::clone(&self.log);
+        let (Some(every_ms), Some(target)) = (log.retention.tail_ms, log.segments.target()) else {
+            return Kept::Nothing;
+        };
+        let due = self.tail_at_ns.is_none_or(|at| now_ns - at >= every_ms * 1_000_000);
+        let key = (Act::CopyTail as u8, 0);
+        if !due || self.failed.contains_key(&key) || !self.shipping.has_tail(&log) {
+            return Kept::Nothing;
+        }
+        self.tail_at_ns = Some(now_ns);
+        let copied = self.check_place(&**target).and_then(|()| {
+            let work = lock(&log.segments_work);
+            let copied = self.shipping.copy_tail(&log, &**target);
+            drop(work);
+            Ok(copied?)
+        });
+        let mut state = lock(&log.keeper);
+        match copied {
+            Ok(()) => {
+                state.done[Act::CopyTail as usize] += 1;
+                state.problems.remove(act_word(Act::CopyTail));
+                Kept::Done(Act::CopyTail)
+            }
+            Err(error) => {
+                state.problems.insert(act_word(Act::CopyTail), error.to_string());
+                self.failed.insert(key, now_ns);
+                Kept::Failed(Act::CopyTail)
             }
         }
     }
@@ -163,13 +209,14 @@ impl Keeper {
         View { sealed, target: log.segments.target().is_some(), short }
     }
 
-    fn act(&self, act: Act, first: u64) -> Result<(), PackError> {
+    fn act(&mut self, act: Act, first: u64) -> Result<(), PackError> {
         match act {
             Act::Thin => self.thin(first),
             Act::Archive => self.archive(first),
             Act::Ship => self.ship(first),
             Act::Drop => self.drop_local(first),
             Act::Release => self.release(first),
+            Act::CopyTail => unreachable!("no row of the ladder"),
         }
     }
 
@@ -223,18 +270,28 @@ impl Keeper {
     }
 
     /// Copies the archive and checks the copy; one that is there and checks is not copied again.
-    fn ship(&self, first: u64) -> Result<(), PackError> {
-        let log = &self.log;
-        let Some(target) = log.segments.target() else { return Ok(()) };
-        let name = target_name(log.log_id, first);
-        if self.check_shipped(first).is_err() {
+    fn ship(&mut self, first: u64) -> Result<(), PackError> {
+        let log = Arc::clone(&self.log);
+        let (Some(target), Some(entry)) = (log.segments.target(), self.entry(first)) else { return Ok(()) };
+        if !self.shipping.is_claimed() {
             self.check_place(&**target)?;
+            self.shipping.claim(&log, &**target)?;
+        }
+        let is_there = if self.shipping.vouches(&**target, &entry) {
+            self.open_shipped(&entry).is_ok()
+        } else {
+            self.check_shipped(first).is_ok()
+        };
+        if !is_there {
+            self.check_place(&**target)?;
+            let name = target_name(log.log_id, first);
+            Shipping::make_way(&**target, &name, &entry, &self.stopping())?;
             let packed = log.disk.open(&archive_path(&log.dir, first), Access::Read)?;
             target.put(&name, &*packed)?;
             self.check_shipped(first)?;
         }
-        change(log, first, |segment| segment.shipped = true);
-        Ok(())
+        change(&log, first, |segment| segment.shipped = true);
+        Ok(self.shipping.tell(&log, &**target)?)
     }
 
     /// A target without any of a log whose segments only it can have is not the target that they were shipped to: a directory whose disk
@@ -251,13 +308,19 @@ impl Keeper {
     }
 
     fn check_shipped(&self, first: u64) -> Result<(), PackError> {
-        let log = &self.log;
-        let (Some(target), Some(entry)) = (log.segments.target(), self.entry(first)) else { return Ok(()) };
-        let file: ArchivedFile = open_named(target.open(&target_name(log.log_id, first))?, &entry)?;
+        let Some(entry) = self.entry(first) else { return Ok(()) };
+        let Some(file) = self.open_shipped(&entry)? else { return Ok(()) };
         check_packed(&file, &self.stopping())
     }
 
-    fn entry(&self, first: u64) -> Option<crate::archive::entry::ArchiveEntry> {
+    /// The archive in the target, when it is the one that the manifest names.
+    fn open_shipped(&self, entry: &ArchiveEntry) -> Result<Option<ArchivedFile>, DiskError> {
+        let log = &self.log;
+        let Some(target) = log.segments.target() else { return Ok(None) };
+        open_named(target.open(&target_name(log.log_id, entry.first_address))?, entry).map(Some)
+    }
+
+    fn entry(&self, first: u64) -> Option<ArchiveEntry> {
         self.log.segments.entries().get(&first).and_then(|e| e.archived)
     }
 
@@ -303,6 +366,23 @@ impl Keeper {
                 }
             }
         }
+        self.close();
+    }
+
+    /// A log that is closed in order leaves a copy of all of it. What fails now is told by nobody: the next opening copies it.
+    fn close(&mut self) {
+        let log = Arc::clone(&self.log);
+        let (Some(_), Some(target)) = (log.retention.tail_ms, log.segments.target()) else { return };
+        let until = Instant::now() + CLOSING.0;
+        while log.stop.told() == DRAIN && log.durable_sequence() < log.published_sequence() {
+            if log.latched().is_some() || Instant::now() >= until {
+                return;
+            }
+            std::thread::sleep(CLOSING.1);
+        }
+        if log.stop.told() == DRAIN && self.shipping.has_tail(&log) && self.check_place(&**target).is_ok() {
+            let _ = self.shipping.copy_tail(&log, &**target);
+        }
     }
 }
 
@@ -325,5 +405,6 @@ pub(crate) fn act_word(act: Act) -> &'static str {
         Act::Ship => "ship",
         Act::Drop => "drop a shipped archive",
         Act::Release => "release a cursor",
+        Act::CopyTail => "copy the tail",
     }
 }

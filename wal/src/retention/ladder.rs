@@ -49,6 +49,8 @@ pub(crate) enum Act {
     Drop,
     /// Release the rebuildable cursors that need it.
     Release,
+    /// Copy what is not sealed to the target. No row: it is done where no row has anything to do.
+    CopyTail,
 }
 
 /// A row: an act, when it is right for a segment, and why.
@@ -167,6 +169,7 @@ mod tests {
                     assert!(!s.required && !s.rebuildable && (s.old || view.short), "{name}");
                 }
                 Act::Release => assert!(view.short && s.rebuildable && !s.required && s.shipped, "{name}"),
+                Act::CopyTail => panic!("{name}: no row of the ladder"),
             }
         }
         println!("{cases} states of a segment, {acts} of them with something to do");
@@ -187,6 +190,7 @@ mod tests {
                     Act::Ship => s.shipped = true,
                     Act::Drop => s.packed = false,
                     Act::Release => s.rebuildable = false,
+                    Act::CopyTail => panic!("no row of the ladder"),
                 }
                 steps += 1;
                 assert!(steps <= 5, "{begin:?}");

@@ -15,6 +15,9 @@ pub struct Retention {
     pub archive_dir: Option<PathBuf>,
     /// Another place to ship to, instead of a directory. Default none.
     pub archive_target: Option<Arc<dyn ArchiveTarget>>,
+    /// How often the records behind the sealed segments are copied to the target, in milliseconds, 100 to 3,600,000; once more when the log is closed.
+    /// Default none: a loss of this disk loses them.
+    pub tail_ms: Option<u64>,
     /// Sealed segments that keep their segment file while space allows: what zero-copy readers and walks along back-links like best. 0 to
     /// 65,536, default 8. Only where there is an archive; without one all do.
     pub plain_segments: u32,
@@ -38,6 +41,7 @@ impl Default for Retention {
         Self {
             archive_dir: None,
             archive_target: None,
+            tail_ms: None,
             plain_segments: 8,
             local_hours: None,
             budget_bytes: None,
@@ -56,6 +60,7 @@ impl Retention {
             if (min..=max).contains(&value) { Ok(()) } else { Err(format!("{key} = {value} is outside {min}..={max}")) }
         };
         within("plain_segments", self.plain_segments.into(), 0, 65_536)?;
+        within("tail_ms", self.tail_ms.unwrap_or(100), 100, 3_600_000)?;
         within("local_hours", self.local_hours.unwrap_or(1).into(), 1, 87_600)?;
         within("low_segments", self.low_segments.into(), 0, 65_536)?;
         let below = if self.low_segments == 0 { 65_536 } else { self.low_segments };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lotbook_wal::{
     ArchiveTarget, DirectoryTarget, DiskFile, DiskResult, From, Limit, ReadError, RealDisk, SegmentForm, VerifyOutcome,
-    VerifyReport, open, open_read_only,
+    VerifyReport, Version, open, open_read_only,
 };
 
 use crate::shelf::{FILE_BYTES, Shelf, Writer, all_sealed_are, archive_name, read_from, sealed};
@@ -194,6 +194,22 @@ impl ArchiveTarget for Gate {
 
     fn list(&self, log: &str) -> DiskResult<Vec<String>> {
         self.real.list(log)
+    }
+
+    fn logs(&self) -> DiskResult<Vec<String>> {
+        self.real.logs()
+    }
+
+    fn load(&self, name: &str) -> DiskResult<Option<(Vec<u8>, Version)>> {
+        self.real.load(name)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8], over: Option<&Version>) -> DiskResult<Version> {
+        self.real.store(name, bytes, over)
+    }
+
+    fn set_aside(&self, name: &str) -> DiskResult<()> {
+        self.real.set_aside(name)
     }
 
     fn describe(&self) -> String {

@@ -7,6 +7,7 @@ mod cursors;
 mod forms;
 mod mended;
 mod reach;
+mod restored;
 mod shelf;
 #[path = "../support/mod.rs"]
 mod support;

@@ -15,7 +15,7 @@ fn repairer(shelf: &Shelf) -> Repairer {
 }
 
 fn places(root: &Path, archive_dir: Option<PathBuf>) -> RepairPlaces {
-    RepairPlaces { tail_dir: Some(root.join("tail")), archive_dir }
+    RepairPlaces { tail_dir: Some(root.join("tail")), archive_dir, archive_target: None }
 }
 
 fn try_repairer(shelf: &Shelf) -> Result<Repairer, RepairError> {

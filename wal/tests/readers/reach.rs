@@ -4,7 +4,7 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use lotbook_wal::{
     ArchiveTarget, DirectoryTarget, DiskFile, DiskResult, From, Limit, ReadError, RealDisk, RecordBuffer, SegmentForm,
-    open,
+    Version, open,
 };
 
 use crate::shelf::{Shelf, Writer, all_sealed_are, durable};
@@ -119,6 +119,22 @@ impl ArchiveTarget for Stuck {
 
     fn list(&self, log: &str) -> DiskResult<Vec<String>> {
         self.real.list(log)
+    }
+
+    fn logs(&self) -> DiskResult<Vec<String>> {
+        self.real.logs()
+    }
+
+    fn load(&self, name: &str) -> DiskResult<Option<(Vec<u8>, Version)>> {
+        self.real.load(name)
+    }
+
+    fn store(&self, name: &str, bytes: &[u8], over: Option<&Version>) -> DiskResult<Version> {
+        self.real.store(name, bytes, over)
+    }
+
+    fn set_aside(&self, name: &str) -> DiskResult<()> {
+        self.real.set_aside(name)
     }
 
     fn describe(&self) -> String {

@@ -55,7 +55,7 @@ fn harm(disk: &SimDisk) {
 }
 
 fn repairer(disk: &SimDisk) -> Option<Repairer> {
-    let places = RepairPlaces { tail_dir: None, archive_dir: Some(ARCHIVE.into()) };
+    let places = RepairPlaces { archive_dir: Some(ARCHIVE.into()), ..RepairPlaces::default() };
     open_for_repair_on(Path::new(DIR), places, Arc::new(disk.clone())).ok()
 }
 
