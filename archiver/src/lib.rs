@@ -4,7 +4,7 @@
 //! pieces that every one of them uses: [`json`] shows a record as a line of text, with [`names`]
 //! that were interned in the log itself; [`cursor`] says how far a sink has come, in the log's own
 //! cursors, so that retention keeps what the sink has not taken; [`retry`] says when it tries again, and
-//! [`status`] what it says of itself. [`redis`] shows positions in a Redis; [`postgres`] archives every record as a row.
+//! [`status`] what it says of itself. [`objects`] is a place for archived segments; [`redis`] shows positions in a Redis; [`postgres`] archives every record as a row.
 //!
 //! What is absent: nothing here decides or applies anything, and nothing writes to the log.
 
@@ -12,6 +12,7 @@ pub mod cursor;
 pub mod event;
 pub mod json;
 pub mod names;
+pub mod objects;
 pub mod postgres;
 pub mod redis;
 pub mod retry;
