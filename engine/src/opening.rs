@@ -11,6 +11,9 @@ use crate::config::EngineConfig;
 use crate::error::StartError;
 use crate::phase::{Phase, Phases};
 
+/// The side log's tail is copied at least so often, where tails are copied at all.
+const SIDE_TAIL_MS_MAX: u64 = 1_000;
+
 /// An error of the system, as a start tells it.
 pub(crate) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StartError {
     let path = path.to_path_buf();
@@ -64,6 +67,8 @@ pub(crate) fn log_config(
     if phases.is_none() {
         // The side log: nobody but the coldpath waits for it.
         wanted.idle_sleep_us = 200;
+        // What names its bodies is copied later than they are.
+        wanted.retention.tail_ms = wanted.retention.tail_ms.map(|ms| ms.min(SIDE_TAIL_MS_MAX));
     }
     // Nobody waits for the side log but the coldpath, one outcome at a time.
     wanted.flushes_in_flight = if phases.is_some() { config.flushes_in_flight } else { 1 };

@@ -26,7 +26,7 @@ mod past;
 mod profile;
 mod scenario;
 
-pub use archive::{ArchiveArgs, ArchiveCommand, Table};
+pub use archive::{ArchiveArgs, ArchiveCommand, RestoreArgs, Table};
 pub use audit::{AuditArgs, AuditFormat};
 pub use burst::{BurstArgs, Plant};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
@@ -65,7 +65,7 @@ macro_rules! exit_codes {
 exit_codes! {
     /// Done.
     Ok = 0,
-    /// A verdict is broken (burst, load), a criterion is missed (scenario), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the archive differs from the log (archive verify), the log ends in a torn tail that a start would cut (wal
+    /// A verdict is broken (burst, load), a criterion is missed (scenario), no rate holds the ceiling (load), the machine keeps a host from what it promises (doctor), lots are refused or totals differ (import), the archive differs from the log (archive verify), the newest records are not back (archive restore), the log ends in a torn tail that a start would cut (wal
     /// verify), or a repair has something to do and was not told to do it (wal repair).
     Broken = 1,
     /// Wrong usage, unreadable input (file and line are named), damage found (wal verify), or damage that no copy mends (wal repair).
@@ -432,6 +432,9 @@ pub struct WalDirArgs {
     /// Directory that sealed segments are shipped to (retention.archive_dir), to read what only it has
     #[arg(long, value_name = "DIR")]
     pub archive_dir: Option<PathBuf>,
+    /// Configuration file whose [archive.objects] or retention.archive_dir has them
+    #[arg(long, value_name = "FILE", conflicts_with = "archive_dir")]
+    pub config: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

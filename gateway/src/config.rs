@@ -9,6 +9,7 @@ mod engine;
 mod fix;
 mod gate;
 mod keys;
+mod objects;
 mod postgres;
 mod redis;
 mod retention;
@@ -29,6 +30,7 @@ pub use self::coldpath::Coldpath;
 pub use self::fix::{Fix, FixSession};
 pub use self::gate::Gate;
 use self::keys::{Key, SECTIONS, SESSION_KEYS, Value};
+pub use self::objects::Objects;
 pub use self::postgres::{Postgres, TargetError};
 pub use self::redis::Redis;
 pub use self::retention::Retention;
@@ -225,6 +227,8 @@ pub struct Config {
     pub redis: Redis,
     /// Where every record is archived as a row.
     pub postgres: Postgres,
+    /// Where sealed segments go instead of a directory.
+    pub objects: Objects,
 }
 
 impl Default for Config {
@@ -255,6 +259,7 @@ impl Default for Config {
             coldpath: Coldpath::default(),
             redis: Redis::default(),
             postgres: Postgres::default(),
+            objects: Objects::default(),
         }
     }
 }
@@ -477,7 +482,7 @@ impl Document<'_> {
                 allowed: "must be another core than engine.core: one would wait for the other".to_owned(),
             });
         }
-        if let Some((name, value, allowed)) = config.retention.misfit(config.data.segment_mib) {
+        if let Some((name, value, allowed)) = config.retention.misfit(config) {
             return Err(ConfigError::BadValue {
                 file: self.file.to_owned(),
                 line: self.line(self.text.find(name).unwrap_or(0)),

@@ -100,7 +100,7 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
             let code = match &error {
                 ServeFailure::Start(error) => of_serve(error),
                 ServeFailure::Host(error) => exit::of_host(error),
-                ServeFailure::AppliedUnsafe => ExitCode::BadConfig,
+                ServeFailure::AppliedUnsafe | ServeFailure::Objects(_) => ExitCode::BadConfig,
                 ServeFailure::Signals(error) | ServeFailure::Sink(error) => exit::of_io(error),
                 ServeFailure::Archive(ArchiveError::Target(_)) => ExitCode::BadConfig,
                 ServeFailure::Archive(ArchiveError::Cursor(error)) => exit::of_cursor(error),

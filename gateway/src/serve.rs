@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lotbook_archiver::objects::ObjectsError;
 use lotbook_core::Date;
 use lotbook_core::rules::Rules;
 use lotbook_engine::HostError;
@@ -46,6 +47,9 @@ pub enum ServeFailure {
     /// A sink's thread could not be started.
     #[error("starting the Redis sink: {0}")]
     Sink(std::io::Error),
+    /// There is no store to ship segments to.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// The archive was not started.
     #[error("starting the archive: {0}")]
     Archive(#[from] ArchiveError),
@@ -110,7 +114,8 @@ pub fn check(config: &Config) -> Result<(), ServeFailure> {
 pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     check(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
-    let engine = config.engine_config();
+    let mut engine = config.engine_config();
+    engine.retention.archive_target = config.objects.target()?;
     let business_date = match config.business.date {
         BusinessDate::Today => today(),
         BusinessDate::Fixed(date) => date,

@@ -126,7 +126,7 @@ pub use record::{
     EPOCH_START_BYTES, EpochStart, FLAG_GROUP_CONTINUES, FLAG_GROUP_MEMBER, Group, INTERNAL_KINDS, KIND_CLOSE,
     KIND_EPOCH_START, Record, RecordHeader, RecordMeta,
 };
-pub use restore::{MoreRecords, RestoreError, Restored, ShippedLog, restore, restore_on, shipped_logs};
+pub use restore::{Behind, MoreRecords, RestoreError, Restored, ShippedLog, restore, restore_on, shipped_logs};
 pub use retention::growth::SpaceAlert;
 pub use retention::outlook::SpaceOutlook;
 pub use retention::report::{BytesByClass, CursorHold, RetentionReport, SegmentHold};

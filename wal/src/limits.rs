@@ -65,8 +65,8 @@ pub const ARCHIVE_FRAMES_MAX: usize = (MAX_SEGMENT_BYTES as usize + HEAD_BYTES).
 pub const MANIFEST_ENTRIES_MAX: usize = 1 << 20;
 /// Largest file that an archive target replaces whole: what is shipped of a log of the most segments, or its tail.
 pub const SMALL_FILE_BYTES_MAX: u64 = 1 << 30;
-/// Segments that a log's tail is copied over at most: with more of them unshipped, shipping is what is behind.
-pub const TAIL_COPY_SEGMENTS_MAX: u64 = 4;
+/// Stream bytes that a copy of a log's tail holds at most: with more of them in no shipped segment none is made, and that is told.
+pub const TAIL_COPY_BYTES_MAX: u64 = 256 << 20;
 /// Damaged files of one name that are kept beside it.
 pub const ASIDE_MAX: u32 = 1_000;
 /// Most cursors of one log.
@@ -77,6 +77,7 @@ pub const ARCHIVE_FRAMES_CACHED: usize = 4;
 pub const SEGMENT_HANDLES_MAX: usize = 64;
 
 const _: () = assert!(SMALL_FILE_BYTES_MAX > (MANIFEST_ENTRIES_MAX * 128) as u64);
+const _: () = assert!(TAIL_COPY_BYTES_MAX <= SMALL_FILE_BYTES_MAX);
 const _: () = assert!(NEAR_CHUNKS <= NEAR_MET);
 const _: () = assert!(CHUNK_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(HEAD_BYTES.is_multiple_of(CHUNK_BYTES));

@@ -21,7 +21,7 @@ use crate::chain::Chain;
 use crate::damage::{Corrupt, What};
 use crate::disk::{Access, Disk, DiskError, DiskFile, DiskResult};
 use crate::error::OpenError;
-use crate::limits::{HEAD_BYTES, SCAN_BYTES, SEGMENT_VERSION, SEGMENTS_AHEAD};
+use crate::limits::{HEAD_BYTES, HEADER_BYTES, SCAN_BYTES, SEGMENT_VERSION, SEGMENTS_AHEAD};
 use crate::open::{make_dirs, sync_parents};
 use crate::preparer::make_segment;
 use crate::read_only::open_read_only_on;
@@ -128,6 +128,20 @@ pub trait MoreRecords {
     fn from(&mut self, log_id: u64, sequence: u64) -> Result<Vec<u8>, String>;
 }
 
+/// What comes behind the segments beside the copy of the tail.
+pub struct Behind<'a> {
+    /// Who has records that the target does not have.
+    pub more: Option<&'a mut dyn MoreRecords>,
+    /// Asked for each record behind the segments: the log ends before the group of the first that is not wanted.
+    pub wanted: &'a mut dyn FnMut(&RecordHeader, &[u8]) -> bool,
+}
+
+impl std::fmt::Debug for Behind<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Behind(more: {})", self.more.is_some())
+    }
+}
+
 /// The logs that a target has, by the directories that they were shipped from.
 ///
 /// # Errors
@@ -166,10 +180,10 @@ pub fn restore(
     log: &ShippedLog,
     target: &dyn ArchiveTarget,
     dir: &Path,
-    more: Option<&mut dyn MoreRecords>,
+    behind: Behind<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
-    restore_on(log, target, dir, more, Arc::new(RealDisk::read_only()), progress)
+    restore_on(log, target, dir, behind, Arc::new(RealDisk::read_only()), progress)
 }
 
 /// As [`restore`], on another disk.
@@ -177,7 +191,7 @@ pub fn restore_on(
     log: &ShippedLog,
     target: &dyn ArchiveTarget,
     dir: &Path,
-    more: Option<&mut dyn MoreRecords>,
+    behind: Behind<'_>,
     disk: Arc<dyn Disk>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Restored, RestoreError> {
@@ -187,7 +201,7 @@ pub fn restore_on(
     work.check_dir()?;
     work.segments(progress)?;
     work.behind_the_manifest()?;
-    let tail = work.tail(more);
+    let tail = work.tail(behind);
     let end = work.write_plain(&tail)?;
     let (entries, by) = (&work.manifest.entries, &log.by);
     let last_epoch = entries.last().map_or(0, |e| e.last_epoch).max(by.epoch);
@@ -359,7 +373,7 @@ impl Work<'_> {
     }
 
     /// Whole groups of records behind the last segment: of the copy of the tail, then of whoever has more.
-    fn tail(&self, more: Option<&mut dyn MoreRecords>) -> Tail {
+    fn tail(&self, what: Behind<'_>) -> Tail {
         let end = self.manifest.end();
         let base = Chain::resume(self.log.log_id, self.manifest.base.end, self.manifest.base.in_group);
         let mut chain = self.manifest.chain_before(end).unwrap_or(base);
@@ -369,13 +383,13 @@ impl Work<'_> {
             tail.problem = Some(problem);
         }
         tail.copied = tail.records.len() as u64;
-        if let Some(more) = more
+        if let Some(more) = what.more
             && let Err(problem) = add_more(more, &mut chain, &mut tail)
         {
             let before = tail.problem.take().map(|p| p + "; ").unwrap_or_default();
             tail.problem = Some(before + &problem);
         }
-        let whole = chain.whole.sequence.max(behind);
+        let whole = until_unwanted(&tail.records, chain.whole.sequence.max(behind), behind, what.wanted);
         tail.records.retain(|(_, bytes)| sequence_of(bytes) <= whole);
         tail.copied = tail.copied.min(tail.records.len() as u64);
         tail.more = tail.records.len() as u64 - tail.copied;
@@ -462,6 +476,27 @@ fn add_more(more: &mut dyn MoreRecords, chain: &mut Chain, tail: &mut Tail) -> R
         tail.records.push((header.address, bytes.to_vec()));
     });
     walked.map(|_| ()).map_err(|(sequence, what)| format!("the record of sequence {sequence} from elsewhere: {what}"))
+}
+
+/// The last sequence of `whole` groups before the first record that is not wanted.
+fn until_unwanted(
+    records: &[(u64, Vec<u8>)],
+    whole: u64,
+    behind: u64,
+    wanted: &mut dyn FnMut(&RecordHeader, &[u8]) -> bool,
+) -> u64 {
+    let mut last = behind;
+    for (_, bytes) in records {
+        let Some(head) = bytes.first_chunk::<HEADER_BYTES>() else { break };
+        let header = RecordHeader::decode(head);
+        if header.sequence > whole || !wanted(&header, &bytes[HEADER_BYTES..header.length as usize]) {
+            break;
+        }
+        if !header.group().continues() {
+            last = header.sequence;
+        }
+    }
+    last
 }
 
 /// How many bytes of records lie below that address. Nothing is checked; they end where a header makes no sense.

@@ -16,14 +16,16 @@ use crate::config::{Config, ConfigError};
                   differ or records are parked; rebuild throws the archive away and makes it anew from the log. The log is read without its lock; \
                   verify and rebuild need all of it, shipped segments too.\n\n\
                   reference loads traders, strategies, accounts or securities, from which trades are enriched; unenriched lists \
-                  trades whose reference data is missing; retry tries again what the trades could not take.",
+                  trades whose reference data is missing; retry tries again what the trades could not take.\n\n\
+                  restore needs no database: it brings a data directory back from shipped segments.",
     after_help = "Examples:\n  \
                   lotbook archive status\n  \
                   lotbook archive migrate --config lotbook.toml\n  \
                   lotbook archive verify --json --archive-dir /mnt/archive\n  \
                   lotbook archive rebuild --yes\n  \
                   lotbook archive reference securities master.csv\n  \
-                  lotbook archive unenriched"
+                  lotbook archive unenriched\n  \
+                  lotbook archive restore --into /srv/book"
 )]
 pub struct ArchiveArgs {
     /// What to do.
@@ -79,6 +81,40 @@ pub enum ArchiveCommand {
         #[arg(long, value_name = "DIR")]
         archive_dir: Option<PathBuf>,
     },
+    /// Bring a whole data directory back from the segments that were shipped
+    Restore(RestoreArgs),
+}
+
+/// `lotbook archive restore`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Bring a whole data directory back from the segments that were shipped, and from the copies of what was not \
+                  sealed yet.\n\n\
+                  Every segment is checked; one that is missing or damaged is named, and nothing takes the directory's place. \
+                  The directory must be empty or missing. It is made beside its place, as DIR.restoring, and renamed when all of it \
+                  is there: run again, a restore goes on with what it has. The exit code is 0 where everything is back that is \
+                  known to have been durable, 1 where the newest records are not, 2 where nothing was brought back.",
+    after_help = "Examples:\n  \
+                  lotbook archive restore --list\n  \
+                  lotbook archive restore --config lotbook.toml\n  \
+                  lotbook archive restore --archive-dir /mnt/archive --into /srv/book"
+)]
+pub struct RestoreArgs {
+    /// Directory to bring back [default: data.dir]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Directory that sealed segments were shipped to [default: archive.objects, or retention.archive_dir]
+    #[arg(long, value_name = "DIR")]
+    pub archive_dir: Option<PathBuf>,
+    /// Which data directory, as --list shows it, where several were shipped there
+    #[arg(long, value_name = "HOST:DIR")]
+    pub of: Option<String>,
+    /// Only this log, by its id; repeatable, where one directory held several
+    #[arg(long, value_name = "ID")]
+    pub log: Vec<String>,
+    /// Show what was shipped there, and bring nothing back
+    #[arg(long)]
+    pub list: bool,
 }
 
 impl ArchiveArgs {

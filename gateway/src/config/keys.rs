@@ -159,6 +159,7 @@ macro_rules! number {
 mod dead_letters;
 mod fix;
 mod gate;
+mod objects;
 mod postgres;
 mod redis;
 
@@ -199,6 +200,7 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "archive", keys: &[] },
     Section { name: "archive.redis", keys: redis::REDIS },
     Section { name: "archive.postgres", keys: postgres::POSTGRES },
+    Section { name: "archive.objects", keys: objects::OBJECTS },
 ];
 
 const DATA: &[Key<Config>] = &[
@@ -345,6 +347,21 @@ const RETENTION: &[Key<Config>] = &[
         |c, v| c.retention.archive_dir = (v.text() != "off").then(|| PathBuf::from(v.text())),
         |c| c.retention.archive_dir.as_ref().map_or_else(|| text("off"), |dir| text(dir.display()))
     ),
+    Key {
+        name: "tail_copy_ms",
+        meaning: "How often, in milliseconds, the records that are in no sealed segment yet are copied to where the segments are shipped, so that a \
+                  lost disk loses no more than those since; once more at a stop. 0: never.",
+        allowed: Allowed::Integer { min: 0, max: 3_600_000 },
+        default_words: "",
+        set: |c, v| match v.integer() {
+            1..100 => Err("must be 0 or at least 100".to_owned()),
+            every => {
+                c.retention.tail_copy_ms = every;
+                Ok(())
+            }
+        },
+        show: |c| c.retention.tail_copy_ms.to_string(),
+    },
     number!(
         "plain_segments",
         "Newest sealed segments that stay uncompressed while space allows; only where there is an archive, without one all do.",

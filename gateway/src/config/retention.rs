@@ -4,11 +4,15 @@ use std::path::PathBuf;
 
 use lotbook_wal::HEAD_BYTES;
 
+use super::Config;
+
 /// The section. Zero is "no limit" where a key says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Directory that sealed segments are shipped to; `None`: nothing is archived elsewhere, and nothing deleted.
     pub archive_dir: Option<PathBuf>,
+    /// How often what is not sealed is copied there; 0: never.
+    pub tail_copy_ms: u64,
     /// Newest sealed segments that keep their segment file.
     pub plain_segments: u32,
     /// Hours that a shipped segment stays here; 0: until space runs short.
@@ -30,6 +34,7 @@ impl Default for Retention {
         let theirs = lotbook_wal::Retention::default();
         Self {
             archive_dir: theirs.archive_dir,
+            tail_copy_ms: 10_000,
             plain_segments: theirs.plain_segments,
             local_hours: theirs.local_hours.unwrap_or(0),
             budget_mib: theirs.budget_bytes.unwrap_or(0) >> 20,
@@ -47,6 +52,7 @@ impl Retention {
     pub fn of_log(&self) -> lotbook_wal::Retention {
         lotbook_wal::Retention {
             archive_dir: self.archive_dir.clone(),
+            tail_ms: (self.tail_copy_ms > 0).then_some(self.tail_copy_ms),
             plain_segments: self.plain_segments,
             local_hours: (self.local_hours > 0).then_some(self.local_hours),
             budget_bytes: (self.budget_mib > 0).then_some(self.budget_mib << 20),
@@ -59,10 +65,17 @@ impl Retention {
     }
 
     /// The key that does not fit the others, and what is allowed.
-    pub(super) fn misfit(&self, segment_mib: u32) -> Option<(&'static str, String, String)> {
+    pub(super) fn misfit(&self, config: &Config) -> Option<(&'static str, String, String)> {
         if self.low_segments > 0 && self.reserve_segments >= self.low_segments {
             let allowed = format!("must be below retention.low_segments, which is {}", self.low_segments);
             return Some(("reserve_segments", self.reserve_segments.to_string(), allowed));
+        }
+        let segment_mib = config.data.segment_mib;
+        if config.objects.url.is_some()
+            && let Some(dir) = &self.archive_dir
+        {
+            let allowed = "must be \"off\" where archive.objects.url is set: segments go to one place".to_owned();
+            return Some(("archive_dir", dir.display().to_string(), allowed));
         }
         // One being written, two ahead, one being archived, and the reserve.
         let segment_bytes = (u64::from(segment_mib) << 20) + HEAD_BYTES as u64;

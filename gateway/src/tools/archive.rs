@@ -1,18 +1,21 @@
-//! `lotbook archive status|migrate|verify|rebuild|...`: the archive in Postgres, beside a running host or without one.
+//! `lotbook archive status|migrate|verify|rebuild|restore|...`: the archive in Postgres, beside a running host or without one, and data
+//! directories from shipped segments.
 
 mod reference;
+mod restore;
 mod trades;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lotbook_archiver::objects::ObjectsError;
 use lotbook_archiver::postgres::rebuild;
 use lotbook_archiver::postgres::trades::check::{self, TradesReport};
 use lotbook_archiver::postgres::trades::follow;
 use lotbook_archiver::postgres::verify::{self, Report};
 use lotbook_archiver::postgres::{FromLogError, Link, Mend, PgError, Target, migrate};
-use lotbook_wal::{OpenError, ReadOnlyLog, open_read_only};
+use lotbook_wal::{DiskError, OpenError, ReadOnlyLog, open_read_only};
 use serde_json::json;
 
 use crate::cli::{ArchiveArgs, ArchiveCommand, ExitCode};
@@ -31,6 +34,12 @@ pub enum ArchiveToolError {
     /// The address.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// The object store's.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    /// A data directory was not brought back.
+    #[error(transparent)]
+    Restore(#[from] restore::RestoreFailure),
     /// There is no archive.
     #[error("no archive is configured: set archive.postgres.url")]
     Off,
@@ -64,6 +73,23 @@ pub enum ArchiveToolError {
         /// Why.
         source: OpenError,
     },
+    /// Segments that are wanted are neither here nor where they were shipped to. Nothing was thrown away.
+    #[error(
+        "{}: {count} archived segments are neither here nor in {place}, the first with sequences {first} to {last}; nothing was thrown away",
+        dir.display()
+    )]
+    Missing {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Where they were shipped to.
+        place: String,
+        /// How many.
+        count: usize,
+        /// First record of the first.
+        first: u64,
+        /// Its last one.
+        last: u64,
+    },
     /// The log's start is not within reach.
     #[error("{}: the log begins at sequence {first}; name the directory that its segments were shipped to: --archive-dir", dir.display())]
     Begins {
@@ -82,7 +108,8 @@ impl ArchiveToolError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Target(_) | Self::Off => ExitCode::BadConfig,
+            Self::Config(_) | Self::Target(_) | Self::Objects(_) | Self::Off => ExitCode::BadConfig,
+            Self::Restore(failure) => failure.exit_code(),
             Self::NotTold { .. } | Self::Reference { .. } => ExitCode::Unreadable,
             // Who reads a pipe to its head has what was wanted.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
@@ -96,7 +123,7 @@ impl ArchiveToolError {
                 ExitCode::Damaged => ExitCode::Unreadable,
                 other => other,
             },
-            Self::Begins { .. } => ExitCode::Unreadable,
+            Self::Begins { .. } | Self::Missing { .. } => ExitCode::Unreadable,
         }
     }
 }
@@ -107,6 +134,9 @@ impl ArchiveToolError {
 /// [`ArchiveToolError`], with its exit code. Differences that `verify` finds are no error: they are the answer.
 pub fn run(args: &ArchiveArgs, out: &mut dyn Write) -> Result<ExitCode, ArchiveToolError> {
     let config = args.effective_config()?;
+    if let ArchiveCommand::Restore(restore) = &args.command {
+        return restore::run(&config, restore, args.json, out);
+    }
     let target = config.postgres.target()?.ok_or(ArchiveToolError::Off)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let job = Job { args, config: &config, target: &target };
@@ -118,6 +148,7 @@ pub fn run(args: &ArchiveArgs, out: &mut dyn Write) -> Result<ExitCode, ArchiveT
             ArchiveCommand::Reference { table, file } => job.reference(*table, file, out).await,
             ArchiveCommand::Unenriched { list } => job.unenriched(*list, out).await,
             ArchiveCommand::Retry => job.retry(out).await,
+            ArchiveCommand::Restore(_) => unreachable!("has no database to ask"),
             ArchiveCommand::Rebuild { yes, archive_dir } => job.rebuild(*yes, archive_dir.as_deref(), out).await,
         }
     })
@@ -161,11 +192,26 @@ impl Job<'_> {
         if let Some(tail_dir) = &self.config.data.tail_dir {
             log = log.with_tail_dir(tail_dir);
         }
-        let shipped = archive_dir.map(Path::to_path_buf).or_else(|| self.config.retention.archive_dir.clone());
-        if let Some(dir) = shipped {
-            log = log.with_archive(&dir);
+        if let Some(shipped) = self.config.archive_target(archive_dir.map(Path::to_path_buf))? {
+            log = log.with_target(shipped);
         }
         Ok((dir, log))
+    }
+
+    /// Before anything goes: all of the log can be had.
+    fn check_reach(&self, dir: &Path, log: &ReadOnlyLog, archive_dir: Option<&Path>) -> Result<(), ArchiveToolError> {
+        let failed = |source: DiskError| ArchiveToolError::Log { dir: dir.to_path_buf(), source: source.into() };
+        let missing = log.missing_archives().map_err(failed)?;
+        let shipped = self.config.archive_target(archive_dir.map(Path::to_path_buf))?;
+        // Where there is no such place the log begins later, which is said as such.
+        let (Some(entry), Some(place)) = (missing.first(), shipped) else { return Ok(()) };
+        Err(ArchiveToolError::Missing {
+            dir: dir.to_path_buf(),
+            place: place.describe(),
+            count: missing.len(),
+            first: entry.first_sequence,
+            last: entry.last_sequence,
+        })
     }
 
     async fn status(&self, out: &mut dyn Write) -> Result<ExitCode, ArchiveToolError> {
@@ -290,6 +336,7 @@ impl Job<'_> {
             return Err(ArchiveToolError::NotTold { place: self.target.place() });
         }
         let (dir, mut log) = self.log(archive_dir)?;
+        self.check_reach(&dir, &log, archive_dir)?;
         let mut link = self.link().await?;
         let bar = bar("archiving");
         let rows = self.config.postgres.backlog_rows;

@@ -13,11 +13,14 @@ mod verify;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lotbook_wal::{OpenError, ReadError, ReadOnlyLog, RecordHeader, RepairError, open_read_only};
+use lotbook_archiver::objects::ObjectsError;
+use lotbook_wal::{ArchiveTarget, OpenError, ReadError, ReadOnlyLog, RecordHeader, RepairError, open_read_only};
 
 use crate::cli::{ExitCode, WalArgs, WalCommand, WalDirArgs};
+use crate::config::{Config, ConfigError};
 use crate::exit::of_io;
 
 /// Why a command did not do what it should. Nothing was changed.
@@ -78,6 +81,12 @@ pub enum WalError {
         /// Why.
         source: io::Error,
     },
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// What it says of the object store.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// The output cannot be written.
     #[error("writing the output: {0}")]
     Output(#[from] io::Error),
@@ -90,6 +99,7 @@ impl WalError {
         match self {
             // Who reads a pipe to its head has what was wanted.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::Ok,
+            Self::Config(_) | Self::Objects(_) => ExitCode::BadConfig,
             Self::Output(_) | Self::Checkpoints { .. } | Self::Log { source: OpenError::Disk(_), .. } => ExitCode::Io,
             Self::Record { source: ReadError::Disk(disk), .. } => of_io(&disk.source),
             Self::Repair { source, .. } => match source {
@@ -154,10 +164,16 @@ fn open(args: &WalDirArgs, target: &Target) -> Result<ReadOnlyLog, WalError> {
     if let Some(dir) = &args.tail_dir {
         log = log.with_tail_dir(dir);
     }
-    if let Some(dir) = &args.archive_dir {
-        log = log.with_archive(dir);
+    if let Some(shipped) = shipped(args)? {
+        log = log.with_target(shipped);
     }
     Ok(log)
+}
+
+/// Where sealed segments were shipped to.
+fn shipped(args: &WalDirArgs) -> Result<Option<Arc<dyn ArchiveTarget>>, WalError> {
+    let config = args.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)?;
+    Ok(config.archive_target(args.archive_dir.clone())?)
 }
 
 fn failed(target: &Target, source: OpenError) -> WalError {

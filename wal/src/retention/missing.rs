@@ -6,6 +6,7 @@ use crate::archive::entry::ArchiveEntry;
 use crate::archive::target::log_folder;
 use crate::disk::DiskResult;
 use crate::log::Log;
+use crate::read_only::ReadOnlyLog;
 use crate::segment::parse_archive_name;
 
 impl Log {
@@ -28,5 +29,23 @@ impl Log {
     /// Where sealed segments are shipped to, in words; `None` where nothing is.
     pub fn archive_place(&self) -> Option<String> {
         self.segments.target().map(|target| target.describe())
+    }
+}
+
+impl ReadOnlyLog {
+    /// As [`Log::missing_archives`], of a log that is read from outside.
+    ///
+    /// # Errors
+    /// The target cannot be asked.
+    pub fn missing_archives(&self) -> DiskResult<Vec<ArchiveEntry>> {
+        let plain_from = self.segments.first().map_or(u64::MAX, |s| s.first);
+        let is_here = |e: &ArchiveEntry| {
+            e.first_address >= plain_from || self.past.packed.iter().any(|(first, _)| *first == e.first_address)
+        };
+        let remote: Vec<ArchiveEntry> = self.past.manifest.entries.iter().filter(|e| !is_here(e)).copied().collect();
+        let Some(target) = self.target.as_ref().filter(|_| !remote.is_empty()) else { return Ok(remote) };
+        let names = target.list(&log_folder(self.meta.log_id))?;
+        let there: BTreeSet<u64> = names.iter().filter_map(|name| parse_archive_name(name)).collect();
+        Ok(remote.into_iter().filter(|entry| !there.contains(&entry.first_address)).collect())
     }
 }

@@ -12,7 +12,7 @@ use crate::archive::tail_copy::TailCopy;
 use crate::archive::target::{ArchiveTarget, Version, shipped_name, tail_copy_name};
 use crate::disk::{DiskError, DiskResult};
 use crate::error::ReadError;
-use crate::limits::TAIL_COPY_SEGMENTS_MAX;
+use crate::limits::TAIL_COPY_BYTES_MAX;
 use crate::log::Log;
 use crate::meta::Meta;
 use crate::reader::{From, Limit};
@@ -169,9 +169,9 @@ impl Shipping {
         let name = tail_copy_name(log.log_id);
         let from = shipped.manifest.end();
         let behind = log.durable_address().saturating_sub(from);
-        if behind > TAIL_COPY_SEGMENTS_MAX * log.segment_bytes {
-            // Shipping is behind, and what keeps it back is told as such.
-            return Ok(());
+        if behind > TAIL_COPY_BYTES_MAX {
+            let reason = format!("{behind} bytes are in no shipped segment, more than a copy of a tail holds");
+            return Err(refuse(target, &name, io::ErrorKind::Other, reason));
         }
         let durable_sequence = log.durable_sequence();
         // None where there was none at the claim.

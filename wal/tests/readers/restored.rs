@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lotbook_wal::{
-    Appender, DirectoryTarget, From, Limit, LogConfig, MoreRecords, Opened, RealDisk, RestoreError, Restored,
-    ShippedLog, VerifyOutcome, What, open, open_read_only, restore, shipped_logs,
+    Appender, Behind, DirectoryTarget, From, Limit, LogConfig, MoreRecords, Opened, RealDisk, RecordHeader,
+    RestoreError, Restored, ShippedLog, VerifyOutcome, What, open, open_read_only, restore, shipped_logs,
 };
 
 use crate::shelf::{Shelf, Writer, archive_name, check, durable, sealed};
@@ -31,7 +31,18 @@ fn only(shelf: &Shelf) -> ShippedLog {
 }
 
 fn bring_back(shelf: &Shelf, dir: &Path) -> Result<Restored, RestoreError> {
-    restore(&only(shelf), &target(shelf), dir, None, &mut |_, _| {})
+    restore(&only(shelf), &target(shelf), dir, behind(None, &mut all_of_it), &mut |_, _| {})
+}
+
+fn behind<'a>(
+    more: Option<&'a mut dyn MoreRecords>,
+    wanted: &'a mut dyn FnMut(&RecordHeader, &[u8]) -> bool,
+) -> Behind<'a> {
+    Behind { more, wanted }
+}
+
+fn all_of_it(_: &RecordHeader, _: &[u8]) -> bool {
+    true
 }
 
 /// Every record of a log that nobody writes to.
@@ -240,7 +251,14 @@ fn records_that_somebody_else_has_come_behind() {
     let before = records(&shelf.place.dir());
     fs::remove_dir_all(shelf.place.dir()).unwrap();
     let mut more = Elsewhere(all);
-    let back = restore(&only(&shelf), &target(&shelf), &shelf.place.dir(), Some(&mut more), &mut |_, _| {}).unwrap();
+    let back = restore(
+        &only(&shelf),
+        &target(&shelf),
+        &shelf.place.dir(),
+        behind(Some(&mut more), &mut all_of_it),
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert_eq!(back.last_sequence, before.len() as u64);
     assert!(back.extra_records > 0);
     assert_eq!(records(&shelf.place.dir()), before);
@@ -248,9 +266,34 @@ fn records_that_somebody_else_has_come_behind() {
     fs::remove_dir_all(shelf.place.dir()).unwrap();
     let last = more.0.len() - 1;
     more.0[last].1[70] ^= 1;
-    let back = restore(&only(&shelf), &target(&shelf), &shelf.place.dir(), Some(&mut more), &mut |_, _| {}).unwrap();
+    let back = restore(
+        &only(&shelf),
+        &target(&shelf),
+        &shelf.place.dir(),
+        behind(Some(&mut more), &mut all_of_it),
+        &mut |_, _| {},
+    )
+    .unwrap();
     assert_eq!(back.last_sequence, before.len() as u64 - 1);
     assert!(back.tail_problem.unwrap().contains("checksum"));
+}
+
+#[test]
+fn what_is_not_wanted_ends_the_log_before_it() {
+    let shelf = Shelf::new();
+    let mut opened = open(copying(&shelf)).unwrap();
+    let mut writer = Writer::default();
+    writer.fill(&mut opened, 1);
+    wait_shipped(&opened);
+    let ends = writer.append(&mut opened.appender, 20)[9].sequence;
+    opened.appender.close().unwrap();
+    let before = records(&shelf.place.dir());
+    fs::remove_dir_all(shelf.place.dir()).unwrap();
+    let mut wanted = |header: &RecordHeader, _: &[u8]| header.sequence < ends;
+    let back = restore(&only(&shelf), &target(&shelf), &shelf.place.dir(), behind(None, &mut wanted), &mut |_, _| {});
+    assert_eq!(back.unwrap().last_sequence, ends - 1);
+    assert_eq!(records(&shelf.place.dir()), before[..ends as usize - 1]);
+    open(copying(&shelf)).unwrap().appender.close().unwrap();
 }
 
 #[test]

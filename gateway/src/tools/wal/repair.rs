@@ -101,7 +101,11 @@ pub(super) fn run(args: &WalRepairArgs, out: &mut dyn Write) -> Result<ExitCode,
 }
 
 fn repair(args: &WalRepairArgs, target: &Target) -> Result<LogRow, WalError> {
-    let places = RepairPlaces { tail_dir: args.log.tail_dir.clone(), archive_dir: args.log.archive_dir.clone() };
+    let places = RepairPlaces {
+        tail_dir: args.log.tail_dir.clone(),
+        archive_dir: None,
+        archive_target: super::shipped(&args.log)?,
+    };
     let failed = |source| WalError::Repair { dir: target.dir.clone(), source };
     let repairer = open_for_repair(&target.dir, places).map_err(failed)?;
     let progress = bar("checking", target);
