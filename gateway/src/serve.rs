@@ -115,7 +115,10 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     check(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
     let mut engine = config.engine_config();
-    engine.retention.archive_target = config.objects.target()?;
+    if let Some(target) = config.objects.target()? {
+        engine.retention.archive_target = Some(target);
+        engine.retention.tail_ms = config.retention.tail_ms();
+    }
     let business_date = match config.business.date {
         BusinessDate::Today => today(),
         BusinessDate::Fixed(date) => date,

@@ -47,12 +47,18 @@ impl Default for Retention {
 }
 
 impl Retention {
+    /// How often tails are copied where there is a place for them.
+    #[must_use]
+    pub fn tail_ms(&self) -> Option<u64> {
+        (self.tail_copy_ms > 0).then_some(self.tail_copy_ms)
+    }
+
     /// In the log's words.
     #[must_use]
     pub fn of_log(&self) -> lotbook_wal::Retention {
         lotbook_wal::Retention {
             archive_dir: self.archive_dir.clone(),
-            tail_ms: (self.tail_copy_ms > 0).then_some(self.tail_copy_ms),
+            tail_ms: self.archive_dir.as_ref().and(self.tail_ms()),
             plain_segments: self.plain_segments,
             local_hours: (self.local_hours > 0).then_some(self.local_hours),
             budget_bytes: (self.budget_mib > 0).then_some(self.budget_mib << 20),
