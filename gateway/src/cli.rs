@@ -19,6 +19,7 @@ mod audit;
 mod burst;
 mod coldpath;
 mod config;
+mod control;
 mod dlq;
 mod doctor;
 mod load;
@@ -31,6 +32,7 @@ pub use audit::{AuditArgs, AuditFormat};
 pub use burst::{BurstArgs, Plant};
 pub use coldpath::{ColdpathArgs, ColdpathCommand};
 pub use config::{ConfigArgs, ConfigCommand};
+pub use control::{ControlArgs, ControlCommand, ScopeArgs, ScopeKind, SwitchArgs};
 pub use dlq::{By, DlqArgs, DlqCommand};
 pub use doctor::DoctorArgs;
 pub use load::{LoadArgs, LoadTarget, ProfileName};
@@ -86,7 +88,7 @@ exit_codes! {
     Damaged = 9,
     /// A fault of the program itself; please report it.
     Internal = 10,
-    /// No host answers at the address (position, coldpath, dlq, audit), no database (archive), or no host on the data directory (profile).
+    /// No host answers at the address (position, coldpath, control, dlq, audit), no database (archive), or no host on the data directory (profile).
     Unreachable = 11,
 }
 
@@ -152,6 +154,8 @@ pub enum Command {
     Profile(ProfileArgs),
     /// Look after the workers of a running host that reconcile late trades
     Coldpath(ColdpathArgs),
+    /// Stop and resume what a running host takes: an account, an instrument, a session, all
+    Control(ControlArgs),
     /// Look after inputs that did not come in: list, show, resubmit, discard
     Dlq(DlqArgs),
     /// Look after the archive in Postgres: status, migrate, verify, rebuild

@@ -48,7 +48,7 @@ impl Class {
         }
         match code {
             TIMEOUT => Self::Timeout,
-            OUT_OF_SPACE | UNKNOWN_FATE | NOT_AVAILABLE => Self::Downstream,
+            OUT_OF_SPACE | UNKNOWN_FATE | NOT_AVAILABLE | "HALTED" | "READ_ONLY" | "DRAINING" => Self::Downstream,
             _ if Code::ALL.iter().any(|form| form.as_str() == code) => Self::Deserialization,
             _ => Self::Processing,
         }

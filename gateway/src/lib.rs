@@ -15,6 +15,7 @@ pub mod cli;
 pub mod client;
 pub mod coldpath;
 pub mod config;
+pub mod control;
 pub mod dlq;
 mod event;
 pub mod exit;

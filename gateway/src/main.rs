@@ -11,7 +11,7 @@ use lotbook_gateway::office::OfficeError;
 use lotbook_gateway::scenario::{self, ScenarioFailure};
 use lotbook_gateway::serve::{self, ServeFailure};
 use lotbook_gateway::server::ServeError;
-use lotbook_gateway::{audit, burst, coldpath, dlq, exit, import, position, replay, tools};
+use lotbook_gateway::{audit, burst, coldpath, control, dlq, exit, import, position, replay, tools};
 use tracing_subscriber::EnvFilter;
 
 /// The system's, and huge pages for the book of a host that asks for them.
@@ -58,6 +58,10 @@ fn main() -> std::process::ExitCode {
             Err(error) => fail(&error, error.exit_code()),
         },
         Command::Coldpath(args) => match coldpath::run(args, &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
+        },
+        Command::Control(args) => match control::run(args, &mut stdout()) {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },

@@ -97,7 +97,7 @@ impl Server {
     pub fn open_fix(mut self, config: AcceptorConfig, known: HashMap<String, Known>) -> Result<Self, ServeError> {
         let Fix::Off(journal) = self.fix else { return Ok(self) };
         let address = config.listen;
-        let acceptor = Acceptor::start(config, &mut self.host, journal, known)
+        let acceptor = Acceptor::start(config, &mut self.host, journal, Some(self.office.clone()), known)
             .map_err(|source| ServeError::Listen { address, door: "FIX", source })?;
         Ok(Self { fix: Fix::On(acceptor), ..self })
     }

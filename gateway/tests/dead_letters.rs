@@ -6,11 +6,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lotbook_core::date::Date;
+use lotbook_core::rules::Rules;
+use lotbook_gateway::fix::acceptor::AcceptorConfig;
+use lotbook_gateway::fix::encode::AckPolicy;
+use lotbook_gateway::fix::frame::check_sum;
 use lotbook_gateway::http::{Health, HttpServer, HttpState, Operator, serve};
+use lotbook_gateway::office::controls::{Given, Order, Scope};
 use lotbook_gateway::office::{OPEN_ALERT, Office, OfficeTerms, Refused, letter::Form};
 use lotbook_gateway::resolver::Resolver;
+use lotbook_gateway::server::{Defaults, Server};
 use lotbook_wal::Retention;
 use serde_json::{Value, json};
 use support::Rig;
@@ -288,4 +295,154 @@ fn as_many_as_is_an_alarm_are_told() {
     }
     assert_eq!(seen, numbers);
     desk.end();
+}
+
+#[test]
+fn what_an_operator_has_stopped_stays_so_over_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let order = |more: Value| {
+        let mut said = by("close");
+        for (key, value) in more.as_object().expect("an object") {
+            said[key] = value.clone();
+        }
+        said
+    };
+    let desk = Desk::new(dir.path());
+    let give = |desk: &Desk, more: Value| desk.post("/v1/control", JSON, &order(more).to_string());
+    assert_eq!(desk.get("/v1/control"), json!({"halts": [], "read_only": null, "drain": null, "orders": []}));
+    let (status, standing) = give(&desk, json!({"do": "halt", "scope": "account", "name": "A1"}));
+    assert_eq!(
+        (status, &standing["halts"][0]["name"], &standing["halts"][0]["user_id"]),
+        (200, &json!("A1"), &json!("ann"))
+    );
+    let (status, problem) = desk.send(&trade("t1", "5"));
+    assert_eq!((status, &problem["code"]), (503, &json!("HALTED")), "{problem}");
+    // Its sender is to come again: no letter, and no event.
+    assert_eq!((desk.open(), desk.get("/v1/audit?trade_id=t1")["events"].as_array().map(Vec::len)), (0, Some(0)));
+    let mut other = trade("t2", "5");
+    other["account"] = json!("B1");
+    assert_eq!(desk.send(&other).0, 200);
+    let (status, done) = desk.post("/v1/commands", LINES, &format!("{}\n{other}\n", trade("t1", "5")));
+    assert_eq!(
+        (status, &done["results"][0]["reason"], &done["results"][1]["outcome"]),
+        (503, &json!("HALTED"), &json!("duplicate"))
+    );
+    for (said, want) in [
+        (json!({"do": "halt", "scope": "account", "name": ""}), 400),
+        (json!({"do": "halt", "scope": "everybody"}), 400),
+        (json!({"do": "stop"}), 400),
+        (json!({"do": "halt", "scope": "all", "reason": ""}), 400),
+    ] {
+        assert_eq!(give(&desk, said.clone()).0, want, "{said}");
+    }
+    assert_eq!(give(&desk, json!({"do": "drain", "on": true})).0, 200);
+    let before = desk.get("/v1/control");
+    desk.end();
+
+    let desk = Desk::new(dir.path());
+    assert_eq!(desk.get("/v1/control"), before);
+    let (status, ready) = ask(desk.server.local_addr, "GET", "/health/readiness", JSON, "");
+    assert_eq!((status, &ready["ready"]), (503, &json!(false)), "{ready}");
+    assert_eq!(desk.send(&other).1["code"], "DRAINING");
+    assert_eq!(give(&desk, json!({"do": "drain", "on": false})).0, 200);
+    assert_eq!(desk.send(&trade("t1", "5")).1["code"], "HALTED");
+    assert_eq!(give(&desk, json!({"do": "resume", "scope": "account", "name": "A1"})).0, 200);
+    let (status, done) = desk.send(&trade("t1", "5"));
+    assert_eq!((status, &done["outcome"]), (200, &json!("applied")), "{done}");
+    let orders = desk.get("/v1/control")["orders"].clone();
+    let whats: Vec<&str> = orders.as_array().expect("orders").iter().filter_map(|order| order["do"].as_str()).collect();
+    assert_eq!(whats, ["halt", "drain", "drain", "resume"]);
+    desk.end();
+}
+
+/// A counterparty, by hand.
+struct Peer {
+    stream: TcpStream,
+    seq: u64,
+    read: Vec<u8>,
+}
+
+impl Peer {
+    fn say(&mut self, kind: &str, fields: &str) {
+        self.seq += 1;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+        let (year, month, day) = Date::of_ns(since.as_nanos() as i64).ymd();
+        let second = since.as_secs() % 86_400;
+        let now =
+            format!("{year:04}{month:02}{day:02}-{:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60);
+        let body = format!("35={kind}|49=DESK1|56=LOTBOOK|34={}|52={now}|{fields}", self.seq).replace('|', "\u{1}");
+        let mut bytes = format!("8=FIX.4.4\u{1}9={}\u{1}{body}", body.len()).into_bytes();
+        let sum = check_sum(&bytes);
+        bytes.extend_from_slice(format!("10={sum:03}\u{1}").as_bytes());
+        self.stream.write_all(&bytes).expect("sent");
+    }
+
+    /// Reads until these words came.
+    fn hears(&mut self, words: &str) {
+        let mut chunk = [0; 4096];
+        while !String::from_utf8_lossy(&self.read).contains(words) {
+            let count = self.stream.read(&mut chunk).expect("an answer in time");
+            assert!(count > 0, "{words} in {}", String::from_utf8_lossy(&self.read));
+            self.read.extend_from_slice(&chunk[..count]);
+        }
+        self.read.clear();
+    }
+}
+
+#[test]
+fn what_a_fix_session_is_refused_is_kept_before_it_is_told() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let defaults = Defaults { business_date: None, rules: Rules::DEFAULT, office: OfficeTerms::default() };
+    let (server, known) = Server::start(&support::config(dir.path()), &defaults).expect("starts");
+    let config = AcceptorConfig {
+        listen: ANY_PORT.into(),
+        comp_id: "LOTBOOK".into(),
+        base_currency: None,
+        ack: AckPolicy::Durable,
+        sessions: Vec::new(),
+        service_id: "lotbook".into(),
+    };
+    let server = server.open_fix(config, known).expect("listens");
+    let at = server.acceptor().expect("an acceptor").local_addr;
+    let stream = TcpStream::connect(at).expect("connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let mut peer = Peer { stream, seq: 0, read: Vec::new() };
+    peer.say("A", "98=0|108=60|");
+    peer.hears("35=A");
+    let trade = "150=F|1=A1|55=AAPL|54=2|32=5|31=10|75=20200102|";
+    // Refused by its form, by the gate's table, and by the book.
+    for (id, fields, code) in [
+        ("E1", trade.replace("32=5", "32=0"), "BAD_QUANTITY"),
+        ("E2", trade.replace("32=5", "32=five"), "BAD_DECIMAL"),
+        ("E3", trade.replace("1=A1|", "1= A1|"), "BAD_TEXT"),
+        ("E4", trade.to_owned(), "OVERSELL"),
+    ] {
+        peer.say("8", &format!("17={id}|{fields}"));
+        peer.hears(&format!("code={code}"));
+        let (letters, _) = server.office.list(0, 10, |kept| kept.letter.trade_id.as_deref() == Some(id));
+        let (_, kept) = &letters[0];
+        assert_eq!((kept.letter.code.as_str(), kept.letter.source_offset), (code, peer.seq), "{kept:?}");
+        assert_eq!((kept.letter.form, kept.letter.source.as_str()), (Form::Fix, "LOTBOOK:DESK1"));
+        assert!(kept.raw.starts_with(b"8=FIX.4.4\x01") && kept.raw.ends_with(b"\x01"), "{kept:?}");
+        assert_eq!(kept.letter.sequence > 0, code == "OVERSELL", "{kept:?}");
+    }
+    let order = Order::Halt(Scope::Session("LOTBOOK:DESK1".into()));
+    let given = Given { order, user_id: "ann".into(), reason: "a test".into(), at_ns: 1 };
+    server.office.order(given).expect("taken");
+    peer.say("8", &format!("17=E5|{}", trade.replace("54=2", "54=1")));
+    peer.hears("code=HALTED");
+    assert_eq!(server.office.tally().open, 4, "who is to come again is no letter");
+    server
+        .office
+        .order(Given {
+            order: Order::Resume(Scope::Session("LOTBOOK:DESK1".into())),
+            user_id: "ann".into(),
+            reason: "a test".into(),
+            at_ns: 2,
+        })
+        .expect("taken");
+    peer.say("8", &format!("17=E5|{}", trade.replace("54=2", "54=1")));
+    peer.hears("outcome=applied");
+    drop(peer);
+    server.stop().expect("a clean stop");
 }

@@ -300,19 +300,14 @@ fn quickfix_logs_on_and_trades() {
     refusals.sort_by_key(|seen| seen.get(45).parse::<u64>().expect("RefSeqNum is a number"));
     let sent = peer.sent("8");
     let number_of = |id: &str| sent.iter().find(|seen| seen.get(17) == id).expect("sent").get(34).to_owned();
-    for (reject, id, code) in
-        [(&rejects[0], "E4", "QUANTITY_NOT_POSITIVE"), (&rejects[1], "E6", "QUANTITY_OUT_OF_RANGE")]
-    {
+    for (reject, id, code) in [(&rejects[0], "E4", "BAD_QUANTITY"), (&rejects[1], "E6", "OUT_OF_RANGE")] {
         assert_eq!((reject.get(371), reject.get(372)), ("32", "8"), "{reject:?}");
         assert_eq!(reject.get(45), number_of(id), "{reject:?}");
         assert_eq!(reject.word("code"), code);
     }
-    assert_eq!((refusals[0].get(380), refusals[0].get(379), refusals[0].word("code")), ("5", "E5", "ACCOUNT_MISSING"));
+    assert_eq!((refusals[0].get(380), refusals[0].get(379), refusals[0].word("code")), ("5", "E5", "MISSING_FIELD"));
     assert_eq!(refusals[0].get(45), number_of("E5"));
-    assert_eq!(
-        (refusals[1].get(380), refusals[1].get(372), refusals[1].word("code")),
-        ("3", "D", "MSG_TYPE_UNSUPPORTED")
-    );
+    assert_eq!((refusals[1].get(380), refusals[1].get(372), refusals[1].word("code")), ("3", "D", "UNKNOWN_TYPE"));
 
     peer.log_out();
     peer.assert_content();

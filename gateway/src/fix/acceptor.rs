@@ -8,6 +8,7 @@
 mod answers;
 mod commands;
 mod inbound;
+mod letters;
 mod sessions;
 
 use std::collections::{HashMap, VecDeque};
@@ -41,6 +42,7 @@ use super::trade::amend::{FixAmend, FixItem};
 use super::trade::{FixTrade, Refusal, RefusalAnswer};
 use super::version::Version;
 use crate::journal::{self, Journal, Known, SessionRef};
+use crate::office::Office;
 use crate::resolver::Resolver;
 
 /// Connections at one time, logged on or not.
@@ -126,6 +128,7 @@ impl Acceptor {
         config: AcceptorConfig,
         host: &mut Host,
         journal: Journal,
+        office: Option<Arc<Office>>,
         known: HashMap<String, Known>,
     ) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen)?;
@@ -145,6 +148,7 @@ impl Acceptor {
             model: host.model().clone(),
             log: host.log().clone(),
             journal,
+            office,
             door,
             pending: Pending::new(),
             durable: VecDeque::new(),
@@ -229,24 +233,35 @@ struct Trade {
     side: Option<u8>,
     /// Of a FIX 4.2 session: what its answer says of the order.
     order: Option<HeldOrder>,
+    /// Sequence of its dead letter in the office's log; 0 where there is none.
+    filed: u64,
 }
 
 /// Trades in flight, by token.
 #[derive(Debug)]
 struct Pending {
     slots: Vec<Option<Trade>>,
+    /// Their messages as they came; buffers that are used again.
+    raw: Vec<Vec<u8>>,
     free: Vec<u32>,
 }
 
 impl Pending {
     fn new() -> Self {
-        Self { slots: vec![None; DOOR_SLOTS], free: (0..DOOR_SLOTS as u32).rev().collect() }
+        Self {
+            slots: vec![None; DOOR_SLOTS],
+            raw: vec![Vec::new(); DOOR_SLOTS],
+            free: (0..DOOR_SLOTS as u32).rev().collect(),
+        }
     }
 
-    fn put(&mut self, trade: Trade) -> u64 {
+    fn put(&mut self, trade: Trade, raw: &[u8]) -> u64 {
         // As many slots as the door lets be in flight; the caller has asked the door.
         let Some(slot) = self.free.pop() else { unreachable!("more in flight than the door holds") };
         self.slots[slot as usize] = Some(trade);
+        let kept = &mut self.raw[slot as usize];
+        kept.clear();
+        kept.extend_from_slice(raw);
         u64::from(slot)
     }
 
@@ -267,6 +282,8 @@ struct HeldRefusal {
     refusal: Refusal,
     raw: Vec<u8>,
     journal_sequence: u64,
+    /// Sequence of its dead letter in the office's log; 0 where there is none.
+    filed: u64,
 }
 
 /// The namespace of the last trade date, so that it is not built for every trade.
@@ -305,6 +322,8 @@ struct Work {
     model: Arc<ReadModel>,
     log: Arc<Log>,
     journal: Journal,
+    /// Where what is refused is kept.
+    office: Option<Arc<Office>>,
     door: Door,
     pending: Pending,
     /// Answers that wait for the durable sequence, in its order.

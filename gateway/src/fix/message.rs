@@ -277,7 +277,7 @@ impl From<ValueError> for RejectReason {
     fn from(error: ValueError) -> RejectReason {
         match error {
             ValueError::Format => RejectReason::IncorrectDataFormat,
-            ValueError::Range | ValueError::TooLong => RejectReason::ValueIncorrect,
+            ValueError::Range | ValueError::Decimals | ValueError::TooLong => RejectReason::ValueIncorrect,
         }
     }
 }

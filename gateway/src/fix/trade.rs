@@ -12,6 +12,8 @@ use super::limits::{INSTRUMENT_BYTES_MAX, TRADE_ID_BYTES_MAX};
 use super::message::{Fault, Message, MsgType, RejectReason, Tag};
 use super::value::{self, ValueError};
 use super::version::Version;
+use crate::input::Code;
+use crate::input::text::WILDCARD;
 
 /// Side (54), and PositionEffect (77) where it makes a buy one to cover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,20 +126,28 @@ impl Refusal {
     }
 }
 
-/// A field's stable codes: missing, malformed, out of range, too long.
+/// A field's stable codes, by its type: those of every door ([`crate::gate`]).
 struct Codes {
     missing: &'static str,
     malformed: &'static str,
-    out_of_range: &'static str,
+}
+
+impl Codes {
+    const fn of(field: &str) -> Self {
+        let malformed = match field.as_bytes() {
+            b"QUANTITY" | b"PRICE" | b"CONSIDERATION" | b"FEES" | b"RATE" => Code::BadDecimal,
+            b"EFFECTIVE_DATE" => Code::BadDate,
+            b"EXECUTED_AT" => Code::BadTimestamp,
+            b"SEQ" => Code::BadInteger,
+            _ => Code::BadText,
+        };
+        Self { missing: Code::MissingField.as_str(), malformed: malformed.as_str() }
+    }
 }
 
 macro_rules! codes {
     ($field:literal) => {
-        Codes {
-            missing: concat!($field, "_MISSING"),
-            malformed: concat!($field, "_MALFORMED"),
-            out_of_range: concat!($field, "_OUT_OF_RANGE"),
-        }
+        const { Codes::of($field) }
     };
 }
 
@@ -153,8 +163,9 @@ impl Codes {
     fn refusal(&self, tag: Tag, error: ValueError) -> Refusal {
         let (code, text) = match error {
             ValueError::Format => (self.malformed, "not of this field's type"),
-            ValueError::Range => (self.out_of_range, "out of range, or more than eight decimals"),
-            ValueError::TooLong => (self.out_of_range, "longer than this field may be"),
+            ValueError::Decimals => (Code::TooManyDecimals.as_str(), "more than eight decimals"),
+            ValueError::Range => (Code::OutOfRange.as_str(), "out of range"),
+            ValueError::TooLong => (Code::TooLong.as_str(), "longer than this field may be"),
         };
         Refusal { answer: RefusalAnswer::Session(error.into()), tag: tag.number(), code, text }
     }
@@ -235,7 +246,7 @@ impl<'a> FixTrade<'a> {
 pub(super) const UNSUPPORTED_TYPE: Refusal = Refusal {
     answer: RefusalAnswer::Business(BusinessReason::UnsupportedMessageType),
     tag: Tag::MsgType.number(),
-    code: "MSG_TYPE_UNSUPPORTED",
+    code: "UNKNOWN_TYPE",
     text: "send ExecutionReport (8) or TradeCaptureReport (AE)",
 };
 
@@ -309,7 +320,7 @@ fn check_execution_report_42(message: &Message<'_>) -> Result<(), Refusal> {
         Some(_) => {
             return Err(Refusal::value(
                 Tag::ExecTransType,
-                "EXEC_TRANS_TYPE_UNSUPPORTED",
+                "BAD_ENUM",
                 "only ExecTransType 0 (new), 1 (cancel) and 2 (correct) are taken",
             ));
         }
@@ -317,20 +328,15 @@ fn check_execution_report_42(message: &Message<'_>) -> Result<(), Refusal> {
     }
     match message.get(Tag::ExecType) {
         Some(b"1" | b"2") => Ok(()),
-        Some(_) => Err(Refusal::value(
-            Tag::ExecType,
-            "EXEC_TYPE_UNSUPPORTED",
-            "only ExecType 1 (partial fill) and 2 (fill) are taken",
-        )),
+        Some(_) => {
+            Err(Refusal::value(Tag::ExecType, "BAD_ENUM", "only ExecType 1 (partial fill) and 2 (fill) are taken"))
+        }
         None => Err(codes!("EXEC_TYPE").required(Tag::ExecType)),
     }
 }
 
-const EXEC_TYPE: Refusal = Refusal::value(
-    Tag::ExecType,
-    "EXEC_TYPE_UNSUPPORTED",
-    "only ExecType F, in ExecutionReport also G and H, is taken",
-);
+const EXEC_TYPE: Refusal =
+    Refusal::value(Tag::ExecType, "BAD_ENUM", "only ExecType F, in ExecutionReport also G and H, is taken");
 
 fn check_trade_capture_report(message: &Message<'_>) -> Result<(), Refusal> {
     if !matches!(message.get(Tag::ExecType), None | Some(b"F")) {
@@ -339,7 +345,7 @@ fn check_trade_capture_report(message: &Message<'_>) -> Result<(), Refusal> {
     if !matches!(message.get(Tag::TradeReportTransType), None | Some(b"0")) {
         return Err(Refusal::value(
             Tag::TradeReportTransType,
-            "TRANS_TYPE_UNSUPPORTED",
+            "NOT_SUPPORTED_YET",
             "only TradeReportTransType 0 (new), 1 (cancel) and 2 (replace) are taken",
         ));
     }
@@ -349,7 +355,7 @@ fn check_trade_capture_report(message: &Message<'_>) -> Result<(), Refusal> {
 fn check_sides(message: &Message<'_>) -> Result<(), Refusal> {
     match message.get(Tag::NoSides) {
         Some(b"1") => Ok(()),
-        Some(_) => Err(Refusal::value(Tag::NoSides, "SIDES_NOT_ONE", "exactly one side is taken")),
+        Some(_) => Err(Refusal::value(Tag::NoSides, "BAD_ENUM", "exactly one side is taken")),
         None => Err(codes!("SIDES").required(Tag::NoSides)),
     }
 }
@@ -366,16 +372,16 @@ fn read<'a>(message: &Message<'a>, layout: &Layout) -> Result<FixTrade<'a>, Refu
 
     let quantity_e8 = amount(message, Tag::LastQty, layout.quantity_required, &codes!("QUANTITY"))?;
     if quantity_e8 <= 0 {
-        return Err(Refusal::value(Tag::LastQty, "QUANTITY_NOT_POSITIVE", "LastQty must be above zero"));
+        return Err(Refusal::value(Tag::LastQty, "BAD_QUANTITY", "LastQty must be above zero"));
     }
     let price_e8 = amount(message, Tag::LastPx, layout.quantity_required, &codes!("PRICE"))?;
     if price_e8 < 0 {
-        return Err(Refusal::value(Tag::LastPx, "PRICE_NEGATIVE", "LastPx must not be below zero"));
+        return Err(Refusal::value(Tag::LastPx, "BAD_PRICE", "LastPx must not be below zero"));
     }
     let consideration_e8 = optional(message, Tag::GrossTradeAmt, value::decimal_e8, &codes!("CONSIDERATION"))?;
     if consideration_e8.is_some_and(|amount| amount < 0) {
         let text = "GrossTradeAmt must not be below zero";
-        return Err(Refusal::value(Tag::GrossTradeAmt, "CONSIDERATION_NEGATIVE", text));
+        return Err(Refusal::value(Tag::GrossTradeAmt, "BAD_CONSIDERATION", text));
     }
     let currency = optional_text(message, Tag::Currency, CURRENCY_BYTES_MAX, &codes!("CURRENCY"))?;
     let settlement = Settlement::read(message)?;
@@ -414,11 +420,7 @@ fn side_of(message: &Message<'_>) -> Result<(FixSide, Option<FixTradeType>), Ref
         None | Some(b"O") => false,
         Some(b"C") => true,
         Some(_) => {
-            return Err(Refusal::value(
-                Tag::PositionEffect,
-                "POSITION_EFFECT_UNSUPPORTED",
-                "only PositionEffect O and C are taken",
-            ));
+            return Err(Refusal::value(Tag::PositionEffect, "BAD_ENUM", "only PositionEffect O and C are taken"));
         }
     };
     match (message.get(Tag::Side), closes) {
@@ -428,13 +430,11 @@ fn side_of(message: &Message<'_>) -> Result<(FixSide, Option<FixTradeType>), Ref
         (Some(b"2"), true) => Ok((FixSide::Sell, Some(FixTradeType::Decrease))),
         (Some(b"5"), false) => Ok((FixSide::SellShort, None)),
         (Some(b"5"), true) => {
-            Err(Refusal::value(Tag::PositionEffect, "POSITION_EFFECT_MISMATCH", "a short sale cannot close a position"))
+            Err(Refusal::value(Tag::PositionEffect, "BAD_ENUM", "a short sale cannot close a position"))
         }
-        (Some(_), _) => Err(Refusal::value(
-            Tag::Side,
-            "SIDE_UNSUPPORTED",
-            "only Side 1 (buy), 2 (sell) and 5 (sell short) are taken",
-        )),
+        (Some(_), _) => {
+            Err(Refusal::value(Tag::Side, "BAD_ENUM", "only Side 1 (buy), 2 (sell) and 5 (sell short) are taken"))
+        }
         (None, _) => Err(codes!("SIDE").required(Tag::Side)),
     }
 }
@@ -444,11 +444,7 @@ fn fees_of(message: &Message<'_>) -> Result<i64, Refusal> {
         return Ok(0);
     };
     if !matches!(message.get(Tag::CommType), None | Some(b"3")) {
-        return Err(Refusal::value(
-            Tag::CommType,
-            "COMMISSION_TYPE_UNSUPPORTED",
-            "only CommType 3 (absolute) is taken",
-        ));
+        return Err(Refusal::value(Tag::CommType, "BAD_ENUM", "only CommType 3 (absolute) is taken"));
     }
     value::decimal_e8(text).map_err(|error| codes!("FEES").refusal(Tag::Commission, error))
 }
@@ -479,7 +475,14 @@ fn optional_text<'a>(
     bytes_max: usize,
     codes: &Codes,
 ) -> Result<Option<&'a str>, Refusal> {
-    optional(message, tag, |bytes| value::text(bytes, bytes_max), codes)
+    optional(message, tag, |bytes| name(tag, value::text(bytes, bytes_max)?), codes)
+}
+
+/// The form of names that all doors have in common (`crate::input::text`), beside what [`value::text`] has seen.
+#[inline]
+fn name(tag: Tag, text: &str) -> Result<&str, ValueError> {
+    let is_wild = text == WILDCARD && matches!(tag, Tag::Account | Tag::Symbol);
+    if text.starts_with(' ') || text.ends_with(' ') || is_wild { Err(ValueError::Format) } else { Ok(text) }
 }
 
 fn required_text<'a>(message: &Message<'a>, tag: Tag, bytes_max: usize, codes: &Codes) -> Result<&'a str, Refusal> {

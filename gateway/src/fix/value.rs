@@ -16,8 +16,10 @@ pub const ONE_E8: i64 = 100_000_000;
 pub enum ValueError {
     /// Not of the type's form: a letter in a number, a thirteenth month, an unprintable byte.
     Format,
-    /// Of the right form and out of range: it does not fit, or a digit beyond the eighth decimal is not zero.
+    /// Of the right form and out of range: it does not fit.
     Range,
+    /// A digit beyond the eighth decimal is not zero.
+    Decimals,
     /// Text longer than the field's limit.
     TooLong,
 }
@@ -25,7 +27,7 @@ pub enum ValueError {
 /// Reads an exact decimal at 10^-8.
 ///
 /// The form is FIX's float: an optional `-`, digits, an optional point. No `+`, no exponent, no spaces. Zeros beyond the eighth decimal change
-/// nothing and are accepted, for some engines pad; any other digit there is [`ValueError::Range`], never rounded.
+/// nothing and are accepted, for some engines pad; any other digit there is [`ValueError::Decimals`], never rounded.
 pub fn decimal_e8(text: &[u8]) -> Result<i64, ValueError> {
     if text.len() > DECIMAL_BYTES_MAX {
         return Err(ValueError::TooLong);
@@ -74,8 +76,11 @@ pub fn decimal_e8(text: &[u8]) -> Result<i64, ValueError> {
     if whole_digits + fraction_digits == 0 {
         return Err(ValueError::Format);
     }
-    if overflow || inexact {
+    if overflow {
         return Err(ValueError::Range);
+    }
+    if inexact {
+        return Err(ValueError::Decimals);
     }
     const PAD: [u64; 9] = [100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
     fraction *= PAD[fraction_digits.min(8)];
@@ -291,6 +296,7 @@ mod tests {
     fn decimals() {
         let bad = Err(ValueError::Format);
         let range = Err(ValueError::Range);
+        let decimals = Err(ValueError::Decimals);
         let table: &[(&str, Result<i64, ValueError>)] = &[
             ("0", Ok(0)),
             ("-0", Ok(0)),
@@ -309,8 +315,8 @@ mod tests {
             ("184467440737.09551616", range),
             ("99999999999999999999", range),
             ("99999999999999999999.5", range),
-            ("0.000000001", range),
-            ("1.123456789", range),
+            ("0.000000001", decimals),
+            ("1.123456789", decimals),
             ("", bad),
             ("-", bad),
             (".", bad),

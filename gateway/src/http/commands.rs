@@ -27,6 +27,7 @@ use super::problem::Problem;
 use crate::gate;
 use crate::input::{FxLine, Line, LineError, parse_line};
 use crate::office::Refused;
+use crate::office::controls::Wish;
 use crate::office::letter::Form;
 use crate::output::E16;
 use crate::resolver::{Resolver, Stamps};
@@ -88,7 +89,7 @@ pub(super) struct Done {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     pub(super) outcome: Outcome,
-    /// The book's reason, where it is rejected.
+    /// The book's reason, where it is rejected; what stops it, where it is not taken by an operator's order.
     pub(super) reason: Option<&'static str>,
     /// Of a duplicate: what became of the first.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,7 +319,9 @@ fn file(state: &HttpState, given: &Given, done: &mut Done) -> u64 {
     let (Some(office), Some(id)) = (&state.office, &done.id) else { return 0 };
     let (code, error) = match (done.outcome, done.reason) {
         (Outcome::Rejected, Some(reason)) => (reason, "the book or the gate refuses it"),
-        (Outcome::NotTaken, _) => {
+        // Its sender is to come again: there is nothing to look at.
+        (Outcome::NotTaken, Some(_)) => return 0,
+        (Outcome::NotTaken, None) => {
             (gate::OUT_OF_SPACE, "nothing was recorded: there was no room, or the host takes nothing")
         }
         (Outcome::Unknown, _) => (gate::TIMEOUT, "no answer came in time; sent again it is a duplicate if it came in"),
@@ -396,6 +399,13 @@ fn turn(
         if results[at].outcome != Outcome::NotTaken {
             continue;
         }
+        if let Some(office) = &state.office
+            && let Err(stopped) = office.controls().check(&wish(&given.line))
+        {
+            results[at].reason = Some(stopped.code());
+            continue;
+        }
+        results[at].reason = None;
         learn(end, state, &given.line);
         let command = match command(end, state, &given.line, namespace, &mut results[at]) {
             Ok(Some(command)) => command,
@@ -428,6 +438,23 @@ fn turn(
         last = last.max(answer.sequence);
     }
     (last, is_short)
+}
+
+/// What a line is about, for what operators stop.
+fn wish(line: &Line) -> Wish<'_> {
+    let none = Wish { session: SOURCE, is_trading: true, accounts: [None; 2], instrument: None, is_wide: false };
+    match line {
+        Line::Trade(line) => Wish {
+            accounts: [Some(&line.account), line.to_account.as_deref()],
+            instrument: Some(&line.instrument),
+            ..none
+        },
+        Line::Amend(line) => {
+            Wish { accounts: [line.account.as_deref(), None], instrument: line.instrument.as_deref(), ..none }
+        }
+        Line::Action(line) => Wish { instrument: Some(&line.instrument), is_wide: true, ..none },
+        _ => Wish { is_trading: false, ..none },
+    }
 }
 
 /// The currency of a trade's instrument, where rates may be asked for by it.
@@ -525,7 +552,10 @@ pub(super) async fn post(
             let named = done.id.map_or_else(|| done.kind.to_owned(), |id| format!("{} \"{id}\"", done.kind));
             Err(Problem::conflict(reason, format!("{named} was refused: {reason}")).with_letter(done.dead_letter))
         }
-        (Outcome::NotTaken, _) => {
+        (Outcome::NotTaken, Some(stopped)) => {
+            Err(Problem::unavailable("an operator has stopped this; nothing was recorded").with_code(stopped))
+        }
+        (Outcome::NotTaken, None) => {
             Err(Problem::unavailable("nothing was recorded; try again later").with_letter(done.dead_letter))
         }
         (Outcome::Unknown, _) => Err(Problem::unknown_fate().with_letter(done.dead_letter)),

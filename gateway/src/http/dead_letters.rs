@@ -23,7 +23,7 @@ use crate::input::time::format_timestamp;
 use crate::input::{Line, parse_line};
 use crate::office::letter::{Deed, Form, Kept, Letter, State as LetterState};
 use crate::office::{DeedError, OPEN_ALERT, Office, RAW_BYTES_MAX};
-use crate::replay::decode_fix;
+use crate::replay::{decode_fix, fix_namespace_of};
 
 /// Largest body of a deed: a whole input in place of the one that came, and room for escapes.
 pub(super) const DEED_BYTES_MAX: usize = 2 * RAW_BYTES_MAX + 4096;
@@ -32,7 +32,7 @@ const REASON_BYTES_MAX: usize = 200;
 /// Letters on a page unless the request says otherwise, and at most.
 const LIMITS: (usize, usize) = (100, 1_000);
 
-fn office(state: &HttpState) -> Result<&Arc<Office>, Problem> {
+pub(super) fn office(state: &HttpState) -> Result<&Arc<Office>, Problem> {
     state.office.as_ref().ok_or_else(|| Problem::unavailable("this host keeps no dead letters"))
 }
 
@@ -210,13 +210,19 @@ impl Said {
     fn parse(body: &[u8]) -> Result<Self, Problem> {
         let said: Self =
             serde_json::from_slice(body).map_err(|error| Problem::bad_parameter("body", error.to_string()))?;
-        check_id(said.user_id.as_bytes()).map_err(|error| Problem::bad_parameter("user_id", error.to_string()))?;
-        if said.reason.trim().is_empty() || said.reason.len() > REASON_BYTES_MAX {
-            let wanted = format!("why, in 1 to {REASON_BYTES_MAX} bytes, is wanted");
-            return Err(Problem::bad_parameter("reason", wanted));
-        }
+        check_by(&said.user_id, &said.reason)?;
         Ok(said)
     }
+}
+
+/// Whether it is said who does something, and why.
+pub(super) fn check_by(user_id: &str, reason: &str) -> Result<(), Problem> {
+    check_id(user_id.as_bytes()).map_err(|error| Problem::bad_parameter("user_id", error.to_string()))?;
+    if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
+        let wanted = format!("why, in 1 to {REASON_BYTES_MAX} bytes, is wanted");
+        return Err(Problem::bad_parameter("reason", wanted));
+    }
+    Ok(())
 }
 
 /// An operator sends a letter again, or gives it up.
@@ -297,14 +303,18 @@ fn line(state: &HttpState, kept: &Kept, corrected: Option<&str>) -> Result<Line,
 
 /// Says in a line what the letter knows and the line does not: whose it is, and what it comes of.
 fn complete(line: &mut Line, kept: &Kept, user: &str) {
+    // The namespace of a session's ids is configured, or made of the trade's date: of the corrected one.
+    let date = if let Line::Trade(line) = &*line { Some(line.effective_date) } else { None };
+    let of_fix = || (kept.letter.form == Form::Fix).then(|| fix_namespace_of(&kept.raw, date)).flatten();
+    let known = kept.letter.namespace.clone().or_else(of_fix);
     let (namespace, correlation, user_id) = match line {
         Line::Trade(line) => (Some(&mut line.namespace), &mut line.correlation_id, &mut line.user_id),
         Line::Amend(line) => (Some(&mut line.namespace), &mut line.correlation_id, &mut line.user_id),
         Line::Action(line) => (None, &mut line.correlation_id, &mut line.user_id),
         _ => return,
     };
-    if let (Some(namespace), Some(known)) = (namespace, &kept.letter.namespace) {
-        *namespace = Some(known.clone());
+    if let (Some(namespace), Some(known)) = (namespace, known) {
+        *namespace = Some(known);
     }
     correlation.get_or_insert_with(|| kept.letter.correlation_id.clone());
     user_id.get_or_insert_with(|| user.to_owned());
@@ -350,7 +360,10 @@ fn resubmit(state: &HttpState, letter: u64, said: &Said) -> Result<Response, Pro
             Err(Problem::conflict(reason, format!("dead letter {letter} was refused again: {reason}"))
                 .with_letter(Some(letter)))
         }
-        (Outcome::NotTaken, _) => Err(Problem::unavailable("nothing was recorded; try again later")),
+        (Outcome::NotTaken, Some(stopped)) => {
+            Err(Problem::unavailable("an operator has stopped this; nothing was recorded").with_code(stopped))
+        }
+        (Outcome::NotTaken, None) => Err(Problem::unavailable("nothing was recorded; try again later")),
         (Outcome::Unknown, _) => Err(Problem::unknown_fate()),
         _ => shown(office, letter, Some(done)),
     }

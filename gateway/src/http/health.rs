@@ -79,6 +79,9 @@ impl Verdict {
         if health.stopping {
             problems.push("the host is stopping".into());
         }
+        if state.office.as_ref().is_some_and(|office| office.controls().is_draining()) {
+            problems.push("the host drains, by an operator's order".into());
+        }
         let mut warnings = health.warnings.clone();
         for (name, report) in [("log", &state.report.log), ("side log", &state.report.side)] {
             let lost = report.lost_from_sequence;

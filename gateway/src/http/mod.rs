@@ -8,6 +8,7 @@ mod amendments;
 mod audit;
 mod coldpath;
 mod commands;
+mod control;
 mod dead_letters;
 pub mod health;
 pub mod metrics;
@@ -222,6 +223,7 @@ fn router(state: HttpState) -> Router {
         .route("/v1/positions", get(positions::list))
         .route("/v1/positions/{account}/{*instrument}", get(positions::one))
         .route("/v1/coldpath", get(coldpath::show).post(coldpath::command))
+        .route("/v1/control", get(control::show).post(control::order))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/{letter}", get(dead_letters::one))
         .route("/v1/stream", get(stream::open))

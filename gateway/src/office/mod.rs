@@ -1,4 +1,4 @@
-//! The office: the gateway's own log of what did not come in and of what operators did about it.
+//! The office: the gateway's own log of what did not come in, of what operators did about it, and of what they stopped.
 //!
 //! A log of its own in `office/`, read whole at a start. A refusal is recorded here, with the bytes as they came, before
 //! its sender is told; what an operator does about it is a record too, so that the log is the audit of it. In memory
@@ -6,6 +6,7 @@
 //!
 //! One lock: who refuses holds it for a copy into the mapped tail, and nobody holds it while the disk is waited for.
 
+pub mod controls;
 pub mod letter;
 mod record;
 
@@ -21,6 +22,7 @@ use lotbook_wal::{
 };
 use parking_lot::Mutex;
 
+use controls::{Controls, Given};
 use letter::{Deed, Form, Kept, Letter, State};
 use record::{DeedOf, kind};
 
@@ -106,6 +108,17 @@ pub enum DeedError {
     Log,
 }
 
+/// Why an order was not taken; nothing was recorded, and nothing was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// As much is halted as may be.
+    #[error("too many names are halted; halt all, or resume some")]
+    Full,
+    /// The log takes nothing now.
+    #[error("the log of orders takes nothing")]
+    Log,
+}
+
 /// An input that did not come in, as a door tells it.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused<'a> {
@@ -169,6 +182,7 @@ pub struct Office {
     log: Arc<Log>,
     terms: OfficeTerms,
     desk: Mutex<Desk>,
+    controls: Controls,
 }
 
 #[derive(Debug)]
@@ -296,6 +310,7 @@ impl Office {
         config.flushes_in_flight = 1;
         let Opened { log, appender, .. } = lotbook_wal::open(config)?;
         let mut letters = Letters::default();
+        let controls = Controls::default();
         let mut reader = log.reader(From::Start)?;
         while let Some(record) = reader.next(Limit::Applied)? {
             let sequence = record.header.sequence;
@@ -312,12 +327,13 @@ impl Office {
                     // Of a letter that has ended and made room: nothing to remember.
                     letters.note(letter, deed);
                 }
+                kind::ORDER => controls.take(record::order(record.payload).ok_or(OfficeError::Malformed(sequence))?),
                 _ => {}
             }
         }
         hold(&log, LETTERS_CURSOR)?;
         let desk = Mutex::new(Desk { appender: Some(appender), letters });
-        Ok(Self { log, terms, desk })
+        Ok(Self { log, terms, desk, controls })
     }
 
     /// The office's log.
@@ -447,6 +463,28 @@ impl Office {
         desk.waiting(letter)?;
         let deed = Deed::Discarded { at_ns, user_id: user.to_owned(), reason: reason.to_owned() };
         desk.record(letter, deed).map_err(|_| DeedError::Log)
+    }
+
+    /// What operators have stopped.
+    #[must_use]
+    pub fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    /// Takes an operator's order: in force, for every door, when this returns. Gives the sequence of its record, which is to
+    /// be durable before it is answered.
+    ///
+    /// # Errors
+    /// [`OrderError`].
+    pub fn order(&self, given: Given) -> Result<u64, OrderError> {
+        // Under the lock, so that orders are in force in the order of their records.
+        let mut desk = self.desk.lock();
+        if !self.controls.has_room(&given.order) {
+            return Err(OrderError::Full);
+        }
+        let sequence = desk.append(kind::ORDER, &record::of_order(&given)).map_err(|_| OrderError::Log)?;
+        self.controls.take(given);
+        Ok(sequence)
     }
 
     /// Closes the log; nothing is taken after it.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::controls::Given;
 use super::letter::{Deed, Letter};
 
 /// Kinds of records. Numbers are never reused.
@@ -13,6 +14,8 @@ pub(super) mod kind {
     pub(in super::super) const LETTER: u16 = 90;
     /// Something that was done about one.
     pub(in super::super) const DEED: u16 = 91;
+    /// What an operator stops, or takes again.
+    pub(in super::super) const ORDER: u16 = 92;
 }
 
 /// What was done about which letter.
@@ -32,6 +35,16 @@ pub(super) fn of_letter(letter: &Letter, raw: &[u8]) -> Vec<u8> {
 /// The bytes of a deed's record.
 pub(super) fn of_deed(deed: &DeedOf) -> Vec<u8> {
     framed(deed, &[])
+}
+
+/// The bytes of an order's record.
+pub(super) fn of_order(given: &Given) -> Vec<u8> {
+    framed(given, &[])
+}
+
+/// An order.
+pub(super) fn order(payload: &[u8]) -> Option<Given> {
+    serde_json::from_slice(parts(payload)?.0).ok()
 }
 
 fn framed(what: &impl Serialize, raw: &[u8]) -> Vec<u8> {

@@ -10,6 +10,7 @@ use crate::fix::frame::{self, Framed};
 use crate::fix::message::{Message, MsgType, RejectReason, Tag};
 use crate::fix::trade::amend::{FixAmend, FixItem};
 use crate::fix::trade::{FixTrade, Refusal, RefusalAnswer, is_order_step};
+use crate::fix::value;
 use crate::input::text::check_name;
 use crate::input::{AmendLine, Code, FixDecoder, Line, LineError, TradeLine};
 
@@ -106,6 +107,15 @@ fn namespace(message: &Message<'_>, date: Date) -> Result<String, LineError> {
     Ok(namespace)
 }
 
+/// The namespace that a message's ids have by default, by its own trade date, or by `date`; `None` where it does not say who sent it.
+pub(crate) fn namespace_of(bytes: &[u8], date: Option<Date>) -> Option<String> {
+    let Framed::Frame(frame) = frame::next(bytes) else { return None };
+    let message = Message::parse(bytes, &frame);
+    let own = message.get(Tag::TradeDate).and_then(|text| value::local_date(text).ok()).map(Date);
+    let executed = message.get(Tag::TransactTime).and_then(|text| value::utc_timestamp_ns(text).ok());
+    namespace(&message, date.or(own).or(executed.map(Date::of_ns))?).ok()
+}
+
 fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: &str, base: Option<&str>) -> TradeLine {
     // A time that the message does not give is stamped where the line is fed.
     let words = trade.words(namespace, effective_date, trade.executed_at_ns.unwrap_or_default(), base);
@@ -139,23 +149,13 @@ fn line_of(trade: &FixTrade<'_>, effective_date: Date, namespace: &str, base: Op
 
 /// The FIX door's refusal in the words of unreadable input.
 fn line_error(refusal: &Refusal) -> LineError {
-    let code = match refusal.answer {
+    let known = Code::ALL.iter().copied().find(|code| code.as_str() == refusal.code);
+    let code = known.unwrap_or(match refusal.answer {
         RefusalAnswer::Business(_) | RefusalAnswer::Session(RejectReason::RequiredTagMissing) => Code::MissingField,
-        RefusalAnswer::Session(RejectReason::IncorrectDataFormat) => match refusal.code {
-            "QUANTITY_MALFORMED" | "PRICE_MALFORMED" | "CONSIDERATION_MALFORMED" | "FEES_MALFORMED" => Code::BadDecimal,
-            "EFFECTIVE_DATE_MALFORMED" => Code::BadDate,
-            "EXECUTED_AT_MALFORMED" => Code::BadTimestamp,
-            _ => Code::BadText,
-        },
-        RefusalAnswer::Session(RejectReason::ValueIncorrect) => match refusal.code {
-            "TRANS_TYPE_UNSUPPORTED" => Code::NotSupportedYet,
-            code if code.ends_with("_UNSUPPORTED") || code.ends_with("_MISMATCH") || code == "SIDES_NOT_ONE" => {
-                Code::BadEnum
-            }
-            _ => Code::OutOfRange,
-        },
+        // What only the gate has a word for: a quantity of zero, a negative price.
+        RefusalAnswer::Session(RejectReason::ValueIncorrect) => Code::OutOfRange,
         RefusalAnswer::Session(_) => Code::MalformedFix,
-    };
+    });
     LineError::of(format!("tag {}", refusal.tag), code, format!("{}: {}", refusal.code, refusal.text))
 }
 

@@ -38,7 +38,7 @@ use crate::input::{LineError, Located, MapError, Reader, read_rules};
 use crate::output::{Colours, ReplayDocument, SkippedRow, write_json, write_table};
 
 use feed::Feeder;
-pub(crate) use fix_lines::decode as decode_fix;
+pub(crate) use fix_lines::{decode as decode_fix, namespace_of as fix_namespace_of};
 use ledger::{Ledger, Listener};
 use progress::Progress;
 

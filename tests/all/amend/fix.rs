@@ -85,7 +85,7 @@ fn cancels_and_corrects_come_through_the_fix_door() {
     // What is no amendment is told so, and takes no id.
     client.send("8", &[(17, "X6"), (150, "H"), (55, "AAPL")]);
     let answer = client.answer();
-    assert_eq!((answer.get(35), answer.word("code")), ("j", "REF_ID_MISSING"), "{answer:?}");
+    assert_eq!((answer.get(35), answer.word("code")), ("j", "MISSING_FIELD"), "{answer:?}");
     client.log_out();
     host.stop();
 }

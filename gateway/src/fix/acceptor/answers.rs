@@ -7,13 +7,17 @@ impl Work {
         let mut worked = false;
         while let Some(answer) = self.door.poll() {
             worked = true;
-            let Some(trade) = self.pending.take(answer.token) else { continue };
+            let Some(mut trade) = self.pending.take(answer.token) else { continue };
+            trade.filed = self.file_rejected(&trade, &answer);
             let durable = self.sessions[trade.session].ack == AckPolicy::Durable && answer.sequence > 0;
             if durable { self.durable.push_back((trade, answer)) } else { self.answer(&trade, &answer) }
         }
         let latched = self.log.latched().is_some();
         let durable = self.log.durable_sequence();
-        while let Some((_, answer)) = self.durable.front() {
+        while let Some((trade, answer)) = self.durable.front() {
+            if !self.is_filed(trade.filed) {
+                break;
+            }
             let kept = answer.sequence <= durable;
             if !kept && !latched {
                 break;
@@ -32,7 +36,7 @@ impl Work {
     pub(super) fn release_refusals(&mut self) -> bool {
         let durable = self.journal.log().durable_sequence();
         let mut worked = false;
-        while self.refusals.front().is_some_and(|held| held.journal_sequence <= durable) {
+        while self.refusals.front().is_some_and(|held| held.journal_sequence <= durable && self.is_filed(held.filed)) {
             let Some(held) = self.refusals.pop_front() else { break };
             self.reserve(held.session);
             let live = &mut self.sessions[held.session];

@@ -82,6 +82,7 @@ impl Context<'_> {
             executed_at_ns: input.executed_at_ns,
             side: side_of(message),
             order: HeldOrder::of(message),
+            filed: 0,
         };
         Ok((input, in_flight))
     }
@@ -111,6 +112,7 @@ impl Context<'_> {
             executed_at_ns: amend.executed_at_ns.unwrap_or(now_ns),
             side: side_of(message),
             order: HeldOrder::of(message),
+            filed: 0,
         };
         Ok((input, in_flight))
     }

@@ -190,6 +190,7 @@ impl Work {
         let Some(connection) = &self.connections[index] else { return Ok(()) };
         let message = Message::parse(connection.unread(), found);
         let item = FixItem::from_message(&message)?;
+        self.stopped(number, &item)?;
         let live = &mut self.sessions[number];
         let now_ns = self.clock.now.utc_ns;
         let context = Context {
@@ -217,7 +218,7 @@ impl Work {
             raw_hash: lotbook_core::digest::bytes(message.bytes()),
             ..Origin::INTERNAL
         };
-        let token = self.pending.put(in_flight);
+        let token = self.pending.put(in_flight, message.bytes());
         live.last_trade = seq;
         // `messages` asks the door for room before each message.
         let sent = self.door.submit(Request { token, origin, command });
@@ -231,10 +232,18 @@ impl Work {
         let raw = &connection.unread()[..found.len()];
         let session = SessionRef { name: &live.name, incarnation: live.incarnation };
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        let filed = letters::file(self.office.as_deref(), live, seq, refusal, raw, self.clock.now.utc_ns);
         match self.journal.refused(session, seq, live.last_trade, refusal.code, raw) {
             Ok(journal_sequence) if live.ack == AckPolicy::Durable => {
                 let (raw, incarnation, refusal) = (raw.to_vec(), live.incarnation, *refusal);
-                self.refusals.push_back(HeldRefusal { session: number, incarnation, refusal, raw, journal_sequence });
+                self.refusals.push_back(HeldRefusal {
+                    session: number,
+                    incarnation,
+                    refusal,
+                    raw,
+                    journal_sequence,
+                    filed,
+                });
             }
             // In the tail, which is what an applied session was promised; a journal that takes nothing is
             // reported by its own log, and the sender is told all the same.

@@ -58,7 +58,7 @@ fn every_message() {
         ref_msg_type: b"8",
         trade_id,
         reason: BusinessReason::ConditionallyRequiredFieldMissing,
-        code: "ACCOUNT_MISSING",
+        code: "MISSING_FIELD",
         text: "no account",
     };
     let duplicate = TradeAck { outcome: AckOutcome::Duplicate { first_seq: 40 }, ack: AckPolicy::Applied, ..ack() };
@@ -85,8 +85,8 @@ fn every_message() {
         (Outbound::Logout { text: "bye" }, "5: 58=bye|"),
         (reject(54, "no such side"), "3: 45=9|371=54|372=8|373=5|58=code=SIDE no such side|"),
         (reject(0, "a\u{1}b=é"), "3: 45=9|372=8|373=5|58=code=SIDE a?b=??|"),
-        (business(Some("T-1")), "j: 45=9|372=8|379=T-1|380=5|58=code=ACCOUNT_MISSING no account|"),
-        (business(None), "j: 45=9|372=8|380=5|58=code=ACCOUNT_MISSING no account|"),
+        (business(Some("T-1")), "j: 45=9|372=8|379=T-1|380=5|58=code=MISSING_FIELD no account|"),
+        (business(None), "j: 45=9|372=8|380=5|58=code=MISSING_FIELD no account|"),
         (
             Outbound::TradeAck(&ack()),
             "AR: 571=T-1|150=F|939=0|818=C-1|17=T-1|527=42|55=AAPL|60=20200305-14:30:00.123|\

@@ -142,17 +142,17 @@ impl<'a> FixAmend<'a> {
 
     fn check(&self) -> Result<(), Refusal> {
         if self.quantity_e8.is_some_and(|quantity| quantity <= 0) {
-            return Err(Refusal::value(Tag::LastQty, "QUANTITY_NOT_POSITIVE", "LastQty must be above zero"));
+            return Err(Refusal::value(Tag::LastQty, "BAD_QUANTITY", "LastQty must be above zero"));
         }
         if self.price_e8.is_some_and(|price| price < 0) {
-            return Err(Refusal::value(Tag::LastPx, "PRICE_NEGATIVE", "LastPx must not be below zero"));
+            return Err(Refusal::value(Tag::LastPx, "BAD_PRICE", "LastPx must not be below zero"));
         }
         if self.consideration_e8.is_some_and(|amount| amount < 0) {
             let text = "GrossTradeAmt must not be below zero";
-            return Err(Refusal::value(Tag::GrossTradeAmt, "CONSIDERATION_NEGATIVE", text));
+            return Err(Refusal::value(Tag::GrossTradeAmt, "BAD_CONSIDERATION", text));
         }
         if self.changes() == ChangeWords::default() && self.account.is_none() && self.settlement.is_none() {
-            return Err(Refusal::missing(Tag::LastQty, "CHANGE_MISSING", "a correct restates at least one field"));
+            return Err(Refusal::missing(Tag::LastQty, "MISSING_FIELD", "a correct restates at least one field"));
         }
         Ok(())
     }

@@ -25,20 +25,16 @@ impl<'a> Settlement<'a> {
             return Ok(None);
         };
         if rate_e8 <= 0 {
-            return Err(Refusal::value(
-                Tag::SettlCurrFxRate,
-                "RATE_NOT_POSITIVE",
-                "SettlCurrFxRate must be above zero",
-            ));
+            return Err(Refusal::value(Tag::SettlCurrFxRate, "BAD_RATE", "SettlCurrFxRate must be above zero"));
         }
         let rate_e8 = match message.get(Tag::SettlCurrFxRateCalc) {
             None | Some(b"M") => rate_e8,
             Some(b"D") => reciprocal(rate_e8).ok_or_else(|| {
-                Refusal::value(Tag::SettlCurrFxRate, "RATE_OUT_OF_RANGE", "its reciprocal has no eight decimals")
+                Refusal::value(Tag::SettlCurrFxRate, "OUT_OF_RANGE", "its reciprocal has no eight decimals")
             })?,
             Some(_) => {
                 let text = "only SettlCurrFxRateCalc M (multiply) and D (divide) are taken";
-                return Err(Refusal::value(Tag::SettlCurrFxRateCalc, "RATE_CALC_UNSUPPORTED", text));
+                return Err(Refusal::value(Tag::SettlCurrFxRateCalc, "BAD_ENUM", text));
             }
         };
         Ok(currency.map(|currency| Self { currency, rate_e8 }))

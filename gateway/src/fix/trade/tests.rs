@@ -126,12 +126,12 @@ fn execution_reports_of_fix_42() {
     assert_eq!(read("20=2|19=E-0|150=1"), amendment(AmendKind::Correct, 10_000_000_000));
     for (edits, tag, code) in [
         ("150=2", 20, "EXEC_TRANS_TYPE_MISSING"),
-        ("20=3|150=2", 20, "EXEC_TRANS_TYPE_UNSUPPORTED"),
-        ("20=x|150=2", 20, "EXEC_TRANS_TYPE_UNSUPPORTED"),
-        ("20=0|150=0", 150, "EXEC_TYPE_UNSUPPORTED"),
-        ("20=0|150=F", 150, "EXEC_TYPE_UNSUPPORTED"),
-        ("20=0|-150", 150, "EXEC_TYPE_MISSING"),
-        ("20=1|150=2", 19, "REF_ID_MISSING"),
+        ("20=3|150=2", 20, "BAD_ENUM"),
+        ("20=x|150=2", 20, "BAD_ENUM"),
+        ("20=0|150=0", 150, "BAD_ENUM"),
+        ("20=0|150=F", 150, "BAD_ENUM"),
+        ("20=0|-150", 150, "MISSING_FIELD"),
+        ("20=1|150=2", 19, "MISSING_FIELD"),
     ] {
         assert_eq!(read(edits).map_err(|refusal| (refusal.tag, refusal.code)), Err((tag, code)), "{edits}");
     }
@@ -164,8 +164,8 @@ fn trade_capture_reports_that_amend() {
             Ok((AmendKind::Cancel, id.clone(), target.clone(), None, Some("C".to_owned())))
         );
         assert_eq!(read("487=2|572=R-0"), Ok((AmendKind::Correct, id, target, Some(16_763_000_000), None)));
-        assert_eq!(read("487=1"), Err((572, "REF_ID_MISSING")));
-        assert_eq!(read("487=2|572=R-0|552=2"), Err((552, "SIDES_NOT_ONE")));
+        assert_eq!(read("487=1"), Err((572, "MISSING_FIELD")));
+        assert_eq!(read("487=2|572=R-0|552=2"), Err((552, "BAD_ENUM")));
         assert_eq!(read("487=1|572=R-0|-571").unwrap_err().0, 571);
     }
     let missing = |version| {
@@ -212,52 +212,52 @@ fn refusals() {
     let long_33 = "x".repeat(33);
     let long_65 = "x".repeat(65);
     let table: Vec<(&str, String, RefusalAnswer, u32, &str)> = vec![
-        (EXECUTION, "-17".into(), Session(RequiredTagMissing), 17, "TRADE_ID_MISSING"),
-        (EXECUTION, format!("17={long_65}"), Session(ValueIncorrect), 17, "TRADE_ID_OUT_OF_RANGE"),
-        (EXECUTION, "17=é".into(), Session(IncorrectDataFormat), 17, "TRADE_ID_MALFORMED"),
-        (EXECUTION, "-55".into(), Session(RequiredTagMissing), 55, "INSTRUMENT_MISSING"),
-        (EXECUTION, format!("55={long_33}"), Session(ValueIncorrect), 55, "INSTRUMENT_OUT_OF_RANGE"),
-        (EXECUTION, "-1".into(), Business(Needed), 1, "ACCOUNT_MISSING"),
-        (EXECUTION, format!("1={long_33}"), Session(ValueIncorrect), 1, "ACCOUNT_OUT_OF_RANGE"),
-        (EXECUTION, "1=a\tb".into(), Session(IncorrectDataFormat), 1, "ACCOUNT_MALFORMED"),
-        (EXECUTION, "-150".into(), Session(RequiredTagMissing), 150, "EXEC_TYPE_MISSING"),
-        (EXECUTION, "150=0".into(), Session(ValueIncorrect), 150, "EXEC_TYPE_UNSUPPORTED"),
-        (EXECUTION, "150=H".into(), Session(ValueIncorrect), 150, "EXEC_TYPE_UNSUPPORTED"),
-        (EXECUTION, "-54".into(), Session(RequiredTagMissing), 54, "SIDE_MISSING"),
-        (EXECUTION, "54=3".into(), Session(ValueIncorrect), 54, "SIDE_UNSUPPORTED"),
-        (EXECUTION, "54=12".into(), Session(ValueIncorrect), 54, "SIDE_UNSUPPORTED"),
-        (EXECUTION, "77=R".into(), Session(ValueIncorrect), 77, "POSITION_EFFECT_UNSUPPORTED"),
-        (EXECUTION, "54=5|77=C".into(), Session(ValueIncorrect), 77, "POSITION_EFFECT_MISMATCH"),
-        (EXECUTION, "-32".into(), Business(Needed), 32, "QUANTITY_MISSING"),
-        (EXECUTION, "32=0".into(), Session(ValueIncorrect), 32, "QUANTITY_NOT_POSITIVE"),
-        (EXECUTION, "32=-5".into(), Session(ValueIncorrect), 32, "QUANTITY_NOT_POSITIVE"),
-        (EXECUTION, "32=1e3".into(), Session(IncorrectDataFormat), 32, "QUANTITY_MALFORMED"),
-        (EXECUTION, "32=0.000000001".into(), Session(ValueIncorrect), 32, "QUANTITY_OUT_OF_RANGE"),
-        (EXECUTION, "32=92233720369".into(), Session(ValueIncorrect), 32, "QUANTITY_OUT_OF_RANGE"),
-        (EXECUTION, "-31".into(), Business(Needed), 31, "PRICE_MISSING"),
-        (EXECUTION, "31=-0.01".into(), Session(ValueIncorrect), 31, "PRICE_NEGATIVE"),
-        (EXECUTION, "31=+1".into(), Session(IncorrectDataFormat), 31, "PRICE_MALFORMED"),
-        (EXECUTION, "75=20200230".into(), Session(IncorrectDataFormat), 75, "EFFECTIVE_DATE_MALFORMED"),
-        (EXECUTION, "75=18000101".into(), Session(ValueIncorrect), 75, "EFFECTIVE_DATE_OUT_OF_RANGE"),
-        (EXECUTION, "60=14:30:00".into(), Session(IncorrectDataFormat), 60, "EXECUTED_AT_MALFORMED"),
-        (EXECUTION, "12=x".into(), Session(IncorrectDataFormat), 12, "FEES_MALFORMED"),
-        (EXECUTION, "381=-1".into(), Session(ValueIncorrect), 381, "CONSIDERATION_NEGATIVE"),
-        (EXECUTION, "381=x".into(), Session(IncorrectDataFormat), 381, "CONSIDERATION_MALFORMED"),
-        (EXECUTION, format!("15={long_33}"), Session(ValueIncorrect), 15, "CURRENCY_OUT_OF_RANGE"),
-        (EXECUTION, "120=USD|155=0".to_owned(), Session(ValueIncorrect), 155, "RATE_NOT_POSITIVE"),
-        (EXECUTION, "120=USD|155=x".to_owned(), Session(IncorrectDataFormat), 155, "RATE_MALFORMED"),
-        (EXECUTION, "120=USD|155=2|156=X".to_owned(), Session(ValueIncorrect), 156, "RATE_CALC_UNSUPPORTED"),
-        (EXECUTION, "120=USD|155=90000000000|156=D".to_owned(), Session(ValueIncorrect), 155, "RATE_OUT_OF_RANGE"),
-        (EXECUTION, "12=1|13=2".into(), Session(ValueIncorrect), 13, "COMMISSION_TYPE_UNSUPPORTED"),
-        (EXECUTION, format!("527={long_65}"), Session(ValueIncorrect), 527, "CORRELATION_ID_OUT_OF_RANGE"),
-        (CAPTURE, "-571".into(), Session(RequiredTagMissing), 571, "TRADE_ID_MISSING"),
-        (CAPTURE, "150=H".into(), Session(ValueIncorrect), 150, "EXEC_TYPE_UNSUPPORTED"),
-        (CAPTURE, "487=1".into(), Session(ValueIncorrect), 487, "TRANS_TYPE_UNSUPPORTED"),
-        (CAPTURE, "-552".into(), Session(RequiredTagMissing), 552, "SIDES_MISSING"),
-        (CAPTURE, "552=2".into(), Session(ValueIncorrect), 552, "SIDES_NOT_ONE"),
-        (CAPTURE, "-32".into(), Session(RequiredTagMissing), 32, "QUANTITY_MISSING"),
-        (CAPTURE, "-31".into(), Session(RequiredTagMissing), 31, "PRICE_MISSING"),
-        (CAPTURE, "-1".into(), Business(Needed), 1, "ACCOUNT_MISSING"),
+        (EXECUTION, "-17".into(), Session(RequiredTagMissing), 17, "MISSING_FIELD"),
+        (EXECUTION, format!("17={long_65}"), Session(ValueIncorrect), 17, "TOO_LONG"),
+        (EXECUTION, "17=é".into(), Session(IncorrectDataFormat), 17, "BAD_TEXT"),
+        (EXECUTION, "-55".into(), Session(RequiredTagMissing), 55, "MISSING_FIELD"),
+        (EXECUTION, format!("55={long_33}"), Session(ValueIncorrect), 55, "TOO_LONG"),
+        (EXECUTION, "-1".into(), Business(Needed), 1, "MISSING_FIELD"),
+        (EXECUTION, format!("1={long_33}"), Session(ValueIncorrect), 1, "TOO_LONG"),
+        (EXECUTION, "1=a\tb".into(), Session(IncorrectDataFormat), 1, "BAD_TEXT"),
+        (EXECUTION, "-150".into(), Session(RequiredTagMissing), 150, "MISSING_FIELD"),
+        (EXECUTION, "150=0".into(), Session(ValueIncorrect), 150, "BAD_ENUM"),
+        (EXECUTION, "150=H".into(), Session(ValueIncorrect), 150, "BAD_ENUM"),
+        (EXECUTION, "-54".into(), Session(RequiredTagMissing), 54, "MISSING_FIELD"),
+        (EXECUTION, "54=3".into(), Session(ValueIncorrect), 54, "BAD_ENUM"),
+        (EXECUTION, "54=12".into(), Session(ValueIncorrect), 54, "BAD_ENUM"),
+        (EXECUTION, "77=R".into(), Session(ValueIncorrect), 77, "BAD_ENUM"),
+        (EXECUTION, "54=5|77=C".into(), Session(ValueIncorrect), 77, "BAD_ENUM"),
+        (EXECUTION, "-32".into(), Business(Needed), 32, "MISSING_FIELD"),
+        (EXECUTION, "32=0".into(), Session(ValueIncorrect), 32, "BAD_QUANTITY"),
+        (EXECUTION, "32=-5".into(), Session(ValueIncorrect), 32, "BAD_QUANTITY"),
+        (EXECUTION, "32=1e3".into(), Session(IncorrectDataFormat), 32, "BAD_DECIMAL"),
+        (EXECUTION, "32=0.000000001".into(), Session(ValueIncorrect), 32, "OUT_OF_RANGE"),
+        (EXECUTION, "32=92233720369".into(), Session(ValueIncorrect), 32, "OUT_OF_RANGE"),
+        (EXECUTION, "-31".into(), Business(Needed), 31, "MISSING_FIELD"),
+        (EXECUTION, "31=-0.01".into(), Session(ValueIncorrect), 31, "BAD_PRICE"),
+        (EXECUTION, "31=+1".into(), Session(IncorrectDataFormat), 31, "BAD_DECIMAL"),
+        (EXECUTION, "75=20200230".into(), Session(IncorrectDataFormat), 75, "BAD_DATE"),
+        (EXECUTION, "75=18000101".into(), Session(ValueIncorrect), 75, "OUT_OF_RANGE"),
+        (EXECUTION, "60=14:30:00".into(), Session(IncorrectDataFormat), 60, "BAD_TIMESTAMP"),
+        (EXECUTION, "12=x".into(), Session(IncorrectDataFormat), 12, "BAD_DECIMAL"),
+        (EXECUTION, "381=-1".into(), Session(ValueIncorrect), 381, "BAD_CONSIDERATION"),
+        (EXECUTION, "381=x".into(), Session(IncorrectDataFormat), 381, "BAD_DECIMAL"),
+        (EXECUTION, format!("15={long_33}"), Session(ValueIncorrect), 15, "TOO_LONG"),
+        (EXECUTION, "120=USD|155=0".to_owned(), Session(ValueIncorrect), 155, "BAD_RATE"),
+        (EXECUTION, "120=USD|155=x".to_owned(), Session(IncorrectDataFormat), 155, "BAD_DECIMAL"),
+        (EXECUTION, "120=USD|155=2|156=X".to_owned(), Session(ValueIncorrect), 156, "BAD_ENUM"),
+        (EXECUTION, "120=USD|155=90000000000|156=D".to_owned(), Session(ValueIncorrect), 155, "OUT_OF_RANGE"),
+        (EXECUTION, "12=1|13=2".into(), Session(ValueIncorrect), 13, "BAD_ENUM"),
+        (EXECUTION, format!("527={long_65}"), Session(ValueIncorrect), 527, "TOO_LONG"),
+        (CAPTURE, "-571".into(), Session(RequiredTagMissing), 571, "MISSING_FIELD"),
+        (CAPTURE, "150=H".into(), Session(ValueIncorrect), 150, "BAD_ENUM"),
+        (CAPTURE, "487=1".into(), Session(ValueIncorrect), 487, "NOT_SUPPORTED_YET"),
+        (CAPTURE, "-552".into(), Session(RequiredTagMissing), 552, "MISSING_FIELD"),
+        (CAPTURE, "552=2".into(), Session(ValueIncorrect), 552, "BAD_ENUM"),
+        (CAPTURE, "-32".into(), Session(RequiredTagMissing), 32, "MISSING_FIELD"),
+        (CAPTURE, "-31".into(), Session(RequiredTagMissing), 31, "MISSING_FIELD"),
+        (CAPTURE, "-1".into(), Business(Needed), 1, "MISSING_FIELD"),
     ];
     for (base, edits, answer, tag, code) in table {
         let bytes = edited(base, &edits);
@@ -272,7 +272,7 @@ fn two_sides_are_refused_as_two_sides() {
     let bytes = framed("FIX.4.4", &format!("{}54=1|37=O-10|1=A2|", CAPTURE.replace("552=1", "552=2")));
     let message = parsed(&bytes);
     assert_eq!(message.fault(), None);
-    assert_eq!(FixTrade::from_message(&message).unwrap_err().code, "SIDES_NOT_ONE");
+    assert_eq!(FixTrade::from_message(&message).unwrap_err().code, "BAD_ENUM");
 }
 
 #[test]

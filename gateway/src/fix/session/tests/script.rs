@@ -184,8 +184,7 @@ fn answers_are_sent_again_and_the_rest_is_filled() {
     line.take(5, "35=2", "7=1|16=0|");
     let sent = line.sent();
     let reject = "3 6 dup 45=4|371=58|372=8|373=4|58=code=FIELD_EMPTY a field has no value";
-    let business =
-        "j 5 dup 45=3|372=D|380=3|58=code=MSG_TYPE_UNSUPPORTED send ExecutionReport (8) or TradeCaptureReport (AE)";
+    let business = "j 5 dup 45=3|372=D|380=3|58=code=UNKNOWN_TYPE send ExecutionReport (8) or TradeCaptureReport (AE)";
     let expected = [
         "4 1 dup 123=Y|36=2",
         "AR 2 dup 571=T-1",
@@ -268,11 +267,11 @@ fn refusals_of_delivered_messages() {
     let cases = [
         (
             "17=T-1|150=F|55=AAPL|54=1|32=100|31=10|",
-            "j 2 45=2|372=8|379=T-1|380=5|58=code=ACCOUNT_MISSING a trade needs this field",
+            "j 2 45=2|372=8|379=T-1|380=5|58=code=MISSING_FIELD a trade needs this field",
         ),
         (
             "17=T-2|150=F|1=A1|55=AAPL|54=1|32=0|31=10|",
-            "3 3 45=3|371=32|372=8|373=5|58=code=QUANTITY_NOT_POSITIVE LastQty must be above zero",
+            "3 3 45=3|371=32|372=8|373=5|58=code=BAD_QUANTITY LastQty must be above zero",
         ),
     ];
     for (seq, (fields, expected)) in (2..).zip(cases) {

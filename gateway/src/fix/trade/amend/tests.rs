@@ -84,21 +84,21 @@ fn refusals() {
     use RejectReason::*;
     let long_65 = "x".repeat(65);
     for (edits, answer, tag, code) in [
-        ("-17".to_owned(), Session(RequiredTagMissing), 17, "TRADE_ID_MISSING"),
-        ("-19".to_owned(), Business(Needed), 19, "REF_ID_MISSING"),
-        ("150=H|-19".to_owned(), Business(Needed), 19, "REF_ID_MISSING"),
-        (format!("19={long_65}"), Session(ValueIncorrect), 19, "REF_ID_OUT_OF_RANGE"),
-        ("19=é".to_owned(), Session(IncorrectDataFormat), 19, "REF_ID_MALFORMED"),
-        ("-55".to_owned(), Session(RequiredTagMissing), 55, "INSTRUMENT_MISSING"),
-        ("32=0".to_owned(), Session(ValueIncorrect), 32, "QUANTITY_NOT_POSITIVE"),
-        ("31=-1".to_owned(), Session(ValueIncorrect), 31, "PRICE_NEGATIVE"),
-        ("381=-1".to_owned(), Session(ValueIncorrect), 381, "CONSIDERATION_NEGATIVE"),
-        ("12=x".to_owned(), Session(IncorrectDataFormat), 12, "FEES_MALFORMED"),
-        ("54=3".to_owned(), Session(ValueIncorrect), 54, "SIDE_UNSUPPORTED"),
-        ("-54|77=C".to_owned(), Session(RequiredTagMissing), 54, "SIDE_MISSING"),
-        ("-54|-32|-31|-1".to_owned(), Business(Needed), 32, "CHANGE_MISSING"),
-        ("60=x".to_owned(), Session(IncorrectDataFormat), 60, "EXECUTED_AT_MALFORMED"),
-        ("75=20200230".to_owned(), Session(IncorrectDataFormat), 75, "EFFECTIVE_DATE_MALFORMED"),
+        ("-17".to_owned(), Session(RequiredTagMissing), 17, "MISSING_FIELD"),
+        ("-19".to_owned(), Business(Needed), 19, "MISSING_FIELD"),
+        ("150=H|-19".to_owned(), Business(Needed), 19, "MISSING_FIELD"),
+        (format!("19={long_65}"), Session(ValueIncorrect), 19, "TOO_LONG"),
+        ("19=é".to_owned(), Session(IncorrectDataFormat), 19, "BAD_TEXT"),
+        ("-55".to_owned(), Session(RequiredTagMissing), 55, "MISSING_FIELD"),
+        ("32=0".to_owned(), Session(ValueIncorrect), 32, "BAD_QUANTITY"),
+        ("31=-1".to_owned(), Session(ValueIncorrect), 31, "BAD_PRICE"),
+        ("381=-1".to_owned(), Session(ValueIncorrect), 381, "BAD_CONSIDERATION"),
+        ("12=x".to_owned(), Session(IncorrectDataFormat), 12, "BAD_DECIMAL"),
+        ("54=3".to_owned(), Session(ValueIncorrect), 54, "BAD_ENUM"),
+        ("-54|77=C".to_owned(), Session(RequiredTagMissing), 54, "MISSING_FIELD"),
+        ("-54|-32|-31|-1".to_owned(), Business(Needed), 32, "MISSING_FIELD"),
+        ("60=x".to_owned(), Session(IncorrectDataFormat), 60, "BAD_TIMESTAMP"),
+        ("75=20200230".to_owned(), Session(IncorrectDataFormat), 75, "BAD_DATE"),
     ] {
         let refusal = read(&edits).expect_err(&edits);
         assert_eq!((refusal.answer, refusal.tag, refusal.code), (answer, tag, code), "{edits}");
