@@ -300,7 +300,7 @@ fn quickfix_logs_on_and_trades() {
     refusals.sort_by_key(|seen| seen.get(45).parse::<u64>().expect("RefSeqNum is a number"));
     let sent = peer.sent("8");
     let number_of = |id: &str| sent.iter().find(|seen| seen.get(17) == id).expect("sent").get(34).to_owned();
-    for (reject, id, code) in [(&rejects[0], "E4", "BAD_QUANTITY"), (&rejects[1], "E6", "OUT_OF_RANGE")] {
+    for (reject, id, code) in [(&rejects[0], "E4", "BAD_QUANTITY"), (&rejects[1], "E6", "TOO_MANY_DECIMALS")] {
         assert_eq!((reject.get(371), reject.get(372)), ("32", "8"), "{reject:?}");
         assert_eq!(reject.get(45), number_of(id), "{reject:?}");
         assert_eq!(reject.word("code"), code);

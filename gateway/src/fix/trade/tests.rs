@@ -125,7 +125,7 @@ fn execution_reports_of_fix_42() {
     assert_eq!(read("20=1|19=E-0|150=4"), amendment(AmendKind::Cancel, 0));
     assert_eq!(read("20=2|19=E-0|150=1"), amendment(AmendKind::Correct, 10_000_000_000));
     for (edits, tag, code) in [
-        ("150=2", 20, "EXEC_TRANS_TYPE_MISSING"),
+        ("150=2", 20, "MISSING_FIELD"),
         ("20=3|150=2", 20, "BAD_ENUM"),
         ("20=x|150=2", 20, "BAD_ENUM"),
         ("20=0|150=0", 150, "BAD_ENUM"),
@@ -232,7 +232,7 @@ fn refusals() {
         (EXECUTION, "32=0".into(), Session(ValueIncorrect), 32, "BAD_QUANTITY"),
         (EXECUTION, "32=-5".into(), Session(ValueIncorrect), 32, "BAD_QUANTITY"),
         (EXECUTION, "32=1e3".into(), Session(IncorrectDataFormat), 32, "BAD_DECIMAL"),
-        (EXECUTION, "32=0.000000001".into(), Session(ValueIncorrect), 32, "OUT_OF_RANGE"),
+        (EXECUTION, "32=0.000000001".into(), Session(ValueIncorrect), 32, "TOO_MANY_DECIMALS"),
         (EXECUTION, "32=92233720369".into(), Session(ValueIncorrect), 32, "OUT_OF_RANGE"),
         (EXECUTION, "-31".into(), Business(Needed), 31, "MISSING_FIELD"),
         (EXECUTION, "31=-0.01".into(), Session(ValueIncorrect), 31, "BAD_PRICE"),
