@@ -67,7 +67,7 @@ fn valid(random: &mut Random, number: u64) -> BTreeMap<&'static str, String> {
     let price_e8 = E8 + random.below(999 * 20 + 1) as i64 * (E8 / 20);
     BTreeMap::from([
         ("trade_id", format!("{}{number}", name(random, "t"))),
-        ("account", name(random, "a")),
+        ("account", format!("{}{number}", name(random, "a"))),
         ("instrument", "X".to_owned()),
         ("side", side.to_owned()),
         ("quantity", decimal(1 + random.below(1_000_000 * E8 as u64) as i64)),

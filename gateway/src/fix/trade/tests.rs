@@ -299,6 +299,8 @@ proptest! {
         quantity_e8 in 1..=i64::MAX, price_e8 in 0..=i64::MAX, day in 0_i32..40_000,
     ) {
         prop_assume!(![&trade_id, &account, &instrument].iter().any(|text| text.contains('|')));
+        // "All": no account or instrument has this name.
+        prop_assume!(account != "*" && instrument != "*");
         let decimal = |value: i64| format!("{}.{:08}", value / value::ONE_E8, value % value::ONE_E8);
         let (year, month, of_month) = value::civil_from_days(day);
         let bytes = edited(EXECUTION, &format!(
