@@ -98,7 +98,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
     let rules = book
         .contracts()
         .in_force(position.account, position.instrument, NO_NAME, position.frontier.date)
-        .unwrap_or(Rules::DEFAULT);
+        .unwrap_or(&Rules::DEFAULT);
     let lots = book
         .lots()
         .iter(&position.block)

@@ -216,7 +216,7 @@ impl Book {
 
     fn book_arrival_on(&self, position: &Position, leg: &Leg, scratch: &mut Scratch) -> Result<Booked, Reason> {
         let rules =
-            self.contracts.in_force(leg.account, leg.instrument, NO_NAME, leg.key.date).unwrap_or(Rules::DEFAULT);
+            self.contracts.in_force(leg.account, leg.instrument, NO_NAME, leg.key.date).unwrap_or(&Rules::DEFAULT);
         let multiplier_e8 = self.instruments[leg.instrument as usize].terms.multiplier_e8;
         let ground = Ground {
             quantity_e8: position.quantity_e8,
@@ -226,7 +226,7 @@ impl Book {
             oldest: position.oldest,
             multiplier_e8,
         };
-        let booked = ground.book_arrival(&rules, leg, scratch)?;
+        let booked = ground.book_arrival(rules, leg, scratch)?;
         sums_fit(position, &leg.as_input(), &booked)?;
         if booked.opened_quantity_e8 > 0 && !self.lots.can_open(&position.block) {
             return Err(Reason::LotCapacity);

@@ -209,12 +209,16 @@ impl Book {
                 &fresh
             }
         };
-        let refusal = |reason| self.refuse(input, reason);
         if let Err(reason) = self.admissible(input, number) {
-            return refusal(reason);
+            return self.refuse(input, reason);
         }
         let timing = timing(input, &position.frontier, self.business_date);
-        let accepted = |class, booked| Decision {
+        let class = match timing {
+            Timing::Forward => Class::Forward,
+            Timing::Current => Class::Applied,
+            Timing::LateWithinDay | Timing::Backdated => Class::Provisional,
+        };
+        let mut decision = Decision {
             class,
             reason: Reason::None,
             position: number.unwrap_or(self.positions.len() as u32),
@@ -228,24 +232,19 @@ impl Book {
                 && position.provisional == 0
                 && input.effective_date <= self.locks.latest()
                 && input.effective_date <= self.locks.through(input.account),
-            booked,
+            booked: Booked::NOTHING,
             first: None,
         };
-        if timing == Timing::Forward {
-            return match self.forward_fits(position, input) {
-                Ok(()) => accepted(Class::Forward, Booked::NOTHING),
-                Err(reason) => refusal(reason),
-            };
-        }
-        let (class, legality) = match timing {
-            Timing::Current => (Class::Applied, Legality::Checked),
-            _ => (Class::Provisional, Legality::Late),
+        let fits = match class {
+            Class::Forward => self.forward_fits(position, input),
+            Class::Applied => self.book_on(position, input, Legality::Checked, &mut decision.booked, scratch),
+            _ => self.book_on(position, input, Legality::Late, &mut decision.booked, scratch),
         };
-        match self.book_on(position, input, legality, scratch) {
-            Ok(booked) => accepted(class, booked),
+        match fits {
+            Ok(()) => decision,
             Err(reason) => {
                 scratch.runs.clear();
-                refusal(reason)
+                self.refuse(input, reason)
             }
         }
     }
@@ -283,8 +282,9 @@ impl Book {
         // What belongs elsewhere by then goes there by the replay.
         // Trades may have been booked at later dates before the first business date was set.
         let is_below = forward.input.key() <= position.frontier;
-        let (booked, late) = match self.book_on(position, &forward.input, Legality::Carried, scratch) {
-            Ok(booked) if !moved => (booked, is_below),
+        let mut booked = Booked::NOTHING;
+        let (booked, late) = match self.book_on(position, &forward.input, Legality::Carried, &mut booked, scratch) {
+            Ok(()) if !moved => (booked, is_below),
             Err(Reason::Overflow) if !moved => (Booked { broke: Reason::Overflow, ..Booked::NOTHING }, is_below),
             Err(Reason::LotCapacity) if !moved => return Err(Reason::LotCapacity),
             Ok(_) | Err(_) => (Booked::NOTHING, true),
@@ -312,26 +312,27 @@ impl Book {
         position: &Position,
         input: &TradeInput,
         legality: Legality,
+        booked: &mut Booked,
         scratch: &mut Scratch,
-    ) -> Result<Booked, Reason> {
+    ) -> Result<(), Reason> {
         let (rules, broke) = carried_rules(&self.contracts, input);
         if broke != Reason::None && legality != Legality::Carried {
             return Err(broke);
         }
         let date = input.effective_date;
-        let locked = self.is_locked(input.account, date, &rules);
+        let locked = self.is_locked(input.account, date, rules);
         if legality != Legality::Carried && (locked || self.refuses_at((input.to_account, input.instrument), date)) {
             return Err(Reason::PeriodLocked);
         }
-        let mut booked = self.ground(position).book(&rules, input, legality, scratch)?;
+        self.ground(position).book_into(booked, rules, input, legality, scratch)?;
         if broke != Reason::None {
             booked.broke = BROKEN_CONTRACT;
         }
-        sums_fit(position, input, &booked)?;
+        sums_fit(position, input, booked)?;
         if booked.opened_quantity_e8 > 0 && !booked.enlarges && !self.lots.can_open(&position.block) {
             return Err(Reason::LotCapacity);
         }
-        Ok(booked)
+        Ok(())
     }
 
     pub(crate) fn ground<'a>(&'a self, position: &'a Position) -> Ground<'a> {

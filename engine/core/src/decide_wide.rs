@@ -80,8 +80,8 @@ impl Book {
         if account == NO_NAME || date > self.locks.latest() {
             return false;
         }
-        let rules = self.contracts.in_force(account, instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT);
-        self.is_locked(account, date, &rules)
+        let rules = self.contracts.in_force(account, instrument, NO_NAME, date).unwrap_or(&Rules::DEFAULT);
+        self.is_locked(account, date, rules)
     }
 
     /// Whether a lock of any position of the instrument refuses the action at its place.
@@ -119,7 +119,7 @@ impl Book {
     }
 
     pub(crate) fn rules_on(&self, position: &Position, date: Date) -> Rules {
-        self.contracts.in_force(position.account, position.instrument, NO_NAME, date).unwrap_or(Rules::DEFAULT)
+        *self.contracts.in_force(position.account, position.instrument, NO_NAME, date).unwrap_or(&Rules::DEFAULT)
     }
 
     /// Whether a position may have something to take: cheap, and rarely true without need.

@@ -163,11 +163,13 @@ impl Book {
     }
 
     /// Whether what arrived at a position, or is on its way there, may still change.
+    #[inline]
     #[must_use]
     pub fn depends_on_provisional(&self, number: u32) -> bool {
-        if self.legs.sources.is_empty() && self.legs.due.is_empty() {
-            return false;
-        }
+        (!self.legs.sources.is_empty() || !self.legs.due.is_empty()) && self.rests_on_provisional(number)
+    }
+
+    fn rests_on_provisional(&self, number: u32) -> bool {
         // The hot thread asks this of every trade: the room is kept.
         let (mut seen, mut next) = (self.legs.walk.borrow_mut(), 0);
         seen.clear();

@@ -159,7 +159,7 @@ impl LotBlock {
     }
 
     #[inline]
-    fn is_large(&self) -> bool {
+    pub(crate) fn is_large(&self) -> bool {
         self.form == LARGE
     }
 

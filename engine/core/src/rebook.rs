@@ -98,7 +98,7 @@ impl Book {
         let position = &self.positions[number as usize];
         let input = &since.input;
         let (rules, broke) = carried_rules(&self.contracts, input);
-        let mut booked = self.ground(position).book(&rules, input, Legality::Carried, scratch)?;
+        let mut booked = self.ground(position).book(rules, input, Legality::Carried, scratch)?;
         if broke != Reason::None {
             booked.broke = broke;
         }

@@ -277,7 +277,7 @@ impl Replayer<'_> {
     fn arrival(&mut self, leg: &Leg) -> Result<(), ReplayError> {
         (self.position.account, self.position.instrument) = (leg.account, leg.instrument);
         let in_force = self.contracts.in_force(leg.account, leg.instrument, NO_NAME, leg.key.date);
-        let rules = in_force.unwrap_or(Rules::DEFAULT);
+        let rules = in_force.unwrap_or(&Rules::DEFAULT);
         let input = leg.as_input();
         let ground = Ground {
             quantity_e8: self.position.quantity_e8,
@@ -287,10 +287,10 @@ impl Replayer<'_> {
             oldest: self.position.oldest,
             multiplier_e8: self.multiplier_e8,
         };
-        let booked = ground.book_arrival(&rules, leg, self.scratch);
+        let booked = ground.book_arrival(rules, leg, self.scratch);
         let booked = booked.and_then(|booked| sums_fit(&self.position, &input, &booked).map(|()| booked));
         let (position, lots, runs) = (&self.position, &self.room.lots, &self.scratch.runs);
-        let seen = SeenArrival { leg, rules: &rules, position, lots, booked: booked.as_ref().ok(), runs };
+        let seen = SeenArrival { leg, rules, position, lots, booked: booked.as_ref().ok(), runs };
         self.witness.arrival(&seen).map_err(|_| ReplayError::Item(leg.key.trade_id, Reason::Overflow))?;
         match booked {
             Ok(booked) => {
@@ -328,11 +328,11 @@ impl Replayer<'_> {
         let rules = self
             .contracts
             .in_force(position.account, position.instrument, NO_NAME, input.date())
-            .unwrap_or(Rules::DEFAULT);
+            .unwrap_or(&Rules::DEFAULT);
         let ReplayRoom { lots, actions, items_max, .. } = &mut *self.room;
         let site = Site { position, lots, multiplier_e8: self.multiplier_e8 };
         let room = actions.get_or_insert_with(|| ActionRoom::new(*items_max));
-        let taken = take(&site, input, &rules, room, self.scratch);
+        let taken = take(&site, input, rules, room, self.scratch);
         self.position.frontier = input.key();
         self.position.version += 1;
         let took = match taken {
@@ -346,7 +346,7 @@ impl Replayer<'_> {
         let gains = took.realized().map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let (runs, dividends_e16) = (&self.scratch.runs, took.dividends_e16);
         let (position, lots, multiplier_e8) = (&self.position, &self.room.lots, self.multiplier_e8);
-        let seen = SeenAction { input, rules: &rules, multiplier_e8, position, lots, took: &took, runs };
+        let seen = SeenAction { input, rules, multiplier_e8, position, lots, took: &took, runs };
         self.witness.action(&seen).map_err(|_| ReplayError::Item(input.action_id, Reason::Overflow))?;
         let action = (input, self.multiplier_e8);
         let is_long = self.position.quantity_e8 > 0;
@@ -377,7 +377,7 @@ impl Replayer<'_> {
             oldest: self.position.oldest,
             multiplier_e8: self.multiplier_e8,
         };
-        let booked = ground.book(&rules, input, Legality::Carried, self.scratch);
+        let booked = ground.book(rules, input, Legality::Carried, self.scratch);
         let mut booked = match booked.and_then(|booked| sums_fit(&self.position, input, &booked).map(|()| booked)) {
             Ok(booked) => booked,
             Err(Reason::Overflow) => {
@@ -406,12 +406,11 @@ impl Replayer<'_> {
         };
         let event = decision.event(input, &Origin::INTERNAL, self.scratch);
         if self.names_trades {
-            let allocations = allocations(&self.room.lots, &self.position, &event, &rules, self.multiplier_e8)
+            let allocations = allocations(&self.room.lots, &self.position, &event, rules, self.multiplier_e8)
                 .map_err(|_| failed(Reason::Overflow))?;
             let (position, lots, runs) = (&self.position, &self.room.lots, event.runs);
             let allocated = &allocations;
-            let seen =
-                SeenTrade { input, rules: &rules, position, lots, booked: &booked, runs, allocations: allocated };
+            let seen = SeenTrade { input, rules, position, lots, booked: &booked, runs, allocations: allocated };
             self.witness.trade(&seen);
             self.found.trades.push(TradeFigures {
                 hash: input.hash,

@@ -342,16 +342,20 @@ impl ContractBook {
     /// # Errors
     /// A named contract that is unknown, or not in force for this position and date.
     #[inline]
-    pub fn in_force(&self, account: NameId, instrument: NameId, contract: NameId, date: Date) -> Result<Rules, Reason> {
+    pub fn in_force(
+        &self,
+        account: NameId,
+        instrument: NameId,
+        contract: NameId,
+        date: Date,
+    ) -> Result<&Rules, Reason> {
         if contract != NO_NAME {
             return self.named(account, instrument, contract, date);
         }
-        for (scope, any) in widths(account, instrument).into_iter().zip(self.widths) {
-            if any && let Some(rules) = self.scoped(scope, date) {
-                return Ok(rules);
-            }
-        }
-        Ok(Rules::DEFAULT)
+        let found = |width: usize, scope| if self.widths[width] { self.scoped(scope, date) } else { None };
+        let [own, of_account, of_instrument, all] = widths(account, instrument);
+        let narrow = found(0, own).or_else(|| found(1, of_account)).or_else(|| found(2, of_instrument));
+        Ok(narrow.or_else(|| found(3, all)).unwrap_or(&Rules::DEFAULT))
     }
 
     /// Whether any version of a contract was accepted.
@@ -369,13 +373,13 @@ impl ContractBook {
     }
 
     #[inline]
-    fn scoped(&self, scope: Scope, date: Date) -> Option<Rules> {
+    fn scoped(&self, scope: Scope, date: Date) -> Option<&Rules> {
         let after = self.by_scope.partition_point(|t| (t.scope(), t.effective_date) <= (scope, date));
         let found = self.by_scope.get(after.checked_sub(1)?)?;
-        (found.scope() == scope).then_some(found.rules)
+        (found.scope() == scope).then_some(&found.rules)
     }
 
-    fn named(&self, account: NameId, instrument: NameId, contract: NameId, date: Date) -> Result<Rules, Reason> {
+    fn named(&self, account: NameId, instrument: NameId, contract: NameId, date: Date) -> Result<&Rules, Reason> {
         let after = self.by_id.partition_point(|t| (t.contract, t.effective_date) <= (contract, date));
         let first = self.by_id.partition_point(|t| t.contract < contract);
         if self.by_id.get(first).is_none_or(|t| t.contract != contract) {
@@ -385,7 +389,7 @@ impl ContractBook {
             .iter()
             .rev()
             .find(|t| t.covers(account, instrument))
-            .map(|t| t.rules)
+            .map(|t| &t.rules)
             .ok_or(Reason::ContractNotInForce)
     }
 }

@@ -185,13 +185,13 @@ impl Selection<'_> {
     #[inline]
     fn take(&mut self, held: &Held) -> Run {
         let takes_all = held.quantity_e8 <= self.rest_e8;
-        let (mut cost, mut base) = if self.counts { self.arena.cost_of(self.block, held) } else { (0, 0) };
+        let (cost, base) = match (self.counts, takes_all) {
+            (false, _) => (0, 0),
+            (true, true) => self.arena.cost_of(self.block, held),
+            (true, false) => self.arena.part_cost_of(self.block, held, self.rest_e8),
+        };
         if takes_all {
             self.rest_e8 -= held.quantity_e8;
-        } else if self.counts {
-            let equal = base == cost;
-            cost = share(cost, self.rest_e8, held.quantity_e8);
-            base = if equal { cost } else { share(base, self.rest_e8, held.quantity_e8) };
         }
         // Sums of parts of a position's costs: a step outside of the archive's range fits in 128 bits by far.
         self.cost = (self.cost.0 + cost, self.cost.1 + base);
@@ -228,7 +228,19 @@ impl Selection<'_> {
     #[inline]
     fn in_order(&mut self, scope: Scope, backward: bool) -> Result<(), Reason> {
         let (arena, block) = (self.arena, self.block);
-        let mut lots = arena.in_order(block, scope, backward);
+        if block.is_large() {
+            self.take_in_order(arena.in_order(block, scope, backward))?;
+        } else {
+            self.take_in_order(arena.in_block(block, scope, backward))?;
+        }
+        if backward {
+            self.scratch.runs.reverse();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn take_in_order(&mut self, mut lots: impl Iterator<Item = Held>) -> Result<(), Reason> {
         let mut open: Option<Run> = None;
         while self.rest_e8 > 0 {
             let held = lots.next().unwrap_or_else(|| unreachable!("the caller asked for no more than the lots hold"));
@@ -247,13 +259,7 @@ impl Selection<'_> {
                 None => Some(run),
             };
         }
-        if let Some(last) = open {
-            self.scratch.add(last)?;
-        }
-        if backward {
-            self.scratch.runs.reverse();
-        }
-        Ok(())
+        open.map_or(Ok(()), |last| self.scratch.add(last))
     }
 
     /// Lots by rank. Most reductions end inside the best lot; only a larger one needs a heap.

@@ -305,7 +305,7 @@ impl Observer for Listener {
         let rules = before
             .contracts()
             .in_force(input.account, input.instrument, input.contract, input.effective_date)
-            .unwrap_or(Rules::DEFAULT);
+            .unwrap_or(&Rules::DEFAULT);
         let found = allocations(before.lots(), position, event, &rules, multiplier_e8).unwrap_or_default();
         let figures = TradeFigures {
             realized_e16: event.realized_e16,

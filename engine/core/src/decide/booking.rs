@@ -138,9 +138,24 @@ impl Ground<'_> {
         legality: Legality,
         scratch: &mut Scratch,
     ) -> Result<Booked, Reason> {
-        match self.book_in_range(rules, input, legality, scratch) {
+        let mut booked = Booked::NOTHING;
+        self.book_into(&mut booked, rules, input, legality, scratch).map(|()| booked)
+    }
+
+    /// As [`Self::book`], over [`Booked::NOTHING`] where it will be kept: the figures of each trade of the hot thread are copied
+    /// once less.
+    #[inline]
+    pub(crate) fn book_into(
+        &self,
+        booked: &mut Booked,
+        rules: &Rules,
+        input: &TradeInput,
+        legality: Legality,
+        scratch: &mut Scratch,
+    ) -> Result<(), Reason> {
+        match self.book_in_range(booked, rules, input, legality, scratch) {
             Err(Reason::Overflow) if legality == Legality::Checked => Err(self.lot_rule(rules, input, scratch)),
-            booked => booked,
+            done => done,
         }
     }
 
@@ -185,15 +200,17 @@ impl Ground<'_> {
 
     fn book_in_range(
         &self,
+        booked: &mut Booked,
         rules: &Rules,
         input: &TradeInput,
         legality: Legality,
         scratch: &mut Scratch,
-    ) -> Result<Booked, Reason> {
+    ) -> Result<(), Reason> {
         scratch.runs.clear();
         let effect = self.effect(input);
         if input.kind == TradeKind::Transfer {
-            return self.book_transfer(rules, input, effect, legality, scratch);
+            *booked = self.book_transfer(rules, input, effect, legality, scratch)?;
+            return Ok(());
         }
         let broke = match legality {
             Legality::Late => self.oversell(effect, rules, input),
@@ -206,21 +223,23 @@ impl Ground<'_> {
         let closed_quantity_e8 =
             if closes { input.quantity_e8.min(self.quantity_e8.checked_abs().ok_or(Reason::Overflow)?) } else { 0 };
         let opened_quantity_e8 = input.quantity_e8 - closed_quantity_e8;
-        let mut booked =
-            Booked { method: rules.method, closed_quantity_e8, opened_quantity_e8, broke, ..Booked::NOTHING };
+        booked.method = rules.method;
+        booked.closed_quantity_e8 = closed_quantity_e8;
+        booked.opened_quantity_e8 = opened_quantity_e8;
+        booked.broke = broke;
         let value = values::values(input, closed_quantity_e8, self.multiplier_e8)?;
         let fees = values::fees(input, rules, closed_quantity_e8);
         if closes {
-            self.close(rules, input, legality, (value.closed, fees.closed), &mut booked, scratch)?;
+            self.close(rules, input, legality, (value.closed, fees.closed), booked, scratch)?;
         }
         if opened_quantity_e8 > 0 {
             let cost =
                 if input.side.sign() > 0 { add(value.opened, fees.opened)? } else { sub(value.opened, fees.opened)? };
             booked.opened_cost_e16 = cost;
             booked.opened_base_e16 = convert(cost, input.fx_to_base_e8)?;
-            self.open(rules, input, effect, legality, &mut booked)?;
+            self.open(rules, input, effect, legality, booked)?;
         }
-        Ok(booked)
+        Ok(())
     }
 
     /// A transfer takes lots as a closing trade does, at their cost, and realizes nothing. What it would move beyond
@@ -394,11 +413,11 @@ impl Ground<'_> {
 
 /// The rules in force for a trade. One that names a contract which does not hold is carried by those that hold
 /// without it, and is a break ([`BROKEN_CONTRACT`]); one that is refused has the reason.
-pub(crate) fn carried_rules(contracts: &ContractBook, input: &TradeInput) -> (Rules, Reason) {
+pub(crate) fn carried_rules<'a>(contracts: &'a ContractBook, input: &TradeInput) -> (&'a Rules, Reason) {
     let in_force = |contract| contracts.in_force(input.account, input.instrument, contract, input.effective_date);
     match in_force(input.contract) {
         Ok(rules) => (rules, Reason::None),
-        Err(reason) => (in_force(NO_NAME).unwrap_or(Rules::DEFAULT), reason),
+        Err(reason) => (in_force(NO_NAME).unwrap_or(&Rules::DEFAULT), reason),
     }
 }
 

@@ -10,7 +10,7 @@ use core::ops::Range;
 
 use super::tree::{Cursor, Entry, Forest};
 use super::{Extreme, LotArena, LotBlock, NIL, order};
-use crate::amount::Money;
+use crate::amount::{Money, share};
 use crate::id::{NO_NAME, NameId};
 use crate::rules::TaxRates;
 
@@ -137,6 +137,17 @@ impl LotArena {
         (slot.cost_e16, slot.base_cost_e16)
     }
 
+    /// Cost and base cost of a part of a lot that is not all of it.
+    #[inline]
+    pub(crate) fn part_cost_of(&self, block: &LotBlock, held: &Held, part_e8: i64) -> (Money, Money) {
+        let (cost, base) = self.cost_of(block, held);
+        // Most lots cost what their price says, and then so does a part: no division.
+        let price = Money::from(self.slots[held.at as usize].price_e8);
+        let by_price = price * Money::from(held.quantity_e8) == cost;
+        let part = if by_price { price * Money::from(part_e8) } else { share(cost, part_e8, held.quantity_e8) };
+        (part, if base == cost { part } else { share(base, part_e8, held.quantity_e8) })
+    }
+
     /// The lot of this index.
     #[inline]
     pub(crate) fn held(&self, block: &LotBlock, index: usize) -> Held {
@@ -161,6 +172,23 @@ impl LotArena {
         };
         let own = self.slots[all].iter().filter(|slot| slot.sub_account == sub_account);
         own.map(|slot| slot.quantity_e8).sum()
+    }
+
+    /// The lots of a block that are in scope, in lot order or from the last one on; of a tree none.
+    #[inline]
+    pub(crate) fn in_block<'a>(
+        &'a self,
+        block: &LotBlock,
+        scope: Scope,
+        backward: bool,
+    ) -> impl Iterator<Item = Held> + 'a {
+        let slots = if block.is_large() { 0..0 } else { self.block_slots(block) };
+        let (first, count) = (slots.start as u32, slots.len() as u32);
+        let lots = self.slots[slots].iter();
+        (0..count).map(move |passed| if backward { count - 1 - passed } else { passed }).filter_map(move |index| {
+            let slot = &lots.as_slice()[index as usize];
+            scope.holds(slot.sub_account).then_some(Held { index, at: first + index, quantity_e8: slot.quantity_e8 })
+        })
     }
 
     /// The lots in scope, in lot order or from the last one on.

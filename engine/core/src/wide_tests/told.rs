@@ -100,6 +100,6 @@ fn told(before: &Book, event: &TradeEvent<'_>) -> Figures {
     let multiplier_e8 = before.instrument(event.input.instrument).unwrap().terms.multiplier_e8;
     let rules = carried_rules(before.contracts(), event.input).0;
     let parts = position
-        .map_or_else(Vec::new, |position| allocations(before.lots(), position, event, &rules, multiplier_e8).unwrap());
+        .map_or_else(Vec::new, |position| allocations(before.lots(), position, event, rules, multiplier_e8).unwrap());
     (event.realized_e16, event.realized_long_e16, event.realized_base_e16, parts)
 }
