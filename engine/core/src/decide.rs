@@ -1,6 +1,6 @@
 //! Decides: looks at one position and chooses. Changes nothing, so a decision can be dropped.
 
-use crate::amount::{Money, Overflow, add, are_far_from_the_end, convert, sub, unit};
+use crate::amount::{Money, ONE_E8, Overflow, add, are_far_from_the_end, convert, sub, unit};
 use crate::book::{Book, NO_POSITION};
 use crate::command::{Command, Mark, MarkKind, NO_CONSIDERATION, NO_PRICE, NameClass, Origin, Side};
 use crate::command::{TradeInput, TradeKind, TradeType};

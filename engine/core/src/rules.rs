@@ -374,6 +374,13 @@ impl ContractBook {
 
     #[inline]
     fn scoped(&self, scope: Scope, date: Date) -> Option<&Rules> {
+        // What holds for all comes last, and of that the newest: what most trades ask for.
+        if let Some(last) = self.by_scope.last()
+            && last.effective_date <= date
+            && last.scope() == scope
+        {
+            return Some(&last.rules);
+        }
         let after = self.by_scope.partition_point(|t| (t.scope(), t.effective_date) <= (scope, date));
         let found = self.by_scope.get(after.checked_sub(1)?)?;
         (found.scope() == scope).then_some(&found.rules)

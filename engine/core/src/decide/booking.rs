@@ -289,9 +289,15 @@ impl Ground<'_> {
         let gross = if is_long { sub(value_e16, cost)? } else { sub(cost, value_e16)? };
         booked.realized_e16 = sub(gross, fees_e16)?;
         let rate = input.fx_to_base_e8;
-        booked.realized_base_e16 = values::realized_base(rate, is_long, value_e16, fees_e16, booked.closed_base_e16)?;
-        // The FX part is shown as the difference.
-        sub(booked.realized_base_e16, values::market_part(booked.realized_e16, rate)?)?;
+        if rate == ONE_E8 && booked.closed_base_e16 == cost {
+            // The same steps on the same numbers, and no FX part.
+            booked.realized_base_e16 = booked.realized_e16;
+        } else {
+            let base_cost = booked.closed_base_e16;
+            booked.realized_base_e16 = values::realized_base(rate, is_long, value_e16, fees_e16, base_cost)?;
+            // The FX part is shown as the difference.
+            sub(booked.realized_base_e16, values::market_part(booked.realized_e16, rate)?)?;
+        }
         if is_long && values::may_be_long_term(rules, self.oldest, input.effective_date) {
             booked.realized_long_e16 = self.long_term(rules, input, value_e16, booked, scratch)?;
             // The short-term part is shown as the difference.
