@@ -1,0 +1,48 @@
+//! Bytes from strangers: what every reader of the product is held to, whatever comes in.
+//!
+//! A target is a function of bytes that panics where something that must hold does not. Two drivers feed them: `tests/short.rs` bends the
+//! seeds of `seeds/` a fixed number of times, so that CI sees the same inputs on every machine; `scripts/fuzz` looks for new ways
+//! through the code for as long as it is told, with the fuzzer of LLVM (`guided/`). What that finds becomes a seed.
+//!
+//! | target | what comes in | what must hold |
+//! |---|---|---|
+//! | `frame` | a stream of FIX bytes | the reader moves on, never beyond the buffer, and says the same of a stream that comes byte by byte |
+//! | `session` | a script: messages, time, lost connections | what is sent are whole messages with rising numbers; expected numbers go back only where the peer restarts |
+//! | `lines` | lines, rows or messages of `replay` | no more items than bytes; errors can be printed |
+//! | `config` | a configuration | what is read is written and read again as the same |
+//! | `event` | a record of the log | what decodes encodes to something that decodes as the same |
+//!
+//! No target may block, and what one keeps between calls does not grow.
+
+pub mod bytes;
+pub mod mutate;
+pub mod targets;
+
+/// A target: its name, which is that of its folder of seeds, and what takes the bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// The name.
+    pub name: &'static str,
+    /// Takes an input.
+    ///
+    /// # Panics
+    /// Something that must hold does not.
+    pub run: fn(&[u8]),
+    /// Inputs that the short form makes of the seeds.
+    pub short_inputs: u32,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "frame", run: targets::frame::run, short_inputs: 200_000 },
+    Target { name: "session", run: targets::session::run, short_inputs: 50_000 },
+    Target { name: "lines", run: targets::lines::run, short_inputs: 10_000 },
+    Target { name: "config", run: targets::config::run, short_inputs: 10_000 },
+    Target { name: "event", run: targets::event::run, short_inputs: 200_000 },
+];
+
+/// The target of a name.
+#[must_use]
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
