@@ -180,7 +180,7 @@ impl Model {
     /// Whether these breaks, if any, were resolved at some time. Of what arrived from elsewhere the set's digest has the lot and not its
     /// cause: there it is enough that anything was.
     fn is_settled(&self, place: Place, breaks: &[(Id, &str)]) -> bool {
-        if breaks.iter().any(|(_, code)| *code == OPPOSITE_SIDE) {
+        if breaks.iter().any(|(_, code)| [OPPOSITE_SIDE, OVERFLOW].contains(code)) {
             return self.resolved.contains_key(&place);
         }
         let digest = |(id, code): &(Id, &str)| {
