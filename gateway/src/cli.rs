@@ -26,6 +26,7 @@ mod load;
 mod past;
 mod profile;
 mod scenario;
+mod token;
 
 pub use archive::{ArchiveArgs, ArchiveCommand, RestoreArgs, Table};
 pub use audit::{AuditArgs, AuditFormat};
@@ -39,6 +40,7 @@ pub use load::{LoadArgs, LoadTarget, ProfileName};
 pub use past::{PastArgs, PositionArgs, parse_date, parse_moment};
 pub use profile::ProfileArgs;
 pub use scenario::{ScenarioArgs, ScenarioCommand, ScenarioRunArgs};
+pub use token::{TokenArgs, TokenCommand};
 
 macro_rules! exit_codes {
     ($($(#[doc = $meaning:literal])+ $variant:ident = $code:literal,)+) => {
@@ -162,6 +164,8 @@ pub enum Command {
     Archive(ArchiveArgs),
     /// Ask a running host what it has recorded, and what caused what
     Audit(AuditArgs),
+    /// Make, list and revoke tokens; keep passwords and certificates
+    Token(TokenArgs),
     /// Look into a log: inspect, verify, dump, stats; mend one: repair
     Wal(WalArgs),
 }
@@ -251,7 +255,10 @@ impl Told {
             config.fix.ack = ack;
             origins.set("fix.ack", "--ack");
         }
-        Ok((config, origins))
+        match config.open_door() {
+            Some((key, value, allowed)) => Err(ConfigError::OpenDoor { key, value, allowed }),
+            None => Ok((config, origins)),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ fn lines() {
         ("lotbook --help", Some(DisplayHelp)),
         ("lotbook --version", Some(DisplayVersion)),
         ("lotbook serve --http-listen localhost:0", None),
-        ("lotbook serve --http-listen 10.0.0.1:80", Some(ValueValidation)),
+        ("lotbook serve --http-listen 10.0.0.1", Some(ValueValidation)),
         ("lotbook serve --fix-listen 9878", Some(ValueValidation)),
         ("lotbook burst --plant wrong-lot", None),
         ("lotbook burst --plant ack-before-log", None),
@@ -175,6 +175,8 @@ fn documentation_is_generated_from_the_code() {
         }
     }
     check_generated("cli.md", "options", &options);
+    check_generated("security.md", "roles", &crate::access::role::roles_as_markdown());
+    check_generated("security.md", "endpoints", &crate::http::endpoints::endpoints_as_markdown());
     let mut codes = String::from("| code | meaning |\n|---|---|\n");
     for code in crate::input::Code::ALL {
         codes.push_str(&format!("| `{code}` | {} |\n", code.meaning()));

@@ -4,6 +4,7 @@
 //! defaults, the documentation in `docs/cli.md` and the effective configuration that `serve
 //! --print-config` writes. An error names file, line, key, value and what is allowed.
 
+mod access;
 mod coldpath;
 mod engine;
 mod fix;
@@ -24,6 +25,7 @@ use lotbook_core::limits::Limits;
 use lotbook_core::rules::LotMethod;
 use toml::de::{DeTable, DeValue};
 
+pub use self::access::{Auth, Http, TlsFiles};
 use crate::office::OfficeTerms;
 
 pub use self::coldpath::Coldpath;
@@ -92,7 +94,7 @@ impl Listen {
 impl std::str::FromStr for Listen {
     type Err = String;
 
-    /// Takes `ADDRESS:PORT` of the loopback, `localhost:PORT` or `off`.
+    /// Takes `ADDRESS:PORT`, `localhost:PORT` or `off`. Whether a door may listen there is for the whole configuration to say.
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "off" {
             return Ok(Self(None));
@@ -103,18 +105,12 @@ impl std::str::FromStr for Listen {
         };
         let address: SocketAddr =
             numeric.parse().map_err(|_| format!("{LISTEN_FORM}; a port is from 0 to 65535, 0 takes a free one"))?;
-        if !address.ip().is_loopback() {
-            return Err(format!(
-                "{LISTEN_FORM}: this version has neither TLS nor logins, so it does not listen on addresses that \
-                 other machines can reach; put a proxy that has both in front"
-            ));
-        }
         Ok(Self(Some(address)))
     }
 }
 
 /// What [`Listen`] takes, for messages.
-const LISTEN_FORM: &str = "must be a loopback address with a port, such as 127.0.0.1:9878 or [::1]:9878, or \"off\"";
+const LISTEN_FORM: &str = "must be an address with a port, such as 127.0.0.1:9878 or [::1]:9878, or \"off\"";
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,13 +171,6 @@ pub struct Engine {
     pub trade_ids_max: usize,
 }
 
-/// `[http]`: the HTTP door.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Http {
-    /// Where it listens.
-    pub listen: Listen,
-}
-
 /// `[business]`: what holds without a contract, and the first business date.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Business {
@@ -211,6 +200,10 @@ pub struct Config {
     pub fix: Fix,
     /// The HTTP door.
     pub http: Http,
+    /// TLS of the doors.
+    pub tls: TlsFiles,
+    /// Who may come in.
+    pub auth: Auth,
     /// What holds without a contract.
     pub business: Business,
     /// What inputs must keep.
@@ -250,7 +243,9 @@ impl Default for Config {
                 trade_ids_max: 1 << 22,
             },
             fix: Fix::default(),
-            http: Http { listen: Listen::loopback(8787) },
+            http: Http::default(),
+            tls: TlsFiles::default(),
+            auth: Auth::default(),
             business: Business { date: BusinessDate::Today, allow_short: false, lot_method: LotMethod::Fifo },
             gate: Gate::default(),
             dead_letters: OfficeTerms::default(),
@@ -311,6 +306,16 @@ pub enum ConfigError {
         /// The value as written.
         value: String,
         /// What is allowed.
+        allowed: String,
+    },
+    /// The command line opens a door that the file keeps to this machine.
+    #[error("{key} = {value}: {allowed}")]
+    OpenDoor {
+        /// The key with its section.
+        key: &'static str,
+        /// Where it would listen.
+        value: String,
+        /// What is missing.
         allowed: String,
     },
 }
@@ -480,6 +485,16 @@ impl Document<'_> {
                 key: "engine.log_core".to_owned(),
                 value: log_core.map_or_else(String::new, |core| core.to_string()),
                 allowed: "must be another core than engine.core: one would wait for the other".to_owned(),
+            });
+        }
+        if let Some((key, value, allowed)) = config.open_door() {
+            let line = self.text.find(value.trim_matches('"')).map_or(1, |at| self.line(at));
+            return Err(ConfigError::BadValue {
+                file: self.file.to_owned(),
+                line,
+                key: key.to_owned(),
+                value,
+                allowed,
             });
         }
         if let Some((name, value, allowed)) = config.retention.misfit(config) {

@@ -98,15 +98,37 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
             "lotbook.toml:2: unknown key engine.spin = true; the keys there are core, log_core, wait, huge_pages, limits",
         ),
         ("[engines]\ncore = 1", "lotbook.toml:1: unknown key engines = "),
-        ("listen = 1", "the sections are data, engine, fix, http, business, gate, dead_letters, checkpoint"),
+        ("listen = 1", "the sections are data, engine, fix, http, tls, auth, business, gate, dead_letters, checkpoint"),
         ("[engine]\nlimits = 3", "lotbook.toml:2: unknown key engine.limits = 3"),
         (
             "[fix]\nlisten = \"0.0.0.0:9878\"",
             "lotbook.toml:2: fix.listen = \"0.0.0.0:9878\": must be a loopback address",
         ),
         ("[fix]\nlisten = \"0.0.0.0:9878\"", "neither TLS nor logins"),
-        ("[http]\nlisten = \"127.0.0.1\"", "lotbook.toml:2: http.listen = \"127.0.0.1\": must be a loopback address"),
-        ("[http]\nlisten = 8787", "lotbook.toml:2: http.listen = 8787: must be a loopback address"),
+        (
+            "[http]\nlisten = \"0.0.0.0:1\"",
+            "lotbook.toml:2: http.listen = \"0.0.0.0:1\": must be a loopback address, for other machines can reach this one, and \
+             tls.certificate with tls.key, and auth.credentials or auth.jwt_keys are not set",
+        ),
+        ("[http]\nlisten = \"[::]:1\"\n[auth]\ncredentials = 'c'", "and tls.certificate with tls.key are not set"),
+        (
+            "[http]\nlisten = \"0.0.0.0:1\"\n[tls]\ncertificate = 'c'\nkey = 'k'",
+            "and auth.credentials or auth.jwt_keys are not set",
+        ),
+        (
+            "[tls]\ncertificate = 'c'",
+            "lotbook.toml:2: tls.certificate = \"c\": tls.certificate and tls.key are set together",
+        ),
+        ("[tls]\nclient_certificates = 'required'", "tls.client_ca = \"off\": must be set where"),
+        (
+            "[auth]\njwt_keys = 'j'",
+            "lotbook.toml:2: auth.jwt_keys = \"j\": auth.jwt_issuer and auth.jwt_audience must be set",
+        ),
+        (
+            "[http]\nlisten = \"127.0.0.1\"",
+            "lotbook.toml:2: http.listen = \"127.0.0.1\": must be an address with a port",
+        ),
+        ("[http]\nlisten = 8787", "lotbook.toml:2: http.listen = 8787: must be an address with a port"),
         (
             "[fix]\ncomp_id = \"É\"",
             "lotbook.toml:2: fix.comp_id = \"É\": must be 1 to 64 characters of printable ASCII",
@@ -143,6 +165,17 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         assert!(error.contains(want), "{text:?}\n  says {error}\n  not  {want}");
         assert!(error.starts_with("lotbook.toml:"), "{error}");
         assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_door_is_open_to_others_with_tls_and_logins_or_when_told_so() {
+    let guarded = "[http]\nlisten = '0.0.0.0:1'\n[tls]\ncertificate = 'c'\nkey = 'k'\n[auth]\ncredentials = 'f'\n";
+    let told = "[http]\nlisten = '[2001:db8::1]:1'\ninsecure = true\n";
+    let health = "[http]\nhealth_listen = '0.0.0.0:2'\n";
+    for text in [guarded, told, health] {
+        let config = parse(text).expect(text);
+        assert_eq!(parse(&config.to_toml()), Ok(config), "{text}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The `lotbook` binary: arguments in, exit codes out. What the commands do is in the library.
 
-use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdout};
+use std::io::{ErrorKind, IsTerminal, Write as _, stderr, stdin, stdout};
 
 use clap::Parser as _;
 use lotbook_engine::memory::Memory;
@@ -19,6 +19,7 @@ use tracing_subscriber::EnvFilter;
 static MEMORY: Memory = Memory;
 
 fn main() -> std::process::ExitCode {
+    keep_to_the_owner();
     let cli = Cli::parse();
     log_to_stderr(&cli.command);
     let code = match &cli.command {
@@ -77,12 +78,22 @@ fn main() -> std::process::ExitCode {
             Ok(()) => ExitCode::Ok,
             Err(error) => fail(&error, error.exit_code()),
         },
+        Command::Token(args) => match tools::token::run(args, &mut stdin(), &mut stdout()) {
+            Ok(()) => ExitCode::Ok,
+            Err(error) => fail(&error, error.exit_code()),
+        },
         Command::Wal(args) => match tools::wal::run(args, &mut stdout()) {
             Ok(code) => code,
             Err(error) => fail(&error, error.exit_code()),
         },
     };
     code.into()
+}
+
+/// Whatever is made from here on, nobody but its owner may read: logs, tails, checkpoints, and reports.
+fn keep_to_the_owner() {
+    // SAFETY: sets a number of this process and touches no memory; no other thread is there yet.
+    unsafe { libc::umask(0o077) };
 }
 
 fn run_serve(args: &ServeArgs) -> ExitCode {
@@ -104,8 +115,13 @@ fn run_serve(args: &ServeArgs) -> ExitCode {
             let code = match &error {
                 ServeFailure::Start(error) => of_serve(error),
                 ServeFailure::Host(error) => exit::of_host(error),
-                ServeFailure::AppliedUnsafe | ServeFailure::Objects(_) => ExitCode::BadConfig,
-                ServeFailure::Signals(error) | ServeFailure::Sink(error) => exit::of_io(error),
+                ServeFailure::AppliedUnsafe
+                | ServeFailure::Objects(_)
+                | ServeFailure::Access(_)
+                | ServeFailure::Tls(_) => ExitCode::BadConfig,
+                ServeFailure::Signals(error) | ServeFailure::Sink(error) | ServeFailure::Trail(error) => {
+                    exit::of_io(error)
+                }
                 ServeFailure::Archive(ArchiveError::Target(_)) => ExitCode::BadConfig,
                 ServeFailure::Archive(ArchiveError::Cursor(error)) => exit::of_cursor(error),
                 ServeFailure::Archive(ArchiveError::Projection(error)) => exit::of_io(error),

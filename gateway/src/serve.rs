@@ -10,6 +10,7 @@ use lotbook_core::rules::Rules;
 use lotbook_engine::HostError;
 use parking_lot::Mutex;
 
+use crate::access::{Access, AccessError, Tls, TlsError, Trail};
 use crate::archive::{Archive, ArchiveError};
 use crate::config::{Ack, BusinessDate, Config};
 use crate::fix::acceptor::{AcceptorConfig, SessionTerms};
@@ -21,6 +22,8 @@ use crate::server::{Defaults, ServeError, Server};
 
 /// Between two looks at the host's health.
 const HEALTH_EVERY: Duration = Duration::from_millis(100);
+/// Between two looks at the files of certificates and credentials; SIGHUP looks at once.
+const RENEWALS_EVERY: Duration = Duration::from_secs(1);
 /// After a failed write: time for the doors to tell their senders that the fate of what is outstanding is unknown.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Service id in correlation ids.
@@ -44,6 +47,15 @@ pub enum ServeFailure {
     /// Signals could not be waited for.
     #[error("waiting for signals: {0}")]
     Signals(std::io::Error),
+    /// Credentials cannot be used.
+    #[error("auth: {0}")]
+    Access(#[from] AccessError),
+    /// TLS cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// The trail cannot be opened.
+    #[error("opening the trail of who did what: {0}")]
+    Trail(std::io::Error),
     /// A sink's thread could not be started.
     #[error("starting the Redis sink: {0}")]
     Sink(std::io::Error),
@@ -96,14 +108,16 @@ fn today() -> Date {
     Date::of_ns(since.as_nanos() as i64)
 }
 
-/// Refuses what a file may say and this machine cannot keep.
+/// Refuses what a file may say and this machine cannot keep, and files of TLS and logins that cannot be used.
 ///
 /// # Errors
-/// [`ServeFailure::AppliedUnsafe`].
+/// [`ServeFailure`]: that it asks for `applied` where that is not safe, or what is wrong with the files.
 pub fn check(config: &Config) -> Result<(), ServeFailure> {
     if asks_applied(config) && config.data.tail_dir.is_none() && in_container() {
         return Err(ServeFailure::AppliedUnsafe);
     }
+    config.auth.terms().map(Access::open).transpose()?;
+    config.tls.terms().map(Tls::open).transpose()?;
     Ok(())
 }
 
@@ -114,6 +128,8 @@ pub fn check(config: &Config) -> Result<(), ServeFailure> {
 pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     check(config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeFailure::Signals)?;
+    let access = config.auth.terms().map(Access::open).transpose()?.map(Arc::new);
+    let tls = config.tls.terms().map(Tls::open).transpose()?.map(Arc::new);
     let mut engine = config.engine_config();
     if let Some(target) = config.objects.target()? {
         engine.retention.archive_target = Some(target);
@@ -149,6 +165,14 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     let redis = Redis::start(&config.redis, &engine.limits, &server.host).map_err(ServeFailure::Sink)?;
     let archive = Archive::start(&config.postgres, &server.host)?;
     let health = Arc::new(Mutex::new(Health::of(&server.host)));
+    let trail = Arc::new(Trail::open(&config.data.dir).map_err(ServeFailure::Trail)?);
+    if let Some(line) = trail.broken_at() {
+        tracing::error!(line, "the trail of who did what was changed: a line does not follow from the one before it");
+    }
+    if access.is_none() {
+        tracing::warn!("there are no logins: whoever reaches the HTTP door may do everything");
+    }
+    let mut health_door = None;
     let http = match config.http.listen.0 {
         Some(address) => {
             let seen = health.clone();
@@ -163,6 +187,14 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
             state.office = Some(server.office.clone());
             state.redis = redis.as_ref().map(Redis::seen);
             state.archive = archive.as_ref().map(Archive::seen);
+            (state.access, state.tls, state.trail) = (access.clone(), tls.clone(), Some(trail));
+            state.insecure = config.http.insecure;
+            state.terms.connections_max = config.http.connections_max as usize;
+            state.terms.requests_per_second = config.http.requests_per_second;
+            if let Some(address) = config.http.health_listen.0 {
+                let listening = |source| ServeError::Listen { address, door: "health", source };
+                health_door = Some(http::serve_health(address, state.clone()).map_err(listening)?);
+            }
             let listening = |source| ServeError::Listen { address, door: "HTTP", source };
             Some(http::serve(address, state).map_err(listening)?)
         }
@@ -174,14 +206,16 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     let said = |address: Option<std::net::SocketAddr>| address.map_or("off".into(), |a| a.to_string());
     let _ = writeln!(
         out,
-        "ready: fix={} http={} data={} pid={}",
+        "ready: fix={} http={}{} data={} pid={}",
         said(server.acceptor().map(|a| a.local_addr)),
         said(http.as_ref().map(|h| h.local_addr)),
+        health_door.as_ref().map_or(String::new(), |door| format!(" health={}", door.local_addr)),
         config.data.dir.display(),
         std::process::id()
     );
     let _ = out.flush();
-    let failed = runtime.block_on(until_signal(&server, &health)).map_err(ServeFailure::Signals)?;
+    let mut renewals = Renewals { access, tls, failure: None };
+    let failed = runtime.block_on(until_signal(&server, &health, &mut renewals)).map_err(ServeFailure::Signals)?;
     if failed.is_some() {
         std::thread::sleep(LAST_WORDS);
     }
@@ -191,8 +225,8 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
         archive.stop();
     }
     let stopped = server.stop();
-    if let Some(http) = http {
-        http.stop();
+    for door in [http, health_door].into_iter().flatten() {
+        door.stop();
     }
     if let Some(redis) = redis {
         redis.stop();
@@ -203,17 +237,54 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
     }
 }
 
+/// Files of certificates and credentials that may change while the host runs.
+struct Renewals {
+    access: Option<Arc<Access>>,
+    tls: Option<Arc<Tls>>,
+    /// Why what is on the disk is not used.
+    failure: Option<String>,
+}
+
+impl Renewals {
+    /// Reads again what has changed. What cannot be used is told once, and the host goes on with what it has.
+    fn look(&mut self) {
+        let tls = self.tls.as_ref().map_or(Ok(false), |tls| tls.refresh()).map_err(|error| format!("tls: {error}"));
+        let access =
+            self.access.as_ref().map_or(Ok(false), |access| access.refresh()).map_err(|error| format!("auth: {error}"));
+        for (what, renewed) in [("tls", &tls), ("auth", &access)] {
+            if *renewed == Ok(true) {
+                tracing::info!(what, "read again: a file has changed");
+            }
+        }
+        let failure = tls.err().or(access.err());
+        if let Some(words) = failure.as_ref().filter(|_| failure != self.failure) {
+            tracing::error!(words, "a changed file is not used; what was read before still holds");
+        }
+        self.failure = failure;
+    }
+}
+
 /// Waits for a signal, or for an error that ends the host.
-async fn until_signal(server: &Server, health: &Mutex<Health>) -> std::io::Result<Option<HostError>> {
+async fn until_signal(
+    server: &Server,
+    health: &Mutex<Health>,
+    renewals: &mut Renewals,
+) -> std::io::Result<Option<HostError>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let mut tick = tokio::time::interval(HEALTH_EVERY);
+    let mut look = tokio::time::interval(RENEWALS_EVERY);
     loop {
         tokio::select! {
             _ = interrupt.recv() => return Ok(None),
             _ = terminate.recv() => return Ok(None),
+            _ = hangup.recv() => renewals.look(),
+            _ = look.tick() => renewals.look(),
             _ = tick.tick() => {
-                *health.lock() = Health::of(&server.host);
+                let mut now = Health::of(&server.host);
+                now.warnings.extend(renewals.failure.clone());
+                *health.lock() = now;
                 match server.host.error() {
                     // The log has everything; only the next start takes longer.
                     None | Some(HostError::Checkpoint(_)) => {}

@@ -35,7 +35,7 @@ impl Answer {
 fn ask(at: SocketAddr, method: &str, path: &str) -> Answer {
     let mut stream = TcpStream::connect(at).expect("the door listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time-out");
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: lotbook\r\nConnection: close\r\n\r\n").expect("sent");
+    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");

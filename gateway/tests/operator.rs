@@ -30,7 +30,7 @@ fn ask(at: SocketAddr, method: &str, path: &str, kind: &str, body: &str) -> (u16
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: lotbook\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
     )
     .expect("sent");
     let mut text = String::new();

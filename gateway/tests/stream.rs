@@ -28,7 +28,7 @@ impl Client {
         let mut stream = TcpStream::connect(at).expect("the door listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         let last = last.map_or(String::new(), |id| format!("Last-Event-ID: {id}\r\n"));
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: lotbook\r\n{last}\r\n").expect("sent");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{last}\r\n").expect("sent");
         Self(BufReader::new(stream))
     }
 

@@ -4,7 +4,7 @@
 //! handshake  -> tls: a chain, a key, certificates of clients
 //! credential -> credentials: tokens, passwords, certificates by name    -> principal: user and role
 //!               jwt: tokens that another service signed                 ->
-//! principal  -> role: what a role may do
+//! principal  -> role: what a role may do                                -> trail: who did what
 //! ```
 //! Nothing here knows of HTTP or FIX. No secret is kept as it is: tokens and passwords as their hashes, keys inside the
 //! libraries that use them. No error, no `Debug` and no log line shows one.
@@ -14,6 +14,7 @@ pub mod jwt;
 pub mod private;
 pub mod role;
 pub mod tls;
+pub mod trail;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -24,6 +25,7 @@ pub use credentials::{Credentials, CredentialsError};
 pub use jwt::{JwtError, JwtKeys, JwtTerms};
 pub use role::{Privilege, Role};
 pub use tls::{ClientCertificates, Tls, TlsError, TlsTerms};
+pub use trail::{Deed, Trail};
 
 use private::Stamp;
 

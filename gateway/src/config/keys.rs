@@ -156,6 +156,7 @@ macro_rules! number {
     };
 }
 
+mod access;
 mod dead_letters;
 mod fix;
 mod gate;
@@ -190,7 +191,9 @@ pub(super) const SECTIONS: &[Section] = &[
     Section { name: "engine", keys: ENGINE },
     Section { name: "engine.limits", keys: LIMITS },
     Section { name: "fix", keys: fix::FIX },
-    Section { name: "http", keys: HTTP },
+    Section { name: "http", keys: access::HTTP },
+    Section { name: "tls", keys: access::TLS },
+    Section { name: "auth", keys: access::AUTH },
     Section { name: "business", keys: BUSINESS },
     Section { name: "gate", keys: gate::GATE },
     Section { name: "dead_letters", keys: dead_letters::DEAD_LETTERS },
@@ -297,15 +300,6 @@ const LIMITS: &[Key<Config>] = &[
     ),
     limit!("trade_ids_max", "Trade ids in memory, for recognising duplicates.", 1 << 30, engine.trade_ids_max),
 ];
-
-const HTTP: &[Key<Config>] = &[Key {
-    name: "listen",
-    meaning: "Address of the HTTP door; `off` keeps it shut.",
-    allowed: Allowed::Listen,
-    default_words: "",
-    set: |c, v| v.text().parse().map(|listen| c.http.listen = listen),
-    show: |c| text(c.http.listen),
-}];
 
 const BUSINESS: &[Key<Config>] = &[
     key!(

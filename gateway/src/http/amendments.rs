@@ -6,18 +6,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use lotbook_core::command::{Command, NameClass, Origin};
 use lotbook_core::event::Reason;
 use lotbook_engine::read_model::HeldView;
 use lotbook_engine::{NameError, Status};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::HttpState;
+use super::guard::Caller;
 use super::operator::{ANSWER_PATIENCE, now_ns, wants_json};
 use super::problem::Problem;
 use crate::input::{Line, ResolveLine, parse_line};
@@ -125,20 +127,42 @@ fn refused(line: &ResolveLine, reason: Reason) -> Problem {
     Problem::conflict(reason.code(), detail)
 }
 
+/// A body that names no user has the caller's. What is no object is left to the parser, which says so.
+fn signed(body: Bytes, caller: &Caller) -> Bytes {
+    let Some(who) = &caller.who else { return body };
+    match serde_json::from_slice(&body) {
+        Ok(Value::Object(mut fields)) if !fields.contains_key("user_id") => {
+            fields.insert("user_id".into(), who.user.clone().into());
+            Value::Object(fields).to_string().into()
+        }
+        _ => body,
+    }
+}
+
 /// An operator resolves the breaks of a position.
 pub(super) async fn resolution(
     State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
     wants_json(&headers)?;
     let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
-    let line = match parse_line(&body, false) {
-        Ok(Line::Resolve(line)) => line,
+    let line = match parse_line(&signed(body, &caller), false) {
+        Ok(Line::Resolve(mut line)) => {
+            line.user_id = caller.user(Some(&line.user_id))?.unwrap_or(line.user_id);
+            line
+        }
         Ok(_) => return Err(Problem::bad_parameter("type", "\"resolve\" is wanted")),
         Err(error) => return Err(Problem::bad_parameter(error.field.clone().unwrap_or("body".into()), error.message)),
     };
-    let resolved = tokio::task::spawn_blocking(move || resolve(&state, line)).await;
+    let resolved = tokio::task::spawn_blocking(move || {
+        let (account, instrument, reason) = (&line.account, &line.instrument, &line.reason);
+        let detail = json!({"account": account, "instrument": instrument, "reason": reason, "user_id": line.user_id});
+        caller.records(&state, "POST /v1/resolutions", &detail)?;
+        resolve(&state, line)
+    });
+    let resolved = resolved.await;
     let resolved = resolved.map_err(|error| Problem::internal(error.to_string()))??;
     Ok((StatusCode::OK, Json(resolved)).into_response())
 }

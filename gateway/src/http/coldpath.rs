@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use lotbook_core::command::NameClass;
 use lotbook_engine::coldpath::{ColdStatus, Level, Stage};
 use lotbook_engine::limits::{COLD_WORKERS_MAX, DEAD_LETTERS_ALERT};
@@ -15,7 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::HttpState;
+use super::guard::Caller;
 use super::metrics::Page;
+use super::operator::wants_json;
 use super::problem::Problem;
 
 /// What is to be done.
@@ -42,17 +43,17 @@ pub(super) async fn show(State(state): State<Arc<HttpState>>) -> Response {
 /// The same, after something was done.
 pub(super) async fn command(
     State(state): State<Arc<HttpState>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Problem> {
-    // A page of another origin cannot send this type without asking first.
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    if kind.split(';').next().map(str::trim) != Some("application/json") {
-        return Err(Problem::wrong_type());
-    }
+    wants_json(&headers)?;
     let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
     let wish: Wish =
         serde_json::from_slice(&body).map_err(|error| Problem::bad_parameter("body", error.to_string()))?;
+    let (trail, detail) = (state.clone(), serde_json::from_slice(&body).unwrap_or_default());
+    let recorded = tokio::task::spawn_blocking(move || caller.records(&trail, "POST /v1/coldpath", &detail)).await;
+    recorded.map_err(|error| Problem::internal(error.to_string()))??;
     let mut retried = None;
     match wish {
         Wish::Pause => state.coldpath.pause(),

@@ -4,17 +4,18 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::HttpState;
 use super::commands::{Done, Given, NAMESPACE, Outcome, send_one};
+use super::guard::Caller;
 use super::metrics::Page;
 use super::operator::{ANSWER_PATIENCE, now_ns, wants_json};
 use super::problem::Problem;
@@ -199,6 +200,8 @@ pub(super) async fn one(State(state): State<Arc<HttpState>>, Path(letter): Path<
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
+    /// With logins the credential's, and left out.
+    #[serde(default)]
     user_id: String,
     reason: String,
     /// What is sent in place of what came.
@@ -207,9 +210,10 @@ struct Said {
 }
 
 impl Said {
-    fn parse(body: &[u8]) -> Result<Self, Problem> {
-        let said: Self =
+    fn parse(body: &[u8], caller: &Caller) -> Result<Self, Problem> {
+        let mut said: Self =
             serde_json::from_slice(body).map_err(|error| Problem::bad_parameter("body", error.to_string()))?;
+        said.user_id = caller.user(Some(said.user_id.as_str()).filter(|user| !user.is_empty()))?.unwrap_or_default();
         check_by(&said.user_id, &said.reason)?;
         Ok(said)
     }
@@ -229,13 +233,14 @@ pub(super) fn check_by(user_id: &str, reason: &str) -> Result<(), Problem> {
 pub(super) async fn act(
     State(state): State<Arc<HttpState>>,
     Path((letter, deed)): Path<(String, String)>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     wants_json(&headers)?;
     let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
     let letter = number(&letter)?;
-    let said = Said::parse(&body)?;
+    let said = Said::parse(&body, &caller)?;
     let done = match deed.as_str() {
         "resubmit" => tokio::task::spawn_blocking(move || resubmit(&state, letter, &said)).await,
         "discard" => tokio::task::spawn_blocking(move || discard(&state, letter, &said)).await,

@@ -189,6 +189,13 @@ fn followers(page: &mut Page, state: &HttpState) {
     super::coldpath::metrics(page, state);
     super::dead_letters::metrics(page, state);
     page.gauge("lotbook_streams", "Clients that hear events as they become durable.", state.streams.open() as u64);
+    page.gauge("lotbook_http_connections", "Connections of the HTTP door.", state.connections.count() as u64);
+    let (evicted, refused) = state.connections.turned_away();
+    let help = "Connections that were closed because there were too many: idle ones for others, and others while all were busy.";
+    let turned_away = [("state=\"idle\"", evicted), ("state=\"new\"", refused)];
+    page.family("lotbook_http_connections_closed_total", "counter", help, &turned_away);
+    let help = "Requests that were refused before they reached an endpoint.";
+    page.family("lotbook_http_refused_total", "counter", help, &state.refusals.counts());
     let help = "Records that the last start applied from the log.";
     page.gauge("lotbook_recovery_records", help, state.report.records);
     let took_ns = u64::try_from(state.report.took.as_nanos()).unwrap_or(u64::MAX);

@@ -1,8 +1,10 @@
 //! The HTTP door: health, metrics, positions, retention, commands, and an operator's resolution of breaks.
 //!
+//! ```text
+//! door (connections, TLS) -> guard (who, how often, how much) -> endpoints -> read model | operator -> shard
+//! ```
 //! It serves from the read model and from counters; only commands and resolutions reach the shard. A runtime of
-//! its own keeps it apart from the doors that trade. There are no credentials yet, so the
-//! configuration admits loopback addresses only, and so does [`serve`].
+//! its own keeps it apart from the doors that trade. Without TLS and logins it listens on loopback addresses only.
 
 mod amendments;
 mod audit;
@@ -10,14 +12,20 @@ mod coldpath;
 mod commands;
 mod control;
 mod dead_letters;
+mod door;
+pub mod endpoints;
+mod guard;
 pub mod health;
 pub mod metrics;
+pub mod openapi;
 mod operator;
 mod past;
 mod positions;
 mod problem;
 mod retention;
 mod stream;
+mod throttle;
+mod trail;
 
 use std::fmt;
 use std::io;
@@ -27,7 +35,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::middleware;
 use lotbook_engine::coldpath::ColdQueue;
 use lotbook_engine::host::StartReport;
 use lotbook_engine::past::Past;
@@ -36,11 +44,14 @@ use lotbook_engine::shard::Counters;
 use lotbook_engine::{Directory, Host, ReadModel};
 use lotbook_wal::Log;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
+use crate::access::{Access, Tls, Trail};
 use crate::office::Office;
+use endpoints::ENDPOINTS;
 use stream::Streams;
 
+pub use door::DoorTerms;
 pub use health::Health;
 pub use operator::Operator;
 
@@ -48,6 +59,8 @@ pub use operator::Operator;
 const WORKERS: usize = 1;
 /// Threads that build long answers, so that health is answered meanwhile.
 const BUILDERS_MAX: usize = 2;
+/// Connections of the door to health alone.
+const HEALTH_CONNECTIONS_MAX: usize = 64;
 /// How long a stop waits for requests under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -84,7 +97,21 @@ pub struct HttpState {
     pub archive: Option<crate::archive::Seen>,
     /// The way of an operator's commands; without it they are refused.
     pub operator: Option<Arc<Operator>>,
+    /// Credentials; without them whoever reaches the door may do everything.
+    pub access: Option<Arc<Access>>,
+    /// TLS; without it what is said can be read on the way.
+    pub tls: Option<Arc<Tls>>,
+    /// Who did what that the book does not record.
+    pub trail: Option<Arc<Trail>>,
+    /// Bounds of the door.
+    pub terms: DoorTerms,
+    /// Other machines are served though TLS or logins are missing.
+    pub insecure: bool,
+    only_for_this_machine: bool,
     streams: Arc<Streams>,
+    connections: Arc<door::Connections>,
+    throttle: Arc<throttle::Throttle>,
+    refusals: Arc<guard::Refusals>,
 }
 
 impl HttpState {
@@ -107,7 +134,16 @@ impl HttpState {
             redis: None,
             archive: None,
             operator: None,
+            access: None,
+            tls: None,
+            trail: None,
+            terms: DoorTerms::default(),
+            insecure: false,
+            only_for_this_machine: false,
             streams: Arc::default(),
+            connections: Arc::default(),
+            throttle: Arc::default(),
+            refusals: Arc::default(),
         }
     }
 
@@ -145,45 +181,63 @@ pub struct HttpServer {
 struct Running {
     runtime: Runtime,
     streams: Arc<Streams>,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     done: oneshot::Receiver<()>,
 }
 
 /// Starts the door. It is bound when this returns, so a busy port is an error here.
 ///
 /// # Errors
-/// The address cannot be bound or is no loopback address, or a thread cannot be started.
-pub fn serve(listen: SocketAddr, state: HttpState) -> io::Result<HttpServer> {
-    if !listen.ip().is_loopback() {
-        let why = format!("{listen} is no loopback address; without credentials nothing else is served");
+/// The address cannot be bound, or a thread cannot be started; or other machines could reach the address, and the state has not both
+/// TLS and logins, nor says that this is meant.
+pub fn serve(listen: SocketAddr, mut state: HttpState) -> io::Result<HttpServer> {
+    let is_guarded = state.tls.is_some() && state.access.is_some();
+    if !listen.ip().is_loopback() && !is_guarded && !state.insecure {
+        let why = format!("{listen} is no loopback address; without TLS and logins nothing else is served");
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
+    state.only_for_this_machine = listen.ip().is_loopback() && state.access.is_none() && !state.insecure;
+    let (streams, tls, terms, connections) =
+        (state.streams.clone(), state.tls.clone(), state.terms, state.connections.clone());
+    let shared = door::Shared { router: router(state), tls, terms, connections };
+    start(listen, "lb-http", streams, shared)
+}
+
+/// Starts a door to health alone: without logins, on a thread that serves nothing else, so that no load of the other door keeps a
+/// supervisor's question waiting.
+///
+/// # Errors
+/// The address cannot be bound, or a thread cannot be started.
+pub fn serve_health(listen: SocketAddr, state: HttpState) -> io::Result<HttpServer> {
+    let terms = DoorTerms { connections_max: HEALTH_CONNECTIONS_MAX, ..DoorTerms::default() };
+    let shared = door::Shared { router: health_router(state), tls: None, terms, connections: Arc::default() };
+    start(listen, "lb-health", Arc::default(), shared)
+}
+
+fn start(
+    listen: SocketAddr,
+    thread: &'static str,
+    streams: Arc<Streams>,
+    shared: door::Shared,
+) -> io::Result<HttpServer> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
     let local_addr = listener.local_addr()?;
     let runtime = Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .max_blocking_threads(BUILDERS_MAX)
-        .thread_name("lb-http")
+        .thread_name(thread)
         .enable_io()
         .enable_time()
         .build()?;
-    let (stop, stopped) = oneshot::channel();
+    let (stop, stops) = watch::channel(false);
     let (finished, done) = oneshot::channel();
-    let streams = state.streams.clone();
-    let app = router(state);
     let listener = {
         let _inside = runtime.enter();
         tokio::net::TcpListener::from_std(listener)?
     };
     runtime.spawn(async move {
-        let served = axum::serve(listener, app).with_graceful_shutdown(async {
-            // A dropped sender means stop as well.
-            let _ = stopped.await;
-        });
-        if let Err(error) = served.await {
-            tracing::error!(%error, "the HTTP door stopped");
-        }
+        door::run(listener, Arc::new(shared), stops).await;
         let _ = finished.send(());
     });
     Ok(HttpServer { local_addr, running: Some(Running { runtime, streams, stop, done }) })
@@ -199,7 +253,7 @@ impl HttpServer {
     fn end(&mut self) {
         let Some(Running { runtime, streams, stop, done }) = self.running.take() else { return };
         streams.stop();
-        let _ = stop.send(());
+        let _ = stop.send(true);
         // An idle connection is closed at once; one that never ends is cut with the runtime.
         let _ = runtime.block_on(async { tokio::time::timeout(STOP_PATIENCE, done).await });
         runtime.shutdown_timeout(Duration::from_millis(100));
@@ -213,30 +267,26 @@ impl Drop for HttpServer {
 }
 
 fn router(state: HttpState) -> Router {
-    Router::new()
-        .route("/health", get(health::summary))
-        .route("/health/liveness", get(health::liveness))
-        .route("/health/readiness", get(health::readiness))
-        .route("/health/detailed", get(health::detailed))
-        .route("/metrics", get(metrics::scrape))
-        .route("/v1/retention", get(retention::show))
-        .route("/v1/positions", get(positions::list))
-        .route("/v1/positions/{account}/{*instrument}", get(positions::one))
-        .route("/v1/coldpath", get(coldpath::show).post(coldpath::command))
-        .route("/v1/control", get(control::show).post(control::order))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{letter}", get(dead_letters::one))
-        .route("/v1/stream", get(stream::open))
-        .route("/v1/audit", get(audit::page))
-        .route("/v1/audit/chain", get(audit::chain))
-        .route("/v1/amendments/held", get(amendments::held))
-        .route("/v1/resolutions", post(amendments::resolution))
+    let state = Arc::new(state);
+    let routes = ENDPOINTS.iter().fold(Router::new(), |routes, endpoint| {
+        let guard = middleware::from_fn_with_state((state.clone(), endpoint), guard::pass);
+        routes.route(endpoint.path, endpoint.serve().route_layer(guard))
+    });
+    // What is too long is refused in front of the endpoints.
+    routes
+        .layer(DefaultBodyLimit::disable())
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .with_state(state)
+}
+
+fn health_router(state: HttpState) -> Router {
+    let health = ENDPOINTS.iter().filter(|endpoint| {
+        endpoint.privilege == crate::access::Privilege::Open && endpoint.path.starts_with("/health")
+    });
+    health
+        .fold(Router::new(), |routes, endpoint| routes.route(endpoint.path, endpoint.serve()))
         .layer(DefaultBodyLimit::max(operator::BODY_BYTES_MAX))
-        .route(
-            "/v1/dead-letters/{letter}/{deed}",
-            post(dead_letters::act).layer(DefaultBodyLimit::max(dead_letters::DEED_BYTES_MAX)),
-        )
-        .route("/v1/commands", post(commands::post).layer(DefaultBodyLimit::max(commands::COMMANDS_BYTES_MAX)))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(Arc::new(state))

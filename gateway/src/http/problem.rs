@@ -1,7 +1,7 @@
 //! Errors as `application/problem+json` (RFC 9457).
 
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -131,6 +131,83 @@ impl Problem {
         }
     }
 
+    /// Nobody that is known asks.
+    pub(super) fn unauthorized(detail: &str) -> Self {
+        let (kind, title) = ("/problems/unauthorized", "No credential that is known");
+        Self {
+            kind,
+            title,
+            status: StatusCode::UNAUTHORIZED,
+            detail: detail.into(),
+            parameter: None,
+            code: None,
+            dead_letter: None,
+        }
+    }
+
+    /// Who asks may not.
+    pub(super) fn forbidden(detail: String, parameter: Option<String>) -> Self {
+        let (kind, title) = ("/problems/forbidden", "Not for this user");
+        Self { kind, title, status: StatusCode::FORBIDDEN, detail, parameter, code: None, dead_letter: None }
+    }
+
+    pub(super) fn too_often() -> Self {
+        let (kind, title) = ("/problems/too-often", "Too many requests");
+        let detail = "the header Retry-After says after how many seconds one more is taken".into();
+        Self {
+            kind,
+            title,
+            status: StatusCode::TOO_MANY_REQUESTS,
+            detail,
+            parameter: None,
+            code: None,
+            dead_letter: None,
+        }
+    }
+
+    pub(super) fn too_large(bytes_max: usize) -> Self {
+        let (kind, title) = ("/problems/too-large", "The body is too long");
+        let detail = format!("a body here has at most {bytes_max} bytes, and ends");
+        Self {
+            kind,
+            title,
+            status: StatusCode::PAYLOAD_TOO_LARGE,
+            detail,
+            parameter: None,
+            code: None,
+            dead_letter: None,
+        }
+    }
+
+    pub(super) fn too_slow() -> Self {
+        let (kind, title) = ("/problems/too-slow", "The body did not come");
+        let detail = "nothing was done; send it again".into();
+        Self {
+            kind,
+            title,
+            status: StatusCode::REQUEST_TIMEOUT,
+            detail,
+            parameter: None,
+            code: None,
+            dead_letter: None,
+        }
+    }
+
+    pub(super) fn foreign_host(host: &str) -> Self {
+        let (kind, title) = ("/problems/foreign-host", "Another host is wanted");
+        let detail =
+            format!("without logins only names of this machine are served, such as localhost, and not \"{host}\"");
+        Self {
+            kind,
+            title,
+            status: StatusCode::MISDIRECTED_REQUEST,
+            detail,
+            parameter: None,
+            code: None,
+            dead_letter: None,
+        }
+    }
+
     pub(super) fn internal(detail: impl Into<String>) -> Self {
         Self {
             kind: "/problems/internal",
@@ -160,7 +237,16 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         // Its fields are texts and a number: they always serialize.
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut answer = (self.status, [(CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let (name, value) = match self.status {
+            StatusCode::UNAUTHORIZED => (WWW_AUTHENTICATE, "Bearer realm=\"lotbook\""),
+            StatusCode::TOO_MANY_REQUESTS => (RETRY_AFTER, "1"),
+            // What is left of the body is not read.
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT => (CONNECTION, "close"),
+            _ => return answer,
+        };
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        answer
     }
 }
 

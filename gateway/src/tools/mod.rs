@@ -4,4 +4,5 @@ pub mod archive;
 pub mod config;
 pub mod doctor;
 pub mod profile;
+pub mod token;
 pub mod wal;

@@ -1,0 +1,188 @@
+//! A canary in every secret that a host is told, and everything that a host says or leaves searched for it: a secret that sings
+//! anywhere has leaked.
+
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::process::{self, PATIENCE, Serving, texts};
+
+/// In each secret, raw or as base64.
+const SHARED_KEY: &str = "canary-of-the-shared-key-0123456789";
+const SHARED_KEY_BASE64: &str = "Y2FuYXJ5LW9mLXRoZS1zaGFyZWQta2V5LTAxMjM0NTY3ODk";
+const REDIS_PASSWORD: &str = "canary-of-redis-4711";
+const POSTGRES_PASSWORD: &str = "canary-of-postgres-4711";
+const FIX_PASSWORD: &str = "canary-of-the-logon-4711";
+const WRONG_TOKEN: &str = "lb_canary0id_canary-of-a-wrong-token";
+const PRIVATE_KEY: &str = "Y2FuYXJ5LW9mLWEtcHJpdmF0ZS1rZXk";
+
+fn secret(dir: &Path, name: &str, text: &str) {
+    let path = dir.join(name);
+    std::fs::write(&path, text).expect("written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// Sends a head as it is, and gives whatever comes back.
+fn ask(at: SocketAddr, method: &str, path: &str, authorization: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(at).expect("the door listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let mut head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+    if !authorization.is_empty() {
+        write!(head, "Authorization: {authorization}\r\n").expect("to a text");
+    }
+    write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len()).expect("to a text");
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    // A head that is too long is answered while it is sent: the connection may end hard.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Everything below a directory, names and contents.
+fn everything(dir: &Path, found: &mut Vec<(String, Vec<u8>)>) {
+    for entry in std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()) {
+        if entry.is_dir() {
+            everything(&entry, found);
+        } else {
+            found.push((entry.display().to_string(), std::fs::read(&entry).unwrap_or_default()));
+        }
+    }
+}
+
+fn has(text: &[u8], needle: &[u8]) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte == needle[0]) {
+        rest = &rest[at..];
+        if rest.starts_with(needle) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+#[test]
+fn no_secret_is_ever_said() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let root = dir.path();
+    let jwks = format!(
+        "{{\"keys\": [{{\"kty\": \"oct\", \"kid\": \"k\", \"alg\": \"HS256\", \"k\": \"{SHARED_KEY_BASE64}\"}}]}}"
+    );
+    secret(root, "jwks.json", &jwks);
+    secret(root, "redis.txt", REDIS_PASSWORD);
+    secret(root, "postgres.txt", POSTGRES_PASSWORD);
+    let token = |arguments: &[&str]| process::expect(root, &[&["token"][..], arguments].concat(), 0).0;
+    let good = token(&["new", "--user", "ann", "--role", "admin"]).trim().to_owned();
+    let kept = process::command(root)
+        .args(["token", "password", "--user", "DESK1", "--role", "trader"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .and_then(|mut child| {
+            child.stdin.take().expect("piped").write_all(FIX_PASSWORD.as_bytes())?;
+            child.wait_with_output()
+        })
+        .expect("the binary runs");
+    assert!(kept.status.success(), "{kept:?}");
+    // Nobody is at these addresses: the sinks fail, and say so.
+    let nobody = process::free_port();
+    let text = format!(
+        "[data]\ndir = \"data\"\ntail_dir = \"tail\"\nsegment_mib = 1\ntail_mib = 1\n\n[engine.limits]\npositions_max = 16384\nlots_max = 65536\n\
+         trade_ids_max = 65536\n\n[fix]\nlisten = \"127.0.0.1:0\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n\n[auth]\n\
+         credentials = \"credentials.toml\"\njwt_keys = \"jwks.json\"\njwt_issuer = \"i\"\n\n[archive.redis]\n\
+         address = \"127.0.0.1:{nobody}\"\npassword_file = \"redis.txt\"\n\n[archive.postgres]\n\
+         url = \"postgres://book@127.0.0.1:{nobody}/book\"\npassword_file = \"postgres.txt\"\n"
+    );
+    std::fs::create_dir(root.join("tail")).expect("a directory");
+    std::fs::write(root.join("lotbook.toml"), text).expect("written");
+
+    let mut heard = Vec::new();
+    let mut hears = |what: &str, text: String| heard.push((what.to_owned(), text.into_bytes()));
+    hears("token list", token(&["list"]));
+    hears("token list --json", token(&["list", "--json"]));
+    hears("token password", texts(&kept).0 + &texts(&kept).1);
+    for arguments in [&["config", "show", "--effective"][..], &["config", "check"], &["serve", "--print-config"]] {
+        let output = process::run(root, arguments);
+        hears(&arguments.join(" "), texts(&output).0 + &texts(&output).1);
+    }
+    let mut command = Serving::command(root, &["--config", "lotbook.toml"]);
+    command.env("LOTBOOK_LOG", "trace");
+    let host = Serving::spawn(&mut command);
+    let bearer = format!("Bearer {good}");
+    let forged = format!("Bearer eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.e30.{SHARED_KEY_BASE64}");
+    let long = format!("Bearer {}", WRONG_TOKEN.repeat(2_000));
+    for (authorization, status) in [
+        (bearer.as_str(), "200"),
+        ("", "401"),
+        (&format!("Bearer {WRONG_TOKEN}"), "401"),
+        (&format!("Basic {REDIS_PASSWORD}"), "401"),
+        (&forged, "401"),
+        (&long, "431"),
+    ] {
+        for path in ["/v1/positions", "/metrics", "/health/detailed", "/v1/access", "/v1/stream", "/v1/audit"] {
+            // A stream does not end.
+            if path == "/v1/stream" && status == "200" {
+                continue;
+            }
+            let answer = ask(host.http, "GET", path, authorization, "");
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {authorization:.20}: {answer}");
+            hears(path, answer);
+        }
+    }
+    hears("pause", ask(host.http, "POST", "/v1/coldpath", &bearer, "{\"do\": \"pause\"}"));
+    hears("openapi", ask(host.http, "GET", "/openapi.json", "", ""));
+    hears("health", ask(host.http, "GET", "/health", "", ""));
+    let log = host.log.clone();
+    host.stop();
+    let said = log.lock().expect("no panic").join("\n");
+    assert!(
+        said.contains("\"level\":\"DEBUG\"") || said.contains("\"level\":\"TRACE\""),
+        "everything is logged: {said}"
+    );
+    hears("the log", said);
+    let dump = process::run(root, &["wal", "dump", "data"]);
+    hears("wal dump", texts(&dump).0 + &texts(&dump).1);
+
+    // Files that cannot be used are told, and not shown.
+    secret(root, "key.pem", &format!("-----BEGIN PRIVATE KEY-----\n{PRIVATE_KEY}\n-----END PRIVATE KEY-----\n"));
+    secret(root, "odd.toml", &format!("[[token]]\nid = \"{POSTGRES_PASSWORD}\nsha256 = \"{REDIS_PASSWORD}\"\n"));
+    for sections in [
+        "[tls]\ncertificate = \"key.pem\"\nkey = \"key.pem\"\n",
+        "[auth]\ncredentials = \"odd.toml\"\n",
+        "[auth]\njwt_keys = \"redis.txt\"\njwt_issuer = \"i\"\n",
+    ] {
+        std::fs::write(root.join("odd-host.toml"), format!("[data]\ndir = \"odd\"\ntail_dir = \"tail\"\n{sections}"))
+            .expect("written");
+        let output = process::run(root, &["serve", "--config", "odd-host.toml"]);
+        assert_eq!(output.status.code(), Some(3), "{sections}: {}", texts(&output).1);
+        hears(sections, texts(&output).0 + &texts(&output).1);
+    }
+    for left in ["data", "tail"] {
+        everything(&root.join(left), &mut heard);
+    }
+    heard.push(("credentials.toml".into(), std::fs::read(root.join("credentials.toml")).expect("there")));
+
+    let good_secret = good.rsplit('_').next().expect("three parts").to_owned();
+    // The word is in all that are texts, and its base64 in the others.
+    let canaries = ["canary", "Y2FuYXJ5", good_secret.as_str()];
+    let bytes: usize = heard.iter().map(|(_, text)| text.len()).sum();
+    for (what, text) in &heard {
+        for canary in canaries {
+            assert!(!has(text, canary.as_bytes()), "{canary} in {what}: {}", String::from_utf8_lossy(text));
+        }
+    }
+    println!("{} canaries, {} places, {bytes} bytes: none sings", canaries.len(), heard.len());
+
+    // And what the host has made is its owner's alone.
+    let mut made = Vec::new();
+    everything(&root.join("data"), &mut made);
+    for (path, _) in made {
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{path} has mode {mode:o}");
+    }
+    let mode = std::fs::metadata(root.join("data")).expect("there").permissions().mode() & 0o777;
+    assert_eq!(mode, 0o700, "the data directory");
+}
