@@ -237,7 +237,7 @@ fn without_a_way_to_the_shard_nothing_is_taken() {
     assert_eq!((status, &problem["type"]), (503, &json!("/problems/unavailable")), "{problem}");
     let (status, problem) =
         ask(server.local_addr, "POST", "/v1/resolutions", JSON, &format!("{{\"reason\":\"{}\"}}", "x".repeat(5_000)));
-    assert_eq!((status, &problem["parameter"]), (400, &json!("body")), "{problem}");
+    assert_eq!((status, &problem["type"]), (413, &json!("/problems/too-large")), "{problem}");
 }
 
 /// Paused, resumed, resized and asked to retry over HTTP; what cannot be meant is refused.

@@ -270,7 +270,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(shared.terms.head_patience);
-    http.max_buf_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+    http.max_header_size(HEAD_BYTES_MAX).max_buf_size(2 * HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
     let serving = http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     // How it ended is the client's affair: a broken connection is nothing to tell an operator.
