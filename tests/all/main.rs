@@ -5,7 +5,6 @@ mod adjustments;
 mod amend;
 mod book;
 mod builds;
-mod canary;
 mod coldpath;
 mod command_line;
 mod correlation;

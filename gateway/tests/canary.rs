@@ -2,12 +2,15 @@
 //! anywhere has leaked.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
-use crate::process::{self, PATIENCE, Serving, texts};
+/// Longest wait for anything: the machine may be very busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In each secret, raw or as base64.
 const SHARED_KEY: &str = "canary-of-the-shared-key-0123456789";
@@ -22,6 +25,52 @@ fn secret(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);
     std::fs::write(&path, text).expect("written");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// A command on the binary, deaf to the surroundings.
+fn command(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lotbook"));
+    command.current_dir(dir).env_remove("LOTBOOK_LOG").env("NO_COLOR", "1").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn texts(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    command(dir, arguments).output().expect("the binary runs")
+}
+
+/// A host, killed when it is dropped.
+struct Serving(Child);
+
+impl Serving {
+    /// Starts one that logs everything to a file; gives where its HTTP door is.
+    fn start(dir: &Path) -> (Self, SocketAddr) {
+        let log = std::fs::File::create(dir.join("log")).expect("a file");
+        let mut command = command(dir, &["serve", "--config", "lotbook.toml"]);
+        let mut child =
+            command.env("LOTBOOK_LOG", "trace").stdout(Stdio::piped()).stderr(log).spawn().expect("it starts");
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut ready).expect("a line");
+        let host = Self(child);
+        let at = ready.split(' ').find_map(|word| word.strip_prefix("http="));
+        (host, at.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("no host: {ready}")))
+    }
+
+    fn stop(mut self) {
+        // SAFETY: a plain system call; the child was not waited for, so its number is still its own.
+        unsafe { libc::kill(i32::try_from(self.0.id()).expect("a process id"), libc::SIGTERM) };
+        assert!(self.0.wait().expect("a child of ours").success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Sends a head as it is, and gives whatever comes back.
@@ -73,13 +122,16 @@ fn no_secret_is_ever_said() {
     secret(root, "jwks.json", &jwks);
     secret(root, "redis.txt", REDIS_PASSWORD);
     secret(root, "postgres.txt", POSTGRES_PASSWORD);
-    let token = |arguments: &[&str]| process::expect(root, &[&["token"][..], arguments].concat(), 0).0;
+    let token = |arguments: &[&str]| {
+        let output = run(root, &[&["token"][..], arguments].concat());
+        assert!(output.status.success(), "{}", texts(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
     let good = token(&["new", "--user", "ann", "--role", "admin"]).trim().to_owned();
-    let kept = process::command(root)
-        .args(["token", "password", "--user", "DESK1", "--role", "trader"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+    let kept = command(root, &["token", "password", "--user", "DESK1", "--role", "trader"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .and_then(|mut child| {
             child.stdin.take().expect("piped").write_all(FIX_PASSWORD.as_bytes())?;
@@ -88,7 +140,7 @@ fn no_secret_is_ever_said() {
         .expect("the binary runs");
     assert!(kept.status.success(), "{kept:?}");
     // Nobody is at these addresses: the sinks fail, and say so.
-    let nobody = process::free_port();
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).and_then(|gone| gone.local_addr()).expect("a port").port();
     let text = format!(
         "[data]\ndir = \"data\"\ntail_dir = \"tail\"\nsegment_mib = 1\ntail_mib = 1\n\n[engine.limits]\npositions_max = 16384\nlots_max = 65536\n\
          trade_ids_max = 65536\n\n[fix]\nlisten = \"127.0.0.1:0\"\n\n[http]\nlisten = \"127.0.0.1:0\"\n\n[auth]\n\
@@ -103,14 +155,12 @@ fn no_secret_is_ever_said() {
     let mut hears = |what: &str, text: String| heard.push((what.to_owned(), text.into_bytes()));
     hears("token list", token(&["list"]));
     hears("token list --json", token(&["list", "--json"]));
-    hears("token password", texts(&kept).0 + &texts(&kept).1);
+    hears("token password", texts(&kept));
     for arguments in [&["config", "show", "--effective"][..], &["config", "check"], &["serve", "--print-config"]] {
-        let output = process::run(root, arguments);
-        hears(&arguments.join(" "), texts(&output).0 + &texts(&output).1);
+        let output = run(root, arguments);
+        hears(&arguments.join(" "), texts(&output));
     }
-    let mut command = Serving::command(root, &["--config", "lotbook.toml"]);
-    command.env("LOTBOOK_LOG", "trace");
-    let host = Serving::spawn(&mut command);
+    let (host, at) = Serving::start(root);
     let bearer = format!("Bearer {good}");
     let forged = format!("Bearer eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.e30.{SHARED_KEY_BASE64}");
     let long = format!("Bearer {}", WRONG_TOKEN.repeat(2_000));
@@ -127,24 +177,23 @@ fn no_secret_is_ever_said() {
             if path == "/v1/stream" && status == "200" {
                 continue;
             }
-            let answer = ask(host.http, "GET", path, authorization, "");
+            let answer = ask(at, "GET", path, authorization, "");
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} {authorization:.20}: {answer}");
             hears(path, answer);
         }
     }
-    hears("pause", ask(host.http, "POST", "/v1/coldpath", &bearer, "{\"do\": \"pause\"}"));
-    hears("openapi", ask(host.http, "GET", "/openapi.json", "", ""));
-    hears("health", ask(host.http, "GET", "/health", "", ""));
-    let log = host.log.clone();
+    hears("pause", ask(at, "POST", "/v1/coldpath", &bearer, "{\"do\": \"pause\"}"));
+    hears("openapi", ask(at, "GET", "/openapi.json", "", ""));
+    hears("health", ask(at, "GET", "/health", "", ""));
     host.stop();
-    let said = log.lock().expect("no panic").join("\n");
+    let said = std::fs::read_to_string(root.join("log")).expect("the log");
     assert!(
         said.contains("\"level\":\"DEBUG\"") || said.contains("\"level\":\"TRACE\""),
         "everything is logged: {said}"
     );
     hears("the log", said);
-    let dump = process::run(root, &["wal", "dump", "data"]);
-    hears("wal dump", texts(&dump).0 + &texts(&dump).1);
+    let dump = run(root, &["wal", "dump", "data"]);
+    hears("wal dump", texts(&dump));
 
     // Files that cannot be used are told, and not shown.
     secret(root, "key.pem", &format!("-----BEGIN PRIVATE KEY-----\n{PRIVATE_KEY}\n-----END PRIVATE KEY-----\n"));
@@ -156,9 +205,9 @@ fn no_secret_is_ever_said() {
     ] {
         std::fs::write(root.join("odd-host.toml"), format!("[data]\ndir = \"odd\"\ntail_dir = \"tail\"\n{sections}"))
             .expect("written");
-        let output = process::run(root, &["serve", "--config", "odd-host.toml"]);
-        assert_eq!(output.status.code(), Some(3), "{sections}: {}", texts(&output).1);
-        hears(sections, texts(&output).0 + &texts(&output).1);
+        let output = run(root, &["serve", "--config", "odd-host.toml"]);
+        assert_eq!(output.status.code(), Some(3), "{sections}: {}", texts(&output));
+        hears(sections, texts(&output));
     }
     for left in ["data", "tail"] {
         everything(&root.join(left), &mut heard);
