@@ -137,7 +137,7 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
         ("[[fix.session]]\ncomp_id = \"A\"\n[[fix.session]]\ncomp_id = \"A\"", "comp_id A stands in two"),
         (
             "[[fix.session]]\ncomp_id = \"A\"\nakc = 1",
-            "lotbook.toml:3: unknown key fix.session.akc = 1; the keys there are comp_id, ack, namespace, version",
+            "lotbook.toml:3: unknown key fix.session.akc = 1; the keys there are comp_id, ack, namespace, version, schedule, user",
         ),
         ("[fix]\nsession = 1", "must be written as [[fix.session]]"),
         (

@@ -5,6 +5,8 @@
 //!
 //! Payloads, version 1, little endian: incarnation u32, length of the session's name u8, 0 u8 x 3, then
 //! three numbers u64 (by kind), the name, and for a refusal its code (length u8 first) and the raw bytes.
+//!
+//! The [wire log](crate::wire_log) is opened and closed with it: what came in and what was answered, byte by byte.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,6 +18,8 @@ use lotbook_wal::{
     RecordMeta, Retention,
 };
 
+use crate::wire_log::{Kept, WireLog};
+
 /// Name of the journal's own cursor.
 pub const SESSIONS_CURSOR: &str = "sessions";
 
@@ -23,7 +27,8 @@ pub const SESSIONS_CURSOR: &str = "sessions";
 pub mod kind {
     /// Inbound numbers `a..=b` are done with; `c` is the last trade's number handed to the engine before.
     pub const CONSUMED: u16 = 80;
-    /// The session restarted at 1; outbound numbers through `a` are set aside.
+    /// The session restarted at 1; outbound numbers through `a` are set aside. `b` is the second at which the window of its schedule began, 0
+    /// without one; `c` how many inbound numbers the restart itself took.
     pub const RESTARTED: u16 = 81;
     /// Outbound numbers through `a` are set aside.
     pub const RESERVED: u16 = 82;
@@ -44,6 +49,10 @@ pub struct Known {
     pub reserved_through: u64,
     /// Numbers at a clean end, until something came after it.
     ended: Option<(u64, u64)>,
+    /// When the window of its schedule began that its numbers belong to, in seconds since 1970; 0 where it has none.
+    pub window_s: i64,
+    /// What the end of the wire log has of it.
+    pub kept: Kept,
 }
 
 impl Known {
@@ -94,6 +103,8 @@ pub enum JournalError {
 pub struct Journal {
     appender: Appender,
     log: Arc<Log>,
+    /// The wire log, which has an appender of its own.
+    pub wire: WireLog,
 }
 
 impl Journal {
@@ -127,7 +138,12 @@ impl Journal {
         }
         // All of it stays here, compressed where there is an archive: the next start reads it from its first record.
         hold(&log, SESSIONS_CURSOR)?;
-        Ok((Self { appender, log }, known))
+        let (wire, kept) = WireLog::open(data_dir, tail_dir, retention)?;
+        for (name, kept) in kept {
+            let session: &mut Known = known.entry(name).or_default();
+            session.kept = kept.of(session.incarnation);
+        }
+        Ok((Self { appender, log, wire }, known))
     }
 
     /// The journal's log.
@@ -193,6 +209,7 @@ impl Journal {
     /// Leaves the journal as a killed process does. For tests and for `burst`.
     pub fn abandon(self) {
         self.appender.abandon();
+        self.wire.abandon();
     }
 
     /// Closes the journal.
@@ -200,7 +217,8 @@ impl Journal {
     /// # Errors
     /// Its log had stopped.
     pub fn close(self) -> Result<(), lotbook_wal::LatchedError> {
-        self.appender.close()
+        let closed = self.wire.close();
+        self.appender.close().and(closed)
     }
 }
 
@@ -212,7 +230,8 @@ fn note(known: &mut HashMap<String, Known>, kind: u16, payload: &[u8]) -> Option
     let name = std::str::from_utf8(rest.get(..usize::from(head[4]))?).ok()?;
     let session = known.entry(name.to_owned()).or_default();
     if kind == kind::RESTARTED {
-        *session = Known { incarnation, reserved_through: a, consumed: vec![(1, 0)], ended: None };
+        let consumed = if c == 0 { Vec::new() } else { vec![(c, 0)] };
+        *session = Known { incarnation, reserved_through: a, consumed, window_s: b.cast_signed(), ..Known::default() };
         return Some(());
     }
     if incarnation != session.incarnation {
@@ -267,7 +286,7 @@ mod tests {
         journal.record(kind::RESERVED, session, [10_000, 0, 0]).expect("room");
         journal.record(kind::CONSUMED, session, [1, 1, 0]).expect("room");
         journal.refused(session, 5, 4, "BAD", b"8=FIX").expect("room");
-        journal.appender.abandon();
+        journal.abandon();
         let (mut journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("recovery");
         let found = &known["LOTBOOK:BUY1"];
         assert_eq!((found.next_in(4), found.next_in(3), found.next_out()), (6, 4, 10_001));
@@ -275,11 +294,11 @@ mod tests {
         journal.close().expect("closed");
         let (mut journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("reopening");
         assert_eq!((known["LOTBOOK:BUY1"].next_in(4), known["LOTBOOK:BUY1"].next_out()), (6, 42));
-        journal.record(kind::RESTARTED, session_at(1), [500, 0, 0]).expect("room");
+        journal.record(kind::RESTARTED, session_at(1), [500, 77, 1]).expect("room");
         journal.close().expect("closed");
         let (journal, known) = Journal::open(dir.path(), None, &Retention::default()).expect("reopening");
         let found = &known["LOTBOOK:BUY1"];
-        assert_eq!((found.incarnation, found.next_in(0), found.next_out()), (1, 2, 501));
+        assert_eq!((found.incarnation, found.next_in(0), found.next_out(), found.window_s), (1, 2, 501, 77));
         journal.close().expect("closed");
     }
 

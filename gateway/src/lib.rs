@@ -40,3 +40,4 @@ pub mod server;
 mod sinks;
 pub mod tools;
 pub mod view;
+pub mod wire_log;

@@ -80,6 +80,8 @@ fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
         ack: policy(session.ack.unwrap_or(config.fix.ack)),
         namespace: session.namespace.clone(),
         version: session.version,
+        schedule: session.schedule.clone(),
+        user: session.user.clone(),
     });
     Some(AcceptorConfig {
         listen: config.fix.listen.0?,
@@ -88,6 +90,9 @@ fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
         ack: policy(config.fix.ack),
         sessions: sessions.collect(),
         service_id: SERVICE_ID.into(),
+        schedule: config.fix.schedule.clone(),
+        access: None,
+        tls: None,
     })
 }
 
@@ -185,6 +190,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
             }
             state.journal = Some(server.journal.clone());
             state.office = Some(server.office.clone());
+            state.wire = Some(server.wire.clone());
             state.redis = redis.as_ref().map(Redis::seen);
             state.archive = archive.as_ref().map(Archive::seen);
             (state.access, state.tls, state.trail) = (access.clone(), tls.clone(), Some(trail));

@@ -65,6 +65,8 @@ pub struct Server {
     pub journal: Arc<Log>,
     /// Dead letters.
     pub office: Arc<Office>,
+    /// The wire log's.
+    pub wire: Arc<Log>,
     fix: Fix,
 }
 
@@ -85,7 +87,8 @@ impl Server {
         let tail_dir = engine.tail_dir.as_deref();
         let office = Arc::new(Office::open(&engine.data_dir, tail_dir, &engine.retention, defaults.office)?);
         let door = host.open_door().ok_or(ServeError::Stopped(None))?;
-        let mut server = Self { host, door, journal: journal.log().clone(), office, fix: Fix::Off(journal) };
+        let (of_journal, wire) = (journal.log().clone(), journal.wire.log().clone());
+        let mut server = Self { host, door, journal: of_journal, office, wire, fix: Fix::Off(journal) };
         server.set_defaults(defaults)?;
         Ok((server, known))
     }

@@ -131,13 +131,13 @@ fn killed() -> Campaign {
     campaign
 }
 
-/// The tail files of a killed host: of the log, the side log, the journal and the office.
+/// The tail files of a killed host: of the log, the side log, the journal, the office and the wire log.
 fn tails(campaign: &Campaign) -> Vec<PathBuf> {
     let entries = fs::read_dir(campaign.place.tail_dir()).expect("the tail directory");
     let paths = entries.map(|entry| entry.expect("an entry").path());
     let mut tails: Vec<_> = paths.filter(|path| path.extension().is_some_and(|end| end == "tail")).collect();
     tails.sort();
-    assert_eq!(tails.len(), 4, "{tails:?}");
+    assert_eq!(tails.len(), 5, "{tails:?}");
     tails
 }
 

@@ -12,6 +12,7 @@ mod crash;
 mod differential;
 mod exact;
 mod examples;
+mod fix_kills;
 mod fix_peer;
 mod forward;
 mod http_commands;

@@ -34,7 +34,7 @@ pub(crate) struct Client {
     read: Vec<u8>,
 }
 
-fn stamp() -> String {
+pub(crate) fn stamp() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
     let (year, month, day) = Date::of_ns(i64::try_from(since.as_nanos()).expect("before 2262")).ymd();
     let second = since.as_secs() % 86_400;

@@ -1,6 +1,7 @@
 //! `[fix]` and `[[fix.session]]`: the FIX acceptor, and what is agreed with each counterparty.
 
 use super::{Ack, Listen};
+use crate::fix::schedule::Schedule;
 use crate::fix::version::Version;
 
 /// `[fix]`: the FIX acceptor.
@@ -14,6 +15,8 @@ pub struct Fix {
     pub base_currency: Option<String>,
     /// When trades are answered, for sessions that say nothing else.
     pub ack: Ack,
+    /// When sessions may be logged on; `None`: at any time.
+    pub schedule: Option<Schedule>,
     /// Sessions with terms of their own.
     pub sessions: Vec<FixSession>,
 }
@@ -25,6 +28,7 @@ impl Default for Fix {
             comp_id: "LOTBOOK".to_owned(),
             base_currency: None,
             ack: Ack::Durable,
+            schedule: None,
             sessions: Vec::new(),
         }
     }
@@ -41,4 +45,8 @@ pub struct FixSession {
     pub namespace: Option<String>,
     /// The one version of FIX that it speaks; `None`: the one of its Logon.
     pub version: Option<Version>,
+    /// When it may be logged on; `None`: as `fix.schedule` says.
+    pub schedule: Option<Schedule>,
+    /// Whose session it is; `None`: the user named as its CompID.
+    pub user: Option<String>,
 }

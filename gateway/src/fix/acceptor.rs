@@ -9,11 +9,12 @@ mod answers;
 mod commands;
 mod inbound;
 mod letters;
+pub(crate) mod login;
 mod sessions;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -31,16 +32,19 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
 use self::commands::HeldOrder;
+use self::login::Logins;
 use super::connection::{Connection, Got, WRITE_BACKLOG_PAUSE};
 use super::encode::{AckOutcome, AckPolicy, AckType, BusinessReason, TradeAck};
 use super::frame::{self, Framed};
 use super::limits::OUT_NUMBERS_PER_CALL_MAX;
 use super::message::{Message, MsgType};
+use super::schedule::Schedule;
 use super::session::{self, Consumed, Disconnect, Now, Persist, Resume, Session, SessionConfig};
 use super::store::RingStore;
 use super::trade::amend::{FixAmend, FixItem};
 use super::trade::{FixTrade, Refusal, RefusalAnswer};
 use super::version::Version;
+use crate::access::{Access, Tls};
 use crate::journal::{self, Journal, Known, SessionRef};
 use crate::office::Office;
 use crate::resolver::Resolver;
@@ -77,6 +81,12 @@ pub struct AcceptorConfig {
     pub sessions: Vec<SessionTerms>,
     /// Service id in correlation ids.
     pub service_id: String,
+    /// When sessions may be logged on that have no schedule of their own; `None`: at any time.
+    pub schedule: Option<Schedule>,
+    /// Who may log on, by Username (553) and Password (554); `None`: anybody who can connect.
+    pub access: Option<Arc<Access>>,
+    /// TLS of all connections; `None`: plain.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// A session's terms.
@@ -90,6 +100,10 @@ pub struct SessionTerms {
     pub namespace: Option<String>,
     /// The one version that it speaks; `None`: the one of its Logon.
     pub version: Option<Version>,
+    /// When it may be logged on; `None`: as the acceptor's.
+    pub schedule: Option<Schedule>,
+    /// Whose session it is; `None`: the user named as its CompID.
+    pub user: Option<String>,
 }
 
 /// Counters of the door.
@@ -153,6 +167,8 @@ impl Acceptor {
             pending: Pending::new(),
             durable: VecDeque::new(),
             refusals: VecDeque::new(),
+            again: Vec::new(),
+            logins: config.access.clone().map(Logins::start).transpose()?,
             namespace: DatedNamespace::default(),
             clock: Clock::new(),
             counters: counters.clone(),
@@ -213,6 +229,26 @@ struct Live {
     last_trade: u64,
     /// A reservation that is not durable yet: (journal sequence, through).
     reserving: Option<(u64, u64)>,
+    /// Delivered before a crash that took their answers: numbers and messages, asked about once the peer is back.
+    again: VecDeque<(u64, Vec<u8>)>,
+    schedule: Option<Schedule>,
+    /// The window that its numbers belong to, as the second of its start; 0 where there is no schedule.
+    window_s: i64,
+}
+
+impl Live {
+    fn named(&self) -> SessionRef<'_> {
+        SessionRef { name: &self.name, incarnation: self.incarnation }
+    }
+}
+
+/// Where a message's bytes lie.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// At the front of that connection's read buffer.
+    Connection(usize),
+    /// In [`Work::again`].
+    Again,
 }
 
 /// A trade on its way through the engine.
@@ -279,6 +315,7 @@ impl Pending {
 struct HeldRefusal {
     session: usize,
     incarnation: u32,
+    seq: u64,
     refusal: Refusal,
     raw: Vec<u8>,
     journal_sequence: u64,
@@ -329,6 +366,9 @@ struct Work {
     /// Answers that wait for the durable sequence, in its order.
     durable: VecDeque<(Trade, Answer)>,
     refusals: VecDeque<HeldRefusal>,
+    /// The message that is being asked about again.
+    again: Vec<u8>,
+    logins: Option<Logins>,
     namespace: DatedNamespace,
     clock: Clock,
     counters: Arc<FixCounters>,
@@ -362,6 +402,7 @@ impl Work {
                     }
                 }
             }
+            self.take_logins();
             let mut worked = self.take_messages();
             worked |= self.take_answers();
             self.write();

@@ -1,12 +1,13 @@
 //! One TCP connection of the FIX door: its socket and its two buffers.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::time::Instant;
 
-use mio::net::TcpStream;
+use super::acceptor::login::Login;
+use super::stream::Stream;
 
 /// Bytes that a connection may have waiting to be written before its peer counts as stuck.
-pub(super) const WRITE_BACKLOG_MAX: usize = 64 << 20;
+pub(super) const WRITE_BACKLOG_MAX: usize = 16 << 20;
 /// Bytes waiting to be written above which no more is read from the peer: backpressure reaches its socket.
 pub(super) const WRITE_BACKLOG_PAUSE: usize = 1 << 20;
 /// Bytes of the read buffer; several times the longest message.
@@ -18,7 +19,7 @@ const _: () = assert!(WRITE_BACKLOG_PAUSE < WRITE_BACKLOG_MAX);
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub stream: TcpStream,
+    pub stream: Stream,
     /// Bytes read and not yet consumed are `read[start..end]`.
     read: Vec<u8>,
     start: usize,
@@ -34,6 +35,8 @@ pub(super) struct Connection {
     /// No more messages are taken; closes when `out` is written and the peer has closed, or at the deadline.
     pub closing: Option<Instant>,
     pub opened: Instant,
+    /// How far its login is, where there are logins.
+    pub login: Login,
     /// Least number of unread bytes at which framing is worth trying again.
     pub bytes_min: usize,
 }
@@ -47,7 +50,7 @@ pub(super) enum Got {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             read: vec![0; READ_BYTES],
@@ -60,6 +63,7 @@ impl Connection {
             session: None,
             closing: None,
             opened: Instant::now(),
+            login: Login::New,
             bytes_min: 1,
         }
     }
@@ -81,7 +85,7 @@ impl Connection {
             Ok(count) => {
                 self.end += count;
                 // A short read has emptied the socket; the next edge will tell. After the end of the stream there is none.
-                self.readable = count == room || self.ended;
+                self.readable = count == room || self.ended || self.stream.is_tls();
                 Got::Bytes
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -128,6 +132,7 @@ impl Connection {
 
     /// Writes what the socket takes. `Err`: the connection is gone, or the peer is stuck beyond the limit.
     pub(super) fn flush(&mut self) -> Result<(), ()> {
+        self.stream.push().map_err(|_| ())?;
         while self.written < self.out.len() {
             match self.stream.write(&self.out[self.written..]) {
                 Ok(0) => return Err(()),

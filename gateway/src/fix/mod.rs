@@ -14,6 +14,7 @@
 //! | [`message`] | splits it into fields; a view of the tags that Lotbook reads |
 //! | [`value`] | text to exact numbers, dates and times |
 //! | [`session`] | the state machine: numbers, gaps, heartbeats, resends |
+//! | [`schedule`] | when a session may be logged on, and when its numbers begin anew |
 //! | [`store`] | answers already sent, kept for resends |
 //! | [`trade`] | ExecutionReport or TradeCaptureReport to one trade, or a typed refusal |
 //! | [`order`] | what a fill says of its order, for answers of FIX 4.2 |
@@ -29,9 +30,11 @@ pub mod frame;
 pub mod limits;
 pub mod message;
 pub mod order;
+pub mod schedule;
 pub mod session;
 pub mod stamp;
 pub mod store;
+mod stream;
 pub mod trade;
 pub mod value;
 pub mod version;

@@ -289,6 +289,16 @@ impl<S: OutboundStore> Session<S> {
         self.garbled_run = 0;
     }
 
+    /// Both directions begin at 1, while no connection is there: the next Logon is expected with number 1. Must be durable before it is answered.
+    pub fn begin_anew(&mut self) -> Persist {
+        assert!(!self.is_connected());
+        self.next_in = 1;
+        self.next_out = 1;
+        self.out_reserved_through = self.config.out_block;
+        self.store.clear();
+        Persist::Restarted { out_reserved_through: self.out_reserved_through }
+    }
+
     /// The connection is gone, by whomever. Numbers and stored answers stay.
     pub fn disconnected(&mut self) {
         self.state = State::Disconnected;

@@ -81,6 +81,8 @@ pub struct HttpState {
     pub journal: Option<Arc<Log>>,
     /// What did not come in, and what operators did about it.
     pub office: Option<Arc<Office>>,
+    /// The wire log, likewise.
+    pub wire: Option<Arc<Log>>,
     /// What retention wants an operator to know.
     pub outlook: Arc<Outlook>,
     /// The shard's counters.
@@ -126,6 +128,7 @@ impl HttpState {
             side: host.side_log().clone(),
             journal: None,
             office: None,
+            wire: None,
             outlook: host.outlook().clone(),
             counters: host.counters().clone(),
             coldpath: host.coldpath().clone(),
@@ -159,7 +162,8 @@ impl HttpState {
     pub(crate) fn logs(&self) -> Vec<(&'static str, &Arc<Log>)> {
         let journal = self.journal.as_ref().map(|log| ("journal", log));
         let office = self.office.as_ref().map(|office| ("office", office.log()));
-        [("main", &self.log), ("side", &self.side)].into_iter().chain(journal).chain(office).collect()
+        let wire = self.wire.as_ref().map(|log| ("wire", log));
+        [("main", &self.log), ("side", &self.side)].into_iter().chain(journal).chain(office).chain(wire).collect()
     }
 }
 

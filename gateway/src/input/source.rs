@@ -7,6 +7,7 @@ use std::path::Path;
 use flate2::read::MultiGzDecoder;
 
 use super::error::{Code, LineError};
+use crate::wire_log::Received;
 
 /// Longest line. A trade has a few hundred bytes; a file without line ends must not fill the memory.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -29,6 +30,10 @@ pub(super) struct Source {
 pub(super) fn open(path: &Path) -> Result<Source, LineError> {
     if path == Path::new("-") {
         return from_reader(Box::new(io::stdin()));
+    }
+    if Received::is_there(path) {
+        let cannot = || LineError::line(Code::CannotOpen, "is no wire log that can be read");
+        return from_reader(Box::new(Received::open(path).ok_or_else(cannot)?));
     }
     let cannot = |error: &io::Error| LineError::line(Code::CannotOpen, error.to_string());
     let file = File::open(path).map_err(|e| cannot(&e))?;

@@ -140,6 +140,9 @@ impl Embedded {
             },
             sessions: Vec::new(),
             service_id: "burst".into(),
+            schedule: None,
+            access: None,
+            tls: None,
         };
         let server = server.open_fix(config, known)?;
         Ok(Self { server, place, ack, http: None })

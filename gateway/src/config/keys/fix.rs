@@ -2,10 +2,21 @@
 
 use super::{Allowed, Key, Value, ack, text};
 use crate::config::{Config, FixSession, UNSET};
+use crate::fix::schedule::{FORM, Schedule};
 use crate::fix::version::Version;
 
 /// No base currency.
 const NO_BASE: &str = "none";
+
+/// No schedule.
+const ALWAYS: &str = "always";
+
+fn schedule(given: &str) -> Result<Option<Schedule>, String> {
+    if given == ALWAYS {
+        return Ok(None);
+    }
+    given.parse().map(Some).map_err(str::to_owned)
+}
 
 pub(super) const FIX: &[Key<Config>] = &[
     Key {
@@ -37,6 +48,14 @@ pub(super) const FIX: &[Key<Config>] = &[
         |c, v| c.fix.ack = ack(&v),
         |c| text(c.fix.ack.as_str())
     ),
+    Key {
+        name: "schedule",
+        meaning: "When sessions may be logged on, a window of each day or each week; in the next window both directions begin at 1. `always`: at any time.",
+        allowed: Allowed::Text(FORM),
+        default_words: "",
+        set: |c, v| schedule(v.text()).map(|schedule| c.fix.schedule = schedule),
+        show: |c| text(c.fix.schedule.as_ref().map_or(ALWAYS.to_owned(), ToString::to_string)),
+    },
 ];
 
 /// Keys of `[[fix.session]]`.
@@ -84,5 +103,24 @@ pub(in crate::config) const SESSION_KEYS: &[Key<FixSession>] = &[
             Ok(())
         },
         show: |s| s.version.map_or_else(|| UNSET.to_owned(), |version| text(version.name())),
+    },
+    Key {
+        name: "schedule",
+        meaning: "When it may be logged on.",
+        allowed: Allowed::Text(FORM),
+        default_words: "as `fix.schedule`",
+        set: |s, v| schedule(v.text()).map(|schedule| s.schedule = schedule),
+        show: |s| s.schedule.as_ref().map_or_else(|| UNSET.to_owned(), text),
+    },
+    Key {
+        name: "user",
+        meaning: "Whose session it is: the Username (553) that its Logon must have, where there are logins.",
+        allowed: Allowed::Id,
+        default_words: "its CompID",
+        set: |s, v| {
+            s.user = Some(v.text().to_owned());
+            Ok(())
+        },
+        show: |s| s.user.as_ref().map_or_else(|| UNSET.to_owned(), text),
     },
 ];

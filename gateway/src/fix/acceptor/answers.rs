@@ -38,23 +38,28 @@ impl Work {
         let mut worked = false;
         while self.refusals.front().is_some_and(|held| held.journal_sequence <= durable && self.is_filed(held.filed)) {
             let Some(held) = self.refusals.pop_front() else { break };
-            self.reserve(held.session);
-            let live = &mut self.sessions[held.session];
-            if held.incarnation != live.incarnation {
-                continue;
-            }
-            if let Framed::Frame(found) = frame::next(&held.raw) {
-                let message = Message::parse(&held.raw, &found);
-                let mut nowhere = Vec::new();
-                let out = match live.connection.and_then(|index| self.connections[index].as_mut()) {
-                    Some(connection) => &mut connection.out,
-                    None => &mut nowhere,
-                };
-                live.session.refuse(&message, &held.refusal, self.clock.now, out);
-            }
+            self.release(&held);
             worked = true;
         }
         worked
+    }
+
+    /// Sends a refusal whose record keeps what was promised.
+    pub(super) fn release(&mut self, held: &HeldRefusal) {
+        self.reserve(held.session);
+        let live = &mut self.sessions[held.session];
+        if held.incarnation != live.incarnation {
+            return;
+        }
+        let Framed::Frame(found) = frame::next(&held.raw) else { return };
+        let message = Message::parse(&held.raw, &found);
+        let mut nowhere = Vec::new();
+        let out = match live.connection.and_then(|index| self.connections[index].as_mut()) {
+            Some(connection) => &mut connection.out,
+            None => &mut nowhere,
+        };
+        let first_out = live.session.refuse(&message, &held.refusal, self.clock.now, out);
+        self.keep_answers(held.session, first_out, held.seq);
     }
 
     pub(super) fn answer(&mut self, trade: &Trade, answer: &Answer) {
@@ -83,7 +88,8 @@ impl Work {
                 let session = SessionRef { name: &live.name, incarnation: live.incarnation };
                 let _ = self.journal.refused(session, trade.seq, trade.seq - 1, code, &[]);
                 let refers_to = (trade.seq, trade.msg_type, trade.trade_id.as_str());
-                live.session.not_available(refers_to, code, self.clock.now, out);
+                let first_out = live.session.not_available(refers_to, code, self.clock.now, out);
+                self.keep_answers(trade.session, first_out, trade.seq);
                 return;
             }
         };
@@ -102,7 +108,7 @@ impl Work {
             side: trade.side,
             order: trade.order.as_ref().map(HeldOrder::get),
         };
-        live.session.answer(&ack, self.clock.now, out);
+        let first_out = live.session.answer(&ack, self.clock.now, out);
         tracing::debug!(
             correlation_id = ack.correlation_id,
             trade_id = ack.trade_id,
@@ -112,6 +118,7 @@ impl Work {
             outcome = outcome.name(),
             "answered"
         );
+        self.keep_answers(trade.session, first_out, trade.seq);
         self.counters.answers.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -125,7 +132,7 @@ impl Work {
             if let Some(deadline) = connection.closing {
                 if connection.backlog() == 0 {
                     // The peer reads our last words, then the end.
-                    let _ = connection.stream.shutdown(Shutdown::Write);
+                    connection.stream.finish();
                 }
                 if Instant::now() > deadline {
                     self.close(index);

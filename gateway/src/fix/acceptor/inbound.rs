@@ -1,21 +1,29 @@
 //! From sockets to the engine's door: connections, messages, trades, refusals.
 
+use lotbook_wal::AppendError;
+
+use super::super::message::Tag;
+use super::super::store::OutboundStore as _;
+use super::super::stream::Stream;
+use super::super::value;
 use super::commands::Context;
-use super::sessions::source_name;
 use super::*;
+use crate::wire_log;
 
 impl Work {
     pub(super) fn accept(&mut self) {
         loop {
-            let Ok((mut stream, _)) = self.listener.accept() else { return };
+            let Ok((stream, _)) = self.listener.accept() else { return };
             let free = self.connections.iter().position(Option::is_none);
             let index = free.unwrap_or(self.connections.len());
             if index >= CONNECTIONS_MAX {
                 continue;
             }
             let _ = stream.set_nodelay(true);
+            let tls = self.config.tls.as_ref().map(|tls| tls.config());
+            let Ok(mut stream) = Stream::new(stream, tls) else { continue };
             let interest = Interest::READABLE | Interest::WRITABLE;
-            if self.poll.registry().register(&mut stream, Token(index), interest).is_err() {
+            if self.poll.registry().register(&mut stream.tcp, Token(index), interest).is_err() {
                 continue;
             }
             self.counters.accepted.fetch_add(1, Ordering::Relaxed);
@@ -55,6 +63,9 @@ impl Work {
     /// Takes messages that are whole in the connection's buffer, as many as a turn allows.
     pub(super) fn messages(&mut self, index: usize) -> bool {
         let mut taken = 0;
+        if let Some(number) = self.connections[index].as_ref().and_then(|connection| connection.session) {
+            self.ask_again(number);
+        }
         while taken < MESSAGES_A_TURN && self.door.has_room() {
             let Some(connection) = &mut self.connections[index] else { break };
             if connection.closing.is_some() || connection.unread().len() < connection.bytes_min {
@@ -82,6 +93,23 @@ impl Work {
                 Framed::Frame(found) => {
                     connection.bytes_min = 1;
                     let len = found.len();
+                    if connection.session.is_none() && !self.may_log_on(index, &found) {
+                        break;
+                    }
+                    let Some(connection) = &self.connections[index] else { break };
+                    let session = connection.session.map(|number| self.sessions[number].named());
+                    let session = session.unwrap_or(SessionRef { name: "", incarnation: 0 });
+                    let raw = &connection.unread()[..len];
+                    let masked = wire_log::without_secrets(raw);
+                    let raw = masked.as_deref().unwrap_or(raw);
+                    if let Err(error) = self.journal.wire.received(session, self.clock.now.utc_ns, raw) {
+                        // It stays where it is until there is room; from a log that has stopped nothing comes back.
+                        if error == AppendError::Latched {
+                            tracing::error!("the wire log has stopped: no message is taken");
+                            self.close(index);
+                        }
+                        break;
+                    }
                     self.message(index, &found);
                     if let Some(connection) = &mut self.connections[index] {
                         connection.consume(len);
@@ -107,18 +135,56 @@ impl Work {
         let message = Message::parse(bytes, found);
         let live = &mut self.sessions[number];
         let was_on = live.session.is_logged_on();
-        let step = live.session.on_message(&message, self.clock.now, out);
+        let (first_out, now) = (live.session.next_out(), self.clock.now);
+        let refers_to = message.required(Tag::MsgSeqNum, value::sequence).unwrap_or(0);
+        let step = live.session.on_message(&message, now, out);
         if !was_on && live.session.is_logged_on() {
             self.counters.logged_on.fetch_add(1, Ordering::Relaxed);
         }
-        let refusal = step.deliver.and_then(|seq| self.deliver(number, seq, index, found).err().map(|r| (seq, r)));
+        self.keep_answers(number, first_out, refers_to);
+        let place = Place::Connection(index);
+        let refusal = step.deliver.and_then(|seq| {
+            let session = self.sessions[number].named();
+            // A lost mark costs an answer that is asked for, never a trade.
+            let _ = self.journal.wire.delivered(session, seq);
+            self.deliver(number, seq, place, found).err().map(|refusal| (seq, refusal))
+        });
         if let Some(persist) = step.persist {
             self.persist(number, persist);
         }
         if let Some((seq, refusal)) = refusal {
-            self.refuse(number, seq, &refusal, index, found);
+            self.refuse(number, seq, &refusal, place, found);
         }
         self.end_if(index, step.disconnect);
+    }
+
+    /// Asks the engine about what was delivered before a crash and has no answer: what it has is answered as a duplicate, what was refused is
+    /// refused again.
+    fn ask_again(&mut self, number: usize) {
+        while self.door.has_room()
+            && let Some((seq, raw)) = self.sessions[number].again.pop_front()
+        {
+            self.again = raw;
+            let Framed::Frame(found) = frame::next(&self.again) else { continue };
+            self.reserve(number);
+            if let Err(refusal) = self.deliver(number, seq, Place::Again, &found) {
+                self.refuse(number, seq, &refusal, Place::Again, &found);
+            }
+        }
+    }
+
+    /// Writes answers from `first_out` on to the wire log, before they reach a socket.
+    pub(super) fn keep_answers(&mut self, number: usize, first_out: u64, refers_to: u64) {
+        let live = &self.sessions[number];
+        let mut numbers = first_out..live.session.next_out();
+        while !numbers.is_empty()
+            && let Some(stored) = live.session.store().first_in(numbers.clone())
+        {
+            let pair = [stored.seq, refers_to];
+            // A lost record costs a gap fill after a crash.
+            let _ = self.journal.wire.answered(live.named(), stored.sent_utc_ns, pair, stored.msg_type, stored.body);
+            numbers.start = stored.seq + 1;
+        }
     }
 
     /// Finds or makes the session that the first message names. `false`: a stranger, or one that is connected.
@@ -136,6 +202,18 @@ impl Work {
             tracing::warn!(session = live.name, "refused a second connection");
             return false;
         }
+        let window = match &live.schedule {
+            None => Some(0),
+            Some(schedule) => schedule.window_at(self.clock.now.utc_ns),
+        };
+        let Some(window_s) = window else {
+            tracing::warn!(session = live.name, "refused a connection outside the session's schedule");
+            return false;
+        };
+        if live.window_s != window_s && !self.begin_window(number, window_s) {
+            return false;
+        }
+        let live = &mut self.sessions[number];
         live.connection = Some(index);
         live.session.connect(self.clock.now);
         if let Some(connection) = &mut self.connections[index] {
@@ -156,24 +234,12 @@ impl Work {
                 }
             }
             Persist::Restarted { out_reserved_through } => {
-                live.incarnation += 1;
-                live.last_trade = 0;
-                live.reserving = None;
-                let session = SessionRef { name: &live.name, incarnation: live.incarnation };
-                let recorded = self.journal.record(journal::kind::RESTARTED, session, [out_reserved_through, 0, 0]);
-                let durable = recorded.is_ok_and(|sequence| {
-                    matches!(self.journal.log().wait_durable(sequence, Duration::from_secs(5)), Ok(true))
-                });
-                let source = self.resolver.name(NameClass::Source, &source_name(&live.name, live.incarnation));
-                match source {
-                    Ok(source) if durable => live.source = source,
-                    _ => {
-                        // The answer must not leave: cut the connection, the peer tries again.
-                        tracing::error!(session = live.name, "a session restart could not be recorded");
-                        if let Some(index) = live.connection {
-                            self.close(index);
-                        }
-                    }
+                let connection = live.connection;
+                if !self.record_restart(number, out_reserved_through, 1)
+                    && let Some(index) = connection
+                {
+                    // The answer must not leave: cut the connection, the peer tries again.
+                    self.close(index);
                 }
             }
         }
@@ -184,11 +250,17 @@ impl Work {
         &mut self,
         number: usize,
         seq: u64,
-        index: usize,
+        place: Place,
         found: &frame::Frame,
     ) -> Result<(), Refusal> {
-        let Some(connection) = &self.connections[index] else { return Ok(()) };
-        let message = Message::parse(connection.unread(), found);
+        let bytes = match place {
+            Place::Again => &self.again,
+            Place::Connection(index) => match &self.connections[index] {
+                Some(connection) => connection.unread(),
+                None => return Ok(()),
+            },
+        };
+        let message = Message::parse(bytes, found);
         let item = FixItem::from_message(&message)?;
         self.stopped(number, &item)?;
         let live = &mut self.sessions[number];
@@ -219,39 +291,35 @@ impl Work {
             ..Origin::INTERNAL
         };
         let token = self.pending.put(in_flight, message.bytes());
-        live.last_trade = seq;
+        live.last_trade = live.last_trade.max(seq);
         // `messages` asks the door for room before each message.
         let sent = self.door.submit(Request { token, origin, command });
         assert!(sent.is_ok(), "room was asked for");
         Ok(())
     }
 
-    pub(super) fn refuse(&mut self, number: usize, seq: u64, refusal: &Refusal, index: usize, found: &frame::Frame) {
-        let Some(connection) = &mut self.connections[index] else { return };
-        let live = &mut self.sessions[number];
-        let raw = &connection.unread()[..found.len()];
-        let session = SessionRef { name: &live.name, incarnation: live.incarnation };
+    pub(super) fn refuse(&mut self, number: usize, seq: u64, refusal: &Refusal, place: Place, found: &frame::Frame) {
+        let bytes = match place {
+            Place::Again => &self.again,
+            Place::Connection(index) => match &self.connections[index] {
+                Some(connection) => connection.unread(),
+                None => return,
+            },
+        };
+        let raw = bytes[..found.len()].to_vec();
+        let live = &self.sessions[number];
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        let filed = letters::file(self.office.as_deref(), live, seq, refusal, raw, self.clock.now.utc_ns);
-        match self.journal.refused(session, seq, live.last_trade, refusal.code, raw) {
-            Ok(journal_sequence) if live.ack == AckPolicy::Durable => {
-                let (raw, incarnation, refusal) = (raw.to_vec(), live.incarnation, *refusal);
-                self.refusals.push_back(HeldRefusal {
-                    session: number,
-                    incarnation,
-                    refusal,
-                    raw,
-                    journal_sequence,
-                    filed,
-                });
+        let filed = letters::file(self.office.as_deref(), live, seq, refusal, &raw, self.clock.now.utc_ns);
+        let recorded = self.journal.refused(live.named(), seq, live.last_trade, refusal.code, &raw);
+        let (incarnation, ack) = (live.incarnation, live.ack);
+        let held = HeldRefusal { session: number, incarnation, seq, refusal: *refusal, raw, journal_sequence: 0, filed };
+        match recorded {
+            Ok(journal_sequence) if ack == AckPolicy::Durable => {
+                self.refusals.push_back(HeldRefusal { journal_sequence, ..held });
             }
             // In the tail, which is what an applied session was promised; a journal that takes nothing is
             // reported by its own log, and the sender is told all the same.
-            _ => {
-                let (bytes, out) = connection.split();
-                let message = Message::parse(bytes, found);
-                live.session.refuse(&message, refusal, self.clock.now, out);
-            }
+            _ => self.release(&held),
         }
     }
 }

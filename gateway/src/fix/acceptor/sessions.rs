@@ -1,5 +1,6 @@
 //! Sessions of the acceptor: where they go on, their outbound numbers, their ends.
 
+use super::super::store::{OutboundStore as _, Stored};
 use super::*;
 
 impl Work {
@@ -16,7 +17,7 @@ impl Work {
             tracing::warn!(session = name, "refused a connection of another version");
             return None;
         }
-        let known = self.known.get(&name).cloned().unwrap_or_default();
+        let known = self.known.remove(&name).unwrap_or_default();
         let source = self.resolver.name(NameClass::Source, &source_name(&name, known.incarnation)).ok()?;
         let shard_max = self.shard_max.get(&source).copied().unwrap_or(0);
         let next_out = known.next_out();
@@ -28,8 +29,16 @@ impl Work {
         let mut config = SessionConfig::new(&self.config.comp_id, comp_id);
         config.out_block = OUT_BLOCK;
         config.version = version;
-        let session = Session::new(config, RingStore::new(STORED_ANSWERS, STORED_BYTES), resume);
+        let mut store = RingStore::new(STORED_ANSWERS, STORED_BYTES);
+        for answer in known.kept.answers.iter().filter(|answer| answer.number < resume.next_out) {
+            let (seq, msg_type, body) = (answer.number, answer.msg_type.as_slice(), answer.body.as_slice());
+            store.put(Stored { seq, msg_type, sent_utc_ns: answer.at_ns, body });
+        }
+        // What lies beyond the next number is asked for again, and comes by itself.
+        let again = known.kept.unanswered.into_iter().filter(|(seq, _)| *seq < resume.next_in).collect();
+        let session = Session::new(config, store, resume);
         tracing::info!(session = name, next_in = resume.next_in, next_out = resume.next_out, "session");
+        let own_schedule = terms.as_ref().and_then(|terms| terms.schedule.clone());
         let ack = terms.as_ref().map_or(self.config.ack, |terms| terms.ack);
         self.sessions.push(Live {
             session,
@@ -41,9 +50,44 @@ impl Work {
             connection: None,
             last_trade: shard_max,
             reserving: None,
+            again,
+            schedule: own_schedule.or_else(|| self.config.schedule.clone()),
+            window_s: known.window_s,
         });
         self.by_name.insert(name, self.sessions.len() - 1);
         Some(self.sessions.len() - 1)
+    }
+
+    /// Another window of the session's schedule has begun: both directions begin at 1. `false`: that could not be recorded.
+    pub(super) fn begin_window(&mut self, number: usize, window_s: i64) -> bool {
+        let live = &mut self.sessions[number];
+        live.window_s = window_s;
+        let Persist::Restarted { out_reserved_through } = live.session.begin_anew() else { return false };
+        self.record_restart(number, out_reserved_through, 0)
+    }
+
+    /// Records that both directions have restarted; `consumed` inbound numbers were. Waits until it is durable.
+    pub(super) fn record_restart(&mut self, number: usize, out_reserved_through: u64, consumed: u64) -> bool {
+        let live = &mut self.sessions[number];
+        live.incarnation += 1;
+        live.last_trade = 0;
+        live.reserving = None;
+        live.again.clear();
+        let numbers = [out_reserved_through, live.window_s.cast_unsigned(), consumed];
+        let recorded = self.journal.record(journal::kind::RESTARTED, live.named(), numbers);
+        let durable = recorded.is_ok_and(|sequence| {
+            matches!(self.journal.log().wait_durable(sequence, Duration::from_secs(5)), Ok(true))
+        });
+        match self.resolver.name(NameClass::Source, &source_name(&live.name, live.incarnation)) {
+            Ok(source) if durable => {
+                live.source = source;
+                true
+            }
+            _ => {
+                tracing::error!(session = live.name, "a session restart could not be recorded");
+                false
+            }
+        }
     }
 
     /// Keeps outbound numbers set aside ahead of use: asked for at half a block, waited for only at the end.
@@ -84,6 +128,11 @@ impl Work {
             let live = &mut self.sessions[number];
             let Some(index) = live.connection else { continue };
             let Some(connection) = &mut self.connections[index] else { continue };
+            let is_over = |schedule: &Schedule| schedule.window_at(self.clock.now.utc_ns) != Some(live.window_s);
+            if live.session.is_logged_on() && live.schedule.as_ref().is_some_and(is_over) {
+                // Its answer, or the timeout, ends the connection.
+                live.session.logout("the session's schedule ends here", self.clock.now, &mut connection.out);
+            }
             let step = live.session.tick(self.clock.now, &mut connection.out);
             if let Some(persist) = step.persist {
                 self.persist(number, persist);
@@ -122,7 +171,7 @@ impl Work {
 
     pub(super) fn close(&mut self, index: usize) {
         let Some(mut connection) = self.connections[index].take() else { return };
-        let _ = self.poll.registry().deregister(&mut connection.stream);
+        let _ = self.poll.registry().deregister(&mut connection.stream.tcp);
         if let Some(number) = connection.session {
             self.part(number, "connection closed");
         }
