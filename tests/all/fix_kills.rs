@@ -1,5 +1,5 @@
-//! `kill -9` in the middle of FIX sessions: every message has its answer, every answer comes again as it was, numbers have no gap, the book has
-//! each trade once, and the wire log gives the same book once more.
+//! `kill -9` in the middle of FIX sessions: every message has its answer, every answer comes again as it was, numbers have no gap, and the
+//! book has each trade once.
 //!
 //! `LOTBOOK_LONG=1` makes it 200 kills; `LOTBOOK_KILLS` and `LOTBOOK_SEED` set number and seed.
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use lotbook_perf::rng::Rng;
 use lotbook_perf::wire::{self, Header};
 
-use crate::process::{PATIENCE, Serving, expect};
+use crate::process::{PATIENCE, Serving};
 use crate::wire::stamp;
 
 const KILLS: u64 = 10;
@@ -309,10 +309,4 @@ fn killed_in_mid_session_it_answers_every_message() {
         serving.get("/v1/positions/ACC1/AAPL").1["quantity"].as_str() == Some(&applied)
     });
     serving.stop();
-
-    // The bytes as they came give the same book.
-    let wire = dir.path().join("data/wire");
-    let wire = wire.to_str().expect("a path");
-    let (out, _) = expect(dir.path(), &["replay", "--input-format", "fix", "--skip-bad", wire], 0);
-    assert!(out.contains(&format!(" trades: {applied} applied, ")), "{out}");
 }
