@@ -74,7 +74,7 @@ fn policy(ack: Ack) -> AckPolicy {
     }
 }
 
-fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
+fn acceptor_config(config: &Config, access: Option<Arc<Access>>, tls: Option<Arc<Tls>>) -> Option<AcceptorConfig> {
     let sessions = config.fix.sessions.iter().map(|session| SessionTerms {
         comp_id: session.comp_id.clone(),
         ack: policy(session.ack.unwrap_or(config.fix.ack)),
@@ -91,8 +91,8 @@ fn acceptor_config(config: &Config) -> Option<AcceptorConfig> {
         sessions: sessions.collect(),
         service_id: SERVICE_ID.into(),
         schedule: config.fix.schedule.clone(),
-        access: None,
-        tls: None,
+        access,
+        tls,
     })
 }
 
@@ -206,7 +206,7 @@ pub fn run(config: &Config, out: &mut dyn Write) -> Result<(), ServeFailure> {
         }
         None => None,
     };
-    if let Some(acceptor) = acceptor_config(config) {
+    if let Some(acceptor) = acceptor_config(config, access.clone(), tls.clone()) {
         server = server.open_fix(acceptor, known)?;
     }
     let said = |address: Option<std::net::SocketAddr>| address.map_or("off".into(), |a| a.to_string());
