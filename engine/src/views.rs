@@ -102,7 +102,7 @@ pub(crate) fn view_as(state: &State, number: u32, reconciliation: Reconciliation
     let lots = book
         .lots()
         .iter(&position.block)
-        .map(|lot| LotView::of(&lot, lot_id(state, lot.origin).unwrap_or(UNNAMED).into(), names, is_long, &rules))
+        .map(|lot| LotView::of(&lot, lot_id(state, lot.origin).unwrap_or(UNNAMED).into(), names, is_long, rules))
         .collect();
     let date = position.frontier.date;
     PositionView {

@@ -13,7 +13,6 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// In each secret, raw or as base64.
-const SHARED_KEY: &str = "canary-of-the-shared-key-0123456789";
 const SHARED_KEY_BASE64: &str = "Y2FuYXJ5LW9mLXRoZS1zaGFyZWQta2V5LTAxMjM0NTY3ODk";
 const REDIS_PASSWORD: &str = "canary-of-redis-4711";
 const POSTGRES_PASSWORD: &str = "canary-of-postgres-4711";
@@ -25,6 +24,25 @@ fn secret(dir: &Path, name: &str, text: &str) {
     let path = dir.join(name);
     std::fs::write(&path, text).expect("written");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// Logs on at the FIX door with a password, and out again; gives what is answered.
+fn log_on(at: SocketAddr, password: &str) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H:%M:%S").to_string();
+    let message = |number: u32, kind: &str, fields: &str| {
+        let body = format!("35={kind}|49=DESK1|56=LOTBOOK|34={number}|52={now}|{fields}").replace('|', "\u{1}");
+        let text = format!("8=FIX.4.4\u{1}9={}\u{1}{body}", body.len());
+        let sum = text.bytes().fold(0u8, u8::wrapping_add);
+        format!("{text}10={sum:03}\u{1}")
+    };
+    let mut stream = TcpStream::connect(at).expect("the door listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+    let words = message(1, "A", &format!("98=0|108=60|141=Y|553=DESK1|554={password}|")) + &message(2, "5", "");
+    stream.write_all(words.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    // It ends with the answered Logout, or at once: a stranger may be cut off.
+    let _ = stream.read_to_string(&mut answer);
+    answer
 }
 
 /// A command on the binary, deaf to the surroundings.
@@ -46,8 +64,8 @@ fn run(dir: &Path, arguments: &[&str]) -> Output {
 struct Serving(Child);
 
 impl Serving {
-    /// Starts one that logs everything to a file; gives where its HTTP door is.
-    fn start(dir: &Path) -> (Self, SocketAddr) {
+    /// Starts one that logs everything to a file; gives where its doors for HTTP and FIX are.
+    fn start(dir: &Path) -> (Self, SocketAddr, SocketAddr) {
         let log = std::fs::File::create(dir.join("log")).expect("a file");
         let mut command = command(dir, &["serve", "--config", "lotbook.toml"]);
         let mut child =
@@ -55,8 +73,11 @@ impl Serving {
         let mut ready = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut ready).expect("a line");
         let host = Self(child);
-        let at = ready.split(' ').find_map(|word| word.strip_prefix("http="));
-        (host, at.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("no host: {ready}")))
+        let door = |name: &str| {
+            let at = ready.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            at.and_then(|at| at.parse().ok()).unwrap_or_else(|| panic!("no host: {ready}"))
+        };
+        (host, door("http"), door("fix"))
     }
 
     fn stop(mut self) {
@@ -160,7 +181,10 @@ fn no_secret_is_ever_said() {
         let output = run(root, arguments);
         hears(&arguments.join(" "), texts(&output));
     }
-    let (host, at) = Serving::start(root);
+    let (host, at, fix) = Serving::start(root);
+    for (password, answered) in [(FIX_PASSWORD, true), (WRONG_TOKEN, false)] {
+        assert_eq!(log_on(fix, password).contains("35=A\u{1}"), answered, "{password}");
+    }
     let bearer = format!("Bearer {good}");
     let forged = format!("Bearer eyJhbGciOiJIUzI1NiIsImtpZCI6ImsifQ.e30.{SHARED_KEY_BASE64}");
     let long = format!("Bearer {}", WRONG_TOKEN.repeat(2_000));

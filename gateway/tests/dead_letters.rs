@@ -401,6 +401,9 @@ fn what_a_fix_session_is_refused_is_kept_before_it_is_told() {
         ack: AckPolicy::Durable,
         sessions: Vec::new(),
         service_id: "lotbook".into(),
+        schedule: None,
+        access: None,
+        tls: None,
     };
     let server = server.open_fix(config, known).expect("listens");
     let at = server.acceptor().expect("an acceptor").local_addr;

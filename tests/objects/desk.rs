@@ -50,7 +50,7 @@ fn line(number: u64) -> Value {
     }
     let day = if number % 100 == 37 { 3 } else { 31 };
     json!({"type": "trade", "trade_id": id, "account": format!("A{}", number % 40), "instrument": format!("I{}", number % 9),
-        "side": if number % 3 == 0 { "sell" } else { "buy" }, "quantity": format!("{}", 1 + number % 90),
+        "side": if number.is_multiple_of(3) { "sell" } else { "buy" }, "quantity": format!("{}", 1 + number % 90),
         "price": format!("{}.25", 10 + number % 13), "effective_date": format!("2020-01-{day:02}"),
         "correlation_id": format!("a-correlation-id-{number:040}")})
 }

@@ -68,7 +68,7 @@ impl Story {
         let held = one.position();
         let rules = book.contracts().in_force(held.account, held.instrument, NO_NAME, date).unwrap_or(&Rules::DEFAULT);
         let is_long = after.quantity_e8 > 0;
-        let lot = |lot: &Lot| LotView::of(lot, self.id(number, lot.origin), book.names(), is_long, &rules);
+        let lot = |lot: &Lot| LotView::of(lot, self.id(number, lot.origin), book.names(), is_long, rules);
         let breaks: Vec<BreakView> = outcome
             .breaks
             .iter()

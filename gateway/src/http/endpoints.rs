@@ -7,8 +7,8 @@ use std::sync::Arc;
 use axum::routing::{MethodRouter, get, post};
 
 use super::{
-    HttpState, amendments, audit, coldpath, commands, control, dead_letters, health, metrics, openapi, operator, positions,
-    retention, stream, trail,
+    HttpState, amendments, audit, coldpath, commands, control, dead_letters, health, metrics, openapi, operator,
+    positions, retention, stream, trail,
 };
 use crate::access::Privilege;
 

@@ -306,7 +306,7 @@ impl Observer for Listener {
             .contracts()
             .in_force(input.account, input.instrument, input.contract, input.effective_date)
             .unwrap_or(&Rules::DEFAULT);
-        let found = allocations(before.lots(), position, event, &rules, multiplier_e8).unwrap_or_default();
+        let found = allocations(before.lots(), position, event, rules, multiplier_e8).unwrap_or_default();
         let figures = TradeFigures {
             realized_e16: event.realized_e16,
             realized_long_e16: event.realized_long_e16,

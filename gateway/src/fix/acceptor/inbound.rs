@@ -312,7 +312,8 @@ impl Work {
         let filed = letters::file(self.office.as_deref(), live, seq, refusal, &raw, self.clock.now.utc_ns);
         let recorded = self.journal.refused(live.named(), seq, live.last_trade, refusal.code, &raw);
         let (incarnation, ack) = (live.incarnation, live.ack);
-        let held = HeldRefusal { session: number, incarnation, seq, refusal: *refusal, raw, journal_sequence: 0, filed };
+        let held =
+            HeldRefusal { session: number, incarnation, seq, refusal: *refusal, raw, journal_sequence: 0, filed };
         match recorded {
             Ok(journal_sequence) if ack == AckPolicy::Durable => {
                 self.refusals.push_back(HeldRefusal { journal_sequence, ..held });
