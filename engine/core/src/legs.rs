@@ -7,6 +7,7 @@
 //! These lists grow by transfers and by actions that lead to another instrument, never by trades.
 
 mod channels;
+mod finality;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -25,7 +26,7 @@ use crate::id::{ChronoKey, NO_NAME, NameId, TradeHash, TradeId};
 use crate::input_bytes::BadInput;
 use crate::lots::{Lot, LotArena};
 use crate::names::Names;
-use crate::position::{Position, Reconciliation};
+use crate::position::Position;
 use crate::values::{Average, taken};
 
 /// A lot, or part of one, that an item of a position's history sends elsewhere.
@@ -143,56 +144,6 @@ impl Book {
 }
 
 impl Book {
-    /// Whether a position's figures are final: as [`Position::reconciliation`], and PROVISIONAL as long as something is
-    /// on its way to it, or a position that it has lots from is.
-    #[must_use]
-    pub fn reconciliation_of(&self, number: u32) -> Reconciliation {
-        let own = self.positions[number as usize].reconciliation();
-        if own == Reconciliation::Provisional || !self.depends_on_provisional(number) {
-            return own;
-        }
-        Reconciliation::Provisional
-    }
-
-    /// Whether the figures of an account, or of all, are final. That asks for more than its own positions: what is an estimate anywhere may
-    /// yet send lots to it, and nobody knows to whom before it is replayed.
-    #[must_use]
-    pub(crate) fn is_final(&self, account: Option<NameId>) -> bool {
-        let moves = !self.legs.due.is_empty() || self.legs.channels.out_len() > 0;
-        self.sums.unreconciled(account) == 0 && self.sums.provisional == 0 && !moves
-    }
-
-    /// Whether what arrived at a position, or is on its way there, may still change.
-    #[inline]
-    #[must_use]
-    pub fn depends_on_provisional(&self, number: u32) -> bool {
-        (!self.legs.sources.is_empty() || !self.legs.due.is_empty()) && self.rests_on_provisional(number)
-    }
-
-    fn rests_on_provisional(&self, number: u32) -> bool {
-        // The hot thread asks this of every trade: the room is kept.
-        let (mut seen, mut next) = (self.legs.walk.borrow_mut(), 0);
-        seen.clear();
-        seen.push(number);
-        while let Some(&at) = seen.get(next) {
-            let position = &self.positions[at as usize];
-            let is_own = next == 0;
-            if (!is_own && position.provisional > 0)
-                || self.legs.due_to(position.account, position.instrument).is_some()
-            {
-                return true;
-            }
-            for source in self.legs.sources_of(at) {
-                // What is provisional on another shard is asked there.
-                if !channels::is_foreign(*source) && !seen.contains(source) {
-                    seen.push(*source);
-                }
-            }
-            next += 1;
-        }
-        false
-    }
-
     /// Account and instrument of the positions that ever sent something to this one, of any shard.
     #[must_use]
     pub fn sources_of(&self, number: u32) -> Vec<(NameId, NameId)> {

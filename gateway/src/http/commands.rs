@@ -3,6 +3,8 @@
 //! All lines are read before the first is sent, so a body that cannot be read sends nothing. Then they are sent in their
 //! order, and each has a result of its own. What is refused becomes a dead letter before it is answered. `docs/http.md`.
 
+mod rights;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,13 +22,11 @@ use lotbook_core::event::{Class, Reason};
 use lotbook_core::id::NO_NAME;
 use lotbook_engine::{Answer, NameError, Status};
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::HttpState;
 use super::guard::Caller;
 use super::operator::{ANSWER_PATIENCE, End, body_type, now_ns};
 use super::problem::Problem;
-use crate::access::Privilege;
 use crate::gate;
 use crate::input::{FxLine, Line, LineError, parse_line};
 use crate::office::Refused;
@@ -531,36 +531,6 @@ fn unreadable(state: &HttpState, number: u64, raw: &[u8], error: &LineError) -> 
     office.is_durable(filed.sequence, ANSWER_PATIENCE).then_some(filed.letter)
 }
 
-/// The user of each line is who sends it; a role that may not send one of them sends none.
-fn sign(lines: &mut [Given], caller: &Caller) -> Result<(), Problem> {
-    for Given { line, .. } in lines {
-        let privilege = Privilege::of_line(line);
-        if !caller.may(privilege) {
-            let words = format!("a line of type {} wants the privilege {}", kind(line), privilege.as_str());
-            return Err(Problem::forbidden(words, Some("type".into())));
-        }
-        let user = match line {
-            Line::Trade(line) => &mut line.user_id,
-            Line::Amend(line) => &mut line.user_id,
-            Line::Action(line) => &mut line.user_id,
-            _ => continue,
-        };
-        *user = caller.user(user.as_deref())?;
-    }
-    Ok(())
-}
-
-/// What of a body goes to the trail: the types of lines that only an operator may send. Those that carry a user have it in the log, too.
-fn deed(lines: &[Given]) -> Option<Value> {
-    let privileged =
-        lines.iter().map(|given| &given.line).filter(|line| Privilege::of_line(line) == Privilege::Operate);
-    let mut counts = std::collections::BTreeMap::new();
-    for line in privileged {
-        *counts.entry(kind(line)).or_insert(0) += 1;
-    }
-    (!counts.is_empty()).then(|| json!(counts))
-}
-
 /// Takes commands.
 pub(super) async fn post(
     State(state): State<Arc<HttpState>>,
@@ -571,8 +541,8 @@ pub(super) async fn post(
     let body = body.map_err(|error| Problem::bad_parameter("body", error.body_text()))?;
     let sent = tokio::task::spawn_blocking(move || {
         let (mut lines, is_single) = lines(&state, &headers, &body)?;
-        sign(&mut lines, &caller)?;
-        if let Some(detail) = deed(&lines) {
+        rights::sign(&mut lines, &caller)?;
+        if let Some(detail) = rights::deed(&lines) {
             caller.records(&state, "POST /v1/commands", &detail)?;
         }
         send(&state, &lines).map(|results| (results, is_single))
