@@ -104,7 +104,7 @@ fn errors_name_file_line_key_value_and_what_is_allowed() {
             "[fix]\nlisten = \"0.0.0.0:9878\"",
             "lotbook.toml:2: fix.listen = \"0.0.0.0:9878\": must be a loopback address",
         ),
-        ("[fix]\nlisten = \"0.0.0.0:9878\"", "neither TLS nor logins"),
+        ("[fix]\nlisten = \"0.0.0.0:9878\"", "auth.credentials are not all set"),
         (
             "[http]\nlisten = \"0.0.0.0:1\"",
             "lotbook.toml:2: http.listen = \"0.0.0.0:1\": must be a loopback address, for other machines can reach this one, and \

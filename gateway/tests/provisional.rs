@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn get(server: &HttpServer, path: &str) -> Value {
     let mut stream = TcpStream::connect(server.local_addr).expect("the door listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: lotbook\r\nConnection: close\r\n\r\n").expect("sent");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
     let mut text = String::new();
     stream.read_to_string(&mut text).expect("an answer");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");

@@ -14,7 +14,9 @@ use lotbook_gateway::access::credentials::{Certificate, CredentialsFile, new_tok
 use lotbook_gateway::access::{Access, AccessTerms, ClientCertificates, Privilege, Role, Tls, TlsTerms, Trail, tls};
 use lotbook_gateway::http::endpoints::{Body, ENDPOINTS, Endpoint};
 use lotbook_gateway::http::{DoorTerms, Health, HttpServer, HttpState, Operator, serve, serve_health};
+use lotbook_gateway::office::{Office, OfficeTerms};
 use lotbook_gateway::resolver::Resolver;
+use lotbook_wal::Retention;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -137,6 +139,8 @@ fn guarded(rig: &mut Rig, dir: &Path) -> (HttpServer, Tokens) {
     let mut state = state(rig);
     state.access = Some(tokens.access(dir));
     state.trail = Some(Arc::new(Trail::open(dir).expect("a trail")));
+    let office = Office::open(dir, None, &Retention::default(), OfficeTerms::default()).expect("an office");
+    state.office = Some(Arc::new(office));
     (serve(ANY_PORT.into(), state).expect("a free port"), tokens)
 }
 

@@ -82,7 +82,6 @@ fn wrong_usage_ends_with_two_and_names_the_argument() {
         (&["serve", "--bogus"], "--bogus"),
         (&["serve", "--ack", "maybe"], "--ack"),
         (&["serve", "--fix-listen", "nowhere"], "--fix-listen"),
-        (&["serve", "--fix-listen", "0.0.0.0:9878"], "0.0.0.0:9878"),
         (&["burst", "--rate", "0"], "--rate"),
         (&["burst", "--invalid", "101"], "--invalid"),
         (&["burst", "--plant", "nothing"], "--plant"),
@@ -96,6 +95,9 @@ fn wrong_usage_ends_with_two_and_names_the_argument() {
         let (_, err) = expect(dir.path(), arguments, 2);
         assert_says(&err, &[word]);
     }
+    // An address that is one, and that nobody guards here.
+    let (_, err) = expect(dir.path(), &["serve", "--fix-listen", "0.0.0.0:9878"], 3);
+    assert_says(&err, &["fix.listen = \"0.0.0.0:9878\"", "loopback"]);
     assert!(fs::read_dir(dir.path()).expect("a directory").next().is_none(), "nothing was made");
 }
 

@@ -215,11 +215,11 @@ fn trade(id: &str, draw: u64) -> (Vec<(u32, &str)>, &'static str) {
     match draw {
         0 => {
             fields[7].1 = "-1";
-            (fields, "QUANTITY_NOT_POSITIVE")
+            (fields, "BAD_QUANTITY")
         }
         1 => {
             fields.remove(4);
-            (fields, "ACCOUNT_MISSING")
+            (fields, "MISSING_FIELD")
         }
         2 => {
             (fields[6].1, fields[7].1) = ("2", "1000000");

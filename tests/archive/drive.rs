@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 /// Database of the archive.
 pub(crate) const DATABASE: &str = "books";
 
-/// A place with an archive at this address; small batches, so that there are many, and short waits after failures.
+/// A place with an archive at this address; small batches, so that there are many, and short waits after failures. Trades of any date come in.
 pub(crate) fn place(url: &str, more: &str) -> Place {
     let place = Place::new(&Terms { checkpoint_records: 500, trade_ids_max: 1 << 20, ..Terms::default() });
     place.configure(&format!(
-        "\n[archive.postgres]\nurl = \"{url}\"\nbatch_rows = 100\nbacklog_rows = 200\nbatch_delay_ms = 20\nbreaker_failures = 3\n\
+        "\n[gate]\ndays_ahead_max = 0\n\n[archive.postgres]\nurl = \"{url}\"\nbatch_rows = 100\nbacklog_rows = 200\nbatch_delay_ms = 20\nbreaker_failures = 3\n\
          breaker_open_ms = 50\n{more}"
     ));
     place

@@ -135,7 +135,11 @@ impl S3Terms {
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
         let sound = !bucket.is_empty() && bucket.chars().all(named) && prefix.chars().all(|c| named(c) || c == '/');
-        if !sound || prefix.contains("//") || prefix.split('/').any(|part| matches!(part, "." | "..")) {
+        if !sound
+            || prefix.starts_with('/')
+            || prefix.contains("//")
+            || prefix.split('/').any(|part| matches!(part, "." | ".."))
+        {
             return Err(refused());
         }
         Ok((bucket.to_owned(), prefix.trim_matches('/').to_owned()))

@@ -122,9 +122,10 @@ impl Config {
             );
             return Some(("http.listen", shown(&address.to_string()), words));
         }
-        if let Some(address) = wide(self.fix.listen) {
-            let words = "must be a loopback address: this version has neither TLS nor logins at the FIX door, so it does not \
-                         listen where other machines can reach it; put a proxy that has both in front";
+        // Whoever logs on by FIX has a password or a certificate: signed tokens let nobody in there.
+        if let Some(address) = wide(self.fix.listen).filter(|_| !(tls && self.auth.credentials.is_some())) {
+            let words = "must be a loopback address, for other machines can reach this one, and tls.certificate with tls.key, and \
+                         auth.credentials are not all set; or put a proxy that has TLS and logins in front";
             return Some(("fix.listen", shown(&address.to_string()), words.to_owned()));
         }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {

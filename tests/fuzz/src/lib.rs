@@ -34,11 +34,11 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "frame", run: targets::frame::run, short_inputs: 200_000 },
-    Target { name: "session", run: targets::session::run, short_inputs: 50_000 },
-    Target { name: "lines", run: targets::lines::run, short_inputs: 10_000 },
-    Target { name: "config", run: targets::config::run, short_inputs: 10_000 },
-    Target { name: "event", run: targets::event::run, short_inputs: 200_000 },
+    Target { name: "frame", run: targets::frame::run, short_inputs: 2_000_000 },
+    Target { name: "session", run: targets::session::run, short_inputs: 500_000 },
+    Target { name: "lines", run: targets::lines::run, short_inputs: 100_000 },
+    Target { name: "config", run: targets::config::run, short_inputs: 100_000 },
+    Target { name: "event", run: targets::event::run, short_inputs: 2_000_000 },
 ];
 
 /// The target of a name.
