@@ -24,6 +24,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
@@ -190,6 +191,12 @@ pub fn hash_password(password: &[u8]) -> Result<String, CredentialsError> {
     Ok(Argon2::default().hash_password(password).map_err(|_| CredentialsError::Random)?.to_string())
 }
 
+/// A hash at the usual cost that nobody's password is compared with.
+fn nobodys_hash() -> &'static str {
+    static HASH: OnceLock<String> = OnceLock::new();
+    HASH.get_or_init(|| hash_password(&[0; PASSWORD_BYTES_MIN]).unwrap_or_default())
+}
+
 fn timestamp(seconds: i64) -> String {
     Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX).to_string()
 }
@@ -292,12 +299,15 @@ impl Credentials {
     /// # Errors
     /// [`Refusal::Unknown`].
     pub fn password(&self, user: &str, password: &[u8]) -> Result<Principal, Refusal> {
-        let (principal, argon2) = self.passwords.get(user).ok_or(Refusal::Unknown)?;
+        // An unknown user takes as long as a wrong password: how long it takes does not say who is known.
+        let known = self.passwords.get(user);
+        let argon2: &str = match known {
+            Some((_, argon2)) => argon2,
+            None => nobodys_hash(),
+        };
         let hash = PasswordHash::new(argon2).map_err(|_| Refusal::Unknown)?;
-        match Argon2::default().verify_password(password, &hash) {
-            Ok(()) => Ok(principal.clone()),
-            Err(_) => Err(Refusal::Unknown),
-        }
+        let verified = Argon2::default().verify_password(password, &hash);
+        known.filter(|_| verified.is_ok()).map(|(principal, _)| principal.clone()).ok_or(Refusal::Unknown)
     }
 
     /// Whose certificate has one of these names. The first that is known counts.
