@@ -1,16 +1,7 @@
 //! Bytes from strangers: what every reader of the product is held to, whatever comes in.
 //!
-//! A target is a function of bytes that panics where something that must hold does not. Two drivers feed them: `tests/short.rs` bends the
-//! seeds of `seeds/` a fixed number of times, so that CI sees the same inputs on every machine; `scripts/fuzz` looks for new ways
-//! through the code for as long as it is told, with the fuzzer of LLVM (`guided/`). What that finds becomes a seed.
-//!
-//! | target | what comes in | what must hold |
-//! |---|---|---|
-//! | `frame` | a stream of FIX bytes | the reader moves on, never beyond the buffer, and says the same of a stream that comes byte by byte |
-//! | `session` | a script: messages, time, lost connections | what is sent are whole messages with rising numbers; expected numbers go back only where the peer restarts |
-//! | `lines` | lines, rows or messages of `replay` | no more items than bytes; errors can be printed |
-//! | `config` | a configuration | what is read is written and read again as the same |
-//! | `event` | a record of the log | what decodes encodes to something that decodes as the same |
+//! A target is a function of bytes that panics where something that must hold does not: `docs/fuzzing.md` says what, target by target.
+//! `tests/short.rs` bends the seeds of `seeds/` a fixed number of times, so that CI sees the same inputs on every machine.
 //!
 //! No target may block, and what one keeps between calls does not grow.
 
