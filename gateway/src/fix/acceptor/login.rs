@@ -64,8 +64,8 @@ impl Logins {
 impl Drop for Logins {
     fn drop(&mut self) {
         self.asks = None;
-        // Answers that nobody takes any more must not keep it.
-        while self.answers.try_recv().is_ok() {}
+        // Answers that nobody takes any more must not keep it: without a receiver it ends.
+        drop(std::mem::replace(&mut self.answers, sync_channel(0).1));
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
