@@ -6,7 +6,7 @@ use crate::config::Config;
 pub(super) const DEAD_LETTERS: &[Key<Config>] = &[
     limit!(
         "letters_max",
-        "Dead letters in memory; when as many wait, inputs that would be refused are told to come again later.",
+        "Dead letters in memory; when as many wait, what is refused is answered and not kept.",
         1 << 20,
         dead_letters.letters_max
     ),
